@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/core/iothread.h - a thread with an event loop: file descriptors, deferred calls
+ *
+ * The machine has one for its slow path ("machine thread") and any number for data paths. */
+#pragma once
+#include <glib.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct VitIoThread VitIoThread;
+typedef struct VitIoWatch VitIoWatch;
+
+[[nodiscard]] VitIoThread *vit_io_thread_new(const char *name);
+void vit_io_thread_free(VitIoThread *thread);       /* stops and joins; not from itself */
+GMainContext *vit_io_thread_context(VitIoThread *thread);   /* borrowed */
+bool vit_io_thread_is_current(const VitIoThread *thread);
+
+typedef void (*VitIoFunc)(void *opaque);
+/* Runs fn once on the thread, in order of calls.  Any thread. */
+void vit_io_thread_call(VitIoThread *thread, VitIoFunc fn, void *opaque);
+/* The same, and waits until it has run; runs at once when already on the thread. The caller must
+ * hold no lock that fn takes. */
+void vit_io_thread_call_sync(VitIoThread *thread, VitIoFunc fn, void *opaque);
+
+typedef void (*VitIoWatchFunc)(void *opaque, GIOCondition ready);
+/* Calls fn on the thread while fd is ready; fd borrowed.  Removing from any other thread waits for
+ * a running callback. */
+[[nodiscard]] VitIoWatch *vit_io_watch_new(VitIoThread *thread, int fd, GIOCondition condition,
+                                           VitIoWatchFunc fn, void *opaque);
+void vit_io_watch_set(VitIoWatch *watch, GIOCondition condition);
+void vit_io_watch_free(VitIoWatch *watch);
