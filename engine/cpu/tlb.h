@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/cpu/tlb.h - the software TLB that lies below each VitCpu
+ *
+ * Direct-mapped per mmu mode; read, write and exec split.  An entry maps only pages that may be
+ * accessed directly: RAM, right permission, for writes not tracked-clean.  All else misses. */
+#pragma once
+#include "engine/cpu/cpu.h"
+
+enum { VIT_TLB_BITS = 10, VIT_TLB_SIZE = 1 << VIT_TLB_BITS, VIT_MMU_MODES = 4 };
+#define VIT_TLB_NONE UINT64_MAX
+
+typedef struct {
+    uint64_t tag;       /* linear address >> 12, or VIT_TLB_NONE */
+    uint64_t addend;    /* host address = linear address + addend; exec: physical page address (guest) */
+} VitTlbEntry;
+
+typedef struct {
+    VitTlbEntry read[VIT_MMU_MODES][VIT_TLB_SIZE];
+    VitTlbEntry write[VIT_MMU_MODES][VIT_TLB_SIZE];
+    VitTlbEntry exec[VIT_MMU_MODES][VIT_TLB_SIZE];
+} VitTlb;
+
+static inline VitTlb *vit_cpu_tlb(VitCpu *cpu) { return (VitTlb *) cpu - 1; }
+
+/* vCPU thread only.  Global entries survive when keep_global (x86 G bit). */
+void vit_tlb_flush(VitCpu *cpu);
+void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear);
+void vit_tlb_flush_writes(VitCpu *cpu);
+
+/* Slow-path accesses by linear address; used by translated code's stubs, by the interpreter and by
+ * helpers.  May unwind (page fault).  size 1, 2, 4, 8; any alignment; both pages of a crossing store
+ * are checked before the first byte is written.  mmu: mode index. */
+uint64_t vit_cpu_load(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu);
+uint64_t vit_cpu_load_rmw(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu);    /* faults as a write */
+void vit_cpu_store(VitCpu *cpu, uint64_t linear, uint64_t value, unsigned size, unsigned mmu);
+void vit_cpu_load_bytes(VitCpu *cpu, uint64_t linear, void *buf, unsigned size, unsigned mmu);   /* size <= 4096 */
+void vit_cpu_store_bytes(VitCpu *cpu, uint64_t linear, const void *buf, unsigned size, unsigned mmu);
+/* Checks that [linear, linear+size) may be accessed so (size <= 4096); unwinds when not. */
+void vit_cpu_probe(VitCpu *cpu, uint64_t linear, unsigned size, bool write, unsigned mmu);
+/* Host pointer for direct access to the part of a page from linear on, or NULL when it must go
+ * through load/store (MMIO, tracked).  May unwind.  *length: bytes to the end of that page. */
+void *vit_cpu_host_page(VitCpu *cpu, uint64_t linear, bool write, unsigned mmu, unsigned *length);
+/* Atomic read-modify-write on guest memory; MMIO and page-crossing done under a process-wide order. */
+typedef enum { VIT_ATOMIC_ADD, VIT_ATOMIC_AND, VIT_ATOMIC_OR, VIT_ATOMIC_XOR, VIT_ATOMIC_XCHG } VitAtomicOp;
+uint64_t vit_cpu_atomic(VitCpu *cpu, VitAtomicOp op, uint64_t linear, uint64_t value, unsigned size, unsigned mmu);
+uint64_t vit_cpu_cmpxchg(VitCpu *cpu, uint64_t linear, uint64_t expected, uint64_t desired, unsigned size, unsigned mmu);
+/* 16-byte compare-exchange: *expected gets the old value; returns whether it was stored. linear is aligned. */
+bool vit_cpu_cmpxchg16(VitCpu *cpu, uint64_t linear, uint64_t expected[2], const uint64_t desired[2], unsigned mmu);
