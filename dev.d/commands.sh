@@ -53,7 +53,7 @@ usage: ./dev fuzz [NAME [SECONDS]]
 Runs tests/fuzz/NAME (60 seconds unless told); without a name, lists them.
 END
         lint) echo "usage: ./dev lint"; echo "Checks formatting, house rules and UI files; changes nothing." ;;
-        format) echo "usage: ./dev format [FILE...]"; echo "Reformats the C files changed since main, or those named, and all Blueprint files." ;;
+        format) echo "usage: ./dev format [FILE...]"; echo "Reformats the C files that differ from main, or those named, and all Blueprint files." ;;
         shell) echo "usage: ./dev shell"; echo "Starts a shell inside the environment." ;;
         exec) echo "usage: ./dev exec COMMAND [ARGUMENT...]"; echo "Runs a command inside the environment, in the present folder." ;;
     esac
@@ -167,9 +167,11 @@ cmd_fuzz()
     run_script fuzz "$1" "${2:-60}"
 }
 
-c_files()
+# C files that differ from main, committed or not.
+changed_c_files()
 {
-    git -C "$top" ls-files --cached --others --exclude-standard '*.c' '*.h'
+    { git diff --name-only --diff-filter=d "$(git merge-base HEAD main 2>/dev/null || echo HEAD)" -- '*.c' '*.h'
+      git ls-files --others --exclude-standard '*.c' '*.h'; } | sort -u
 }
 
 cmd_lint()
@@ -177,11 +179,17 @@ cmd_lint()
     enter_self lint "$@"
     local status=0
     cd "$top"
-    c_files | xargs -r clang-format --dry-run -Werror || status=1
     git ls-files '*.blp' | xargs -r blueprint-compiler format || status=1
-    for check in tests/house/*.py; do
-        python3 "$check" "$top" || status=1
-    done
+    python3 tests/house/check_files.py "$top" --style || status=1
+    python3 tests/house/check_headers.py "$top" "$top/build" || status=1
+    local differing
+    differing=$(changed_c_files | while read -r f; do
+        clang-format "$f" | cmp -s - "$f" || echo "$f"
+    done)
+    if [ -n "$differing" ]; then
+        echo "clang-format would lay out differently (tables are aligned by hand, so this is advice):"
+        sed 's/^/  /' <<<"$differing"
+    fi
     exit "$status"
 }
 
@@ -192,7 +200,7 @@ cmd_format()
     if [ $# -gt 0 ]; then
         clang-format -i "$@"
     else
-        c_files | xargs -r clang-format -i
+        changed_c_files | xargs -r clang-format -i
     fi
     git ls-files '*.blp' | xargs -r blueprint-compiler format --fix
 }

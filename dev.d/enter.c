@@ -203,7 +203,8 @@ int main(int argc, char **argv)
     char *new_root = join(argv[1], "mnt");
     if (mount("vitrine", new_root, "tmpfs", MS_NOSUID, "mode=755,size=1m") != 0)
         die("mount", new_root);
-    if (mount(NULL, new_root, NULL, MS_UNBINDABLE, NULL) != 0)  /* keeps it out of the binds below */
+    /* unbindable, so that the recursive binds below do not copy it into itself */
+    if (mount(NULL, new_root, NULL, MS_UNBINDABLE, NULL) != 0)
         die("protect", new_root);
     fill(argv[1], new_root);
     for (int i = 2; i < command; i++) pass_path(new_root, argv[i]);
