@@ -21,7 +21,7 @@ typedef struct VitInputHub VitInputHub;
 typedef struct {
     const char *name;
     unsigned    kinds;                                      /* bit 1 << VitInputKind */
-    bool      (*active)(void *opaque);                      /* guest driver is ready; NULL = always */
+    bool      (*active)(void *opaque);                      /* guest driver is ready; NULL = always.  Reads one flag: any thread, must not lock */
     void      (*event)(void *opaque, const VitInputEvent *event);
     void      (*sync)(void *opaque);                        /* end of one batch; may be NULL */
 } VitInputSink;

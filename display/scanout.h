@@ -58,7 +58,8 @@ typedef struct {
 } VitScanoutProducer;
 
 [[nodiscard]] VitScanout *vit_scanout_new(const char *name, const VitScanoutProducer *ops, void *producer);
-void vit_scanout_free(VitScanout *scanout);
+void vit_scanout_free(VitScanout *scanout);     /* listeners must be gone */
+const char *vit_scanout_name(const VitScanout *scanout);
 void vit_scanout_set_surface(VitScanout *scanout, VitSurface *surface);     /* takes a reference; NULL = blank */
 void vit_scanout_damage(VitScanout *scanout, VitRect rect);                 /* clipped to the surface */
 void vit_scanout_set_cursor(VitScanout *scanout, const VitCursor *cursor);  /* copied; NULL hides */
