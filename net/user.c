@@ -146,14 +146,14 @@ static gboolean timer_dispatch(GSource *source, GSourceFunc callback, gpointer d
     return callback(data);
 }
 
-static GSourceFuncs timer_funcs = { .dispatch = timer_dispatch };
+static const GSourceFuncs timer_funcs = { .dispatch = timer_dispatch };
 
 static void *timer_new(SlirpTimerId id, void *timer_opaque, void *opaque)
 {
     User *u = opaque;
     Timer *t = g_new0(Timer, 1);
 
-    *t = (Timer) { u, id, timer_opaque, g_source_new(&timer_funcs, sizeof(GSource)) };
+    *t = (Timer) { u, id, timer_opaque, g_source_new((GSourceFuncs *) &timer_funcs, sizeof(GSource)) };
     g_source_set_callback(t->source, timer_fired, t, NULL);
     g_source_set_ready_time(t->source, -1);
     g_source_attach(t->source, u->context);
@@ -368,7 +368,7 @@ static void open_on_thread(void *data)
         .register_poll_fd = register_poll_fd,
         .unregister_poll_fd = register_poll_fd,
     };
-    static GSourceFuncs source_funcs = {
+    static const GSourceFuncs source_funcs = {
         .prepare = source_prepare,
         .check = source_check,
         .dispatch = source_dispatch,
@@ -398,7 +398,7 @@ static void open_on_thread(void *data)
         user_finish(&u->parent);
         return;
     }
-    u->source = g_source_new(&source_funcs, sizeof(PollSource));
+    u->source = g_source_new((GSourceFuncs *) &source_funcs, sizeof(PollSource));
     ((PollSource *) u->source)->user = u;
     g_source_set_static_name(u->source, "slirp");
     g_source_attach(u->source, u->context);
