@@ -22,7 +22,7 @@ struct VitIsa {
     const char *name;               /* "x86" */
     size_t      cpu_size;           /* sizeof the ISA's struct, whose first member is VitCpu */
     uint32_t    pc_offset;          /* uint64_t pc slot */
-    uint32_t    flags_offset;       /* uint16_t slot: C0 P2 A4 Z6 S7 O11 (VIT_FLAG_*), nothing else */
+    uint32_t    flags_offset;       /* uint16_t slot, encoded as vit_flags_pack() says */
     uint32_t    mxcsr_offset;       /* uint32_t: control and sticky bits as x86 MXCSR; loaded into the
                                      * host's around guest code, sticky bits merged back on leaving */
     const uint32_t *pinned;         /* offsets of 64-bit slots, hottest first */
@@ -48,3 +48,22 @@ struct VitIsa {
     char *(*disassemble)(VitCpu *cpu, uint64_t pc, unsigned n);     /* text of n instructions, or NULL */
     char *(*dump)(VitCpu *cpu);             /* registers as text */
 };
+
+/* Arithmetic flags C0 P2 A4 Z6 S7 O11 (x86's positions) as translated code keeps them in the flags
+ * slot: what LAHF and SETO AL leave in AX, so that saving and restoring take three instructions. */
+static inline uint16_t vit_flags_pack(unsigned flags)
+{
+    return (uint16_t) (((flags & 0xd5) | 2) << 8 | (flags >> 11 & 1));
+}
+static inline unsigned vit_flags_unpack(uint16_t slot)
+{
+    return (slot >> 8 & 0xd5) | (slot & 1u) << 11;
+}
+static inline unsigned vit_flags_get(const VitCpu *cpu)
+{
+    return vit_flags_unpack(*(const uint16_t *) ((const uint8_t *) cpu + cpu->isa->flags_offset));
+}
+static inline void vit_flags_set(VitCpu *cpu, unsigned flags)
+{
+    *(uint16_t *) ((uint8_t *) cpu + cpu->isa->flags_offset) = vit_flags_pack(flags);
+}

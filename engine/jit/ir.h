@@ -128,11 +128,14 @@ typedef struct {
 } VitHelper;
 #define VIT_HELPER(f, fl) static const VitHelper helper_##f = { #f, f, (fl) }
 
-enum { VIT_IR_MAX_OPS = 2048, VIT_IR_MAX_INSNS = 64 };
+enum { VIT_IR_MAX_OPS = 2048, VIT_IR_MAX_INSNS = 64, VIT_IR_MAX_KNOWN = 48 };
 struct VitIr {
     unsigned n_ops;
     unsigned n_insns;
     bool     overflow;          /* builder ran out of ops: the block must be retried with fewer instructions */
+    unsigned n_known;           /* builder: state slots whose present value is known in the block */
+    struct { uint32_t offset; VitVal value; } known[VIT_IR_MAX_KNOWN];
+    VitVal   known_flags;       /* builder: value of the last PUTFLAGS or GETFLAGS, or VIT_NO_VAL */
     VitIrOp  ops[VIT_IR_MAX_OPS];
 };
 

@@ -55,7 +55,7 @@ typedef struct {
     VitCpu   cpu;                   /* first member */
     uint64_t gpr[16];
     uint64_t rip;
-    uint16_t flags;                 /* C P A Z S O only, at their EFLAGS positions */
+    uint16_t flags;                 /* C P A Z S O only: use vit_flags_get/set (engine/cpu/isa.h) */
     uint16_t pad0;
     uint32_t eflags;                /* the others, bit 1 always set; arithmetic bits zero */
     int64_t  df;                    /* +1 or -1, follows EFLAGS.DF */

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/jit/interp-float.c - scalar conversions and compares of the interpreter
+ *
+ * Written so that the compiler's own conversions raise the flags that IEEE 754 asks for; flags that
+ * C does not promise (invalid on out-of-range) are raised by hand. */
+#include "engine/jit/interp-float.h"
+
+#include "engine/jit/ir-eval.h"
+
+#include <fenv.h>
+#include <math.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+static uint32_t *guest_csr(VitCpu *cpu)
+{
+    return (uint32_t *) ((uint8_t *) cpu + cpu->isa->mxcsr_offset);
+}
+
+#if defined(__x86_64__)
+enum { CSR_DEFAULT = 0x1f80, CSR_STICKY = 0x3f, CSR_MASKS = 0x1f80 };
+
+void interp_float_enter(VitCpu *cpu)
+{
+    _mm_setcsr(*guest_csr(cpu) | CSR_MASKS);
+}
+
+void interp_float_leave(VitCpu *cpu)
+{
+    *guest_csr(cpu) |= _mm_getcsr() & CSR_STICKY;
+    _mm_setcsr(CSR_DEFAULT);
+}
+#else
+void interp_float_enter(VitCpu *cpu)
+{
+    static const int rounding[4] = { FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO };
+
+    feclearexcept(FE_ALL_EXCEPT);
+    fesetround(rounding[*guest_csr(cpu) >> 13 & 3]);
+}
+
+void interp_float_leave(VitCpu *cpu)
+{
+    int raised = fetestexcept(FE_ALL_EXCEPT);
+    uint32_t sticky = (raised & FE_INVALID ? 1 : 0) | (raised & FE_DIVBYZERO ? 4 : 0) |
+                      (raised & FE_OVERFLOW ? 8 : 0) | (raised & FE_UNDERFLOW ? 16 : 0) |
+                      (raised & FE_INEXACT ? 32 : 0);
+
+    *guest_csr(cpu) |= sticky;
+    fesetround(FE_TONEAREST);
+}
+#endif
+
+uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a)
+{
+    volatile double x = kind < 2 ? (double) a->f32[0] : a->f64[0];
+    double limit = to == VIT_I32 ? 0x1p31 : 0x1p63;
+    volatile double whole;
+    bool inexact_before = fetestexcept(FE_INEXACT);
+
+    if (isnan(x)) {
+        feraiseexcept(FE_INVALID);
+        return to == VIT_I32 ? 0x80000000u : 1ULL << 63;
+    }
+    whole = kind & 1 ? trunc(x) : nearbyint(x);
+    if (whole >= limit || whole < -limit) {
+        feraiseexcept(FE_INVALID);
+        return to == VIT_I32 ? 0x80000000u : 1ULL << 63;
+    }
+    if (whole != x)
+        feraiseexcept(FE_INEXACT);
+    else if (!inexact_before)
+        feclearexcept(FE_INEXACT);
+    return ir_truncate(to, (uint64_t) (int64_t) whole);
+}
+
+void interp_int_to_float(unsigned kind, VitType from, uint64_t value, VitVec *out)
+{
+    volatile int64_t v = ir_sign(from, value);
+
+    if (kind == 0)
+        out->f32[0] = (float) v;
+    else
+        out->f64[0] = (double) v;
+}
+
+unsigned interp_float_compare(unsigned kind, const VitVec *a, const VitVec *b)
+{
+    volatile double x = kind < 2 ? (double) a->f32[0] : a->f64[0];
+    volatile double y = kind < 2 ? (double) b->f32[0] : b->f64[0];
+
+    if (isunordered(x, y)) {
+        if (kind & 1)
+            feraiseexcept(FE_INVALID);
+        return VIT_FLAG_Z | VIT_FLAG_P | VIT_FLAG_C;
+    }
+    if (x == y)
+        return VIT_FLAG_Z;
+    return x < y ? VIT_FLAG_C : 0;
+}
