@@ -198,7 +198,7 @@ static bool compute(const Frame *f, const VitIrOp *op, Value *r)
 
 VitRunResult vit_interp_run(VitCpu *cpu, const VitIr *ir)
 {
-    Value val[ir->n_ops];
+    Value val[VIT_IR_MAX_OPS];
     Frame f = { cpu, val, ir };
 
     cpu->jit_return = NULL;
