@@ -46,6 +46,7 @@ typedef struct {
     bool no_flush;                  /* cache.no-flush=on */
     bool discard;                   /* discard=unmap */
     bool lock;                      /* take the image lock (default): a second writer is refused */
+    bool threads;                   /* aio=threads: worker threads even where io_uring works */
 } VitBlockOptions;
 
 struct VitBlockDriver {
@@ -53,7 +54,8 @@ struct VitBlockDriver {
     size_t      instance_size;
     void      (*submit)(VitBlockNode *node, VitBlockRequest *req);
     void      (*info)(VitBlockNode *node, VitBlockInfo *info);
-    void      (*close)(VitBlockNode *node);     /* no requests in flight */
+    void      (*close)(VitBlockNode *node);     /* no requests in flight; on the iothread */
+    void      (*plug)(VitBlockNode *node, bool on); /* may be NULL */
 };
 
 struct VitBlockNode {               /* first member of each driver's instance */
@@ -78,6 +80,13 @@ void vit_block_node_close(VitBlockNode *node);      /* waits for requests in fli
  * On the node's iothread. */
 void vit_block_submit(VitBlockNode *node, VitBlockRequest *req);
 VitBlockInfo vit_block_info(VitBlockNode *node);
+/* Between these, requests may be held back so that many start with one system call.  They nest; on
+ * the node's iothread. */
+void vit_block_plug(VitBlockNode *node);
+void vit_block_unplug(VitBlockNode *node);
+/* Waits until no request is in flight.  Any thread; completions run meanwhile, so no lock that they
+ * take may be held. */
+void vit_block_drain(VitBlockNode *node);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */
 int vit_block_read_sync(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);
 int vit_block_write_sync(VitBlockNode *node, uint64_t offset, const void *buf, uint64_t bytes);

@@ -1,0 +1,597 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/file.c - the protocol node of local files and block devices
+ *
+ * A request becomes a chain of steps (system calls) until all of its bytes have moved: short
+ * transfers are continued; under O_DIRECT, pieces that the host cannot take as they lie go through an
+ * aligned buffer, and a piecewise write of a host block has the file to itself. */
+#include "block/io-engine.h"
+#include "block/node-private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/fs.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PIECE = 1 << 20, ZEROES = 1 << 16, INLINE_IOV = 8, FREE_OPS = 64 };
+
+typedef struct {
+    VitBlockNode parent;
+    VitIoEngine *engine;        /* owned */
+    int          fd;
+    uint64_t     size;          /* bytes; grows when the tail of a raw image is written */
+    uint32_t     logical_block;
+    uint32_t     memory_align, offset_align;    /* 1 without O_DIRECT */
+    bool         read_only, discard, no_flush, is_device;
+    bool         no_punch, no_zero_range;   /* the host has refused it before */
+    uint8_t     *zeroes;        /* owned, ZEROES bytes, made when first needed */
+    GQueue       waiting;       /* of Op*, behind one that wants the file to itself */
+    unsigned     running;
+    bool         exclusive;
+    GQueue       free_ops;      /* of Op* */
+} File;
+
+typedef enum { MOVE, BOUNCE_READ, BOUNCE_FILL, BOUNCE_WRITE, ALLOCATE, SYNC } Stage;
+
+typedef struct {
+    VitIo            io;        /* first member */
+    File            *file;
+    VitBlockRequest *req;
+    Stage            stage;
+    uint64_t         moved;     /* bytes of the request that are done */
+    bool             writing_zeroes, exclusive;
+    uint8_t         *bounce;    /* owned */
+    uint64_t         bounce_start, bounce_size;     /* file range */
+    uint64_t         piece;     /* bytes of the request in this bounce */
+    struct iovec     inline_iov[INLINE_IOV];
+    struct iovec    *own_iov;   /* owned, or NULL */
+    struct iovec     bounce_iov;
+} Op;
+
+static void step(Op *op);
+
+/* ---- the bytes of a request ------------------------------------------------------------------------ */
+
+/* Copies between buf and bytes [moved, moved + size) of the request's memory. */
+static void copy(const Op *op, uint8_t *buf, uint64_t size, bool to_request)
+{
+    uint64_t skip = op->moved;
+
+    if (op->writing_zeroes) {
+        memset(buf, 0, size);
+        return;
+    }
+    for (int i = 0; i < op->req->niov && size > 0; i++) {
+        const struct iovec *v = &op->req->iov[i];
+        if (skip >= v->iov_len) {
+            skip -= v->iov_len;
+            continue;
+        }
+        size_t n = MIN(v->iov_len - skip, size);
+        uint8_t *memory = (uint8_t *) v->iov_base + skip;
+        memcpy(to_request ? memory : buf, to_request ? buf : memory, n);
+        buf += n;
+        size -= n;
+        skip = 0;
+    }
+}
+
+static void zero_rest(Op *op)
+{
+    uint64_t skip = op->moved;
+
+    for (int i = 0; i < op->req->niov; i++) {
+        const struct iovec *v = &op->req->iov[i];
+        uint64_t from = MIN(skip, v->iov_len);
+        memset((uint8_t *) v->iov_base + from, 0, v->iov_len - from);
+        skip -= from;
+    }
+}
+
+/* Points the operation at the part that has not moved yet. */
+static void aim(Op *op)
+{
+    const VitBlockRequest *req = op->req;
+    uint64_t skip = op->moved;
+    int first = 0;
+
+    op->io.offset = req->offset + op->moved;
+    if (op->writing_zeroes) {
+        uint64_t left = MIN(req->bytes - op->moved, INLINE_IOV * (uint64_t) ZEROES);
+        op->io.iov = op->inline_iov;
+        for (op->io.niov = 0; left > 0; op->io.niov++) {
+            size_t n = MIN(left, ZEROES);
+            op->inline_iov[op->io.niov] = (struct iovec) { op->file->zeroes, n };
+            left -= n;
+        }
+        return;
+    }
+    while (first < req->niov && skip >= req->iov[first].iov_len)
+        skip -= req->iov[first++].iov_len;
+    int count = MIN(req->niov - first, IOV_MAX);
+    op->io.niov = count;
+    if (skip == 0) {
+        op->io.iov = &req->iov[first];
+        return;
+    }
+    struct iovec *own = op->inline_iov;
+    if (count > INLINE_IOV)
+        own = op->own_iov = g_renew(struct iovec, op->own_iov, count);
+    memcpy(own, &req->iov[first], (size_t) count * sizeof *own);
+    own[0].iov_base = (uint8_t *) own[0].iov_base + skip;
+    own[0].iov_len -= skip;
+    op->io.iov = own;
+}
+
+/* Whether the host takes the rest as it lies in memory and file. */
+static bool aligned(const Op *op)
+{
+    const File *f = op->file;
+    uint64_t memory = 0, where = op->io.offset;
+
+    if (f->memory_align <= 1 && f->offset_align <= 1)
+        return true;
+    for (int i = 0; i < op->io.niov; i++) {
+        memory |= (uintptr_t) op->io.iov[i].iov_base;
+        where |= op->io.iov[i].iov_len;
+    }
+    return (memory & (f->memory_align - 1)) == 0 && (where & (f->offset_align - 1)) == 0;
+}
+
+/* ---- order ------------------------------------------------------------------------------------------- */
+
+static bool wants_file_to_itself(const File *f, const VitBlockRequest *req)
+{
+    return (req->op == VIT_BLOCK_WRITE || req->op == VIT_BLOCK_WRITE_ZEROES) &&
+           ((req->offset | req->bytes) & (f->offset_align - 1)) != 0;
+}
+
+static void start_waiting(File *f)
+{
+    Op *op;
+
+    while (!f->exclusive && (op = g_queue_peek_head(&f->waiting))) {
+        if (op->exclusive && f->running > 0)
+            return;
+        g_queue_pop_head(&f->waiting);
+        f->exclusive = op->exclusive;
+        f->running++;
+        step(op);
+    }
+}
+
+static void end(Op *op, int result, bool later)
+{
+    File *f = op->file;
+    VitBlockRequest *req = op->req;
+
+    g_clear_pointer(&op->own_iov, g_free);
+    g_clear_pointer(&op->bounce, free);
+    f->running--;
+    if (op->exclusive)
+        f->exclusive = false;
+    if (g_queue_get_length(&f->free_ops) < FREE_OPS)
+        g_queue_push_head(&f->free_ops, op);
+    else
+        g_free(op);
+    start_waiting(f);
+    if (later)
+        vit_block_complete_later(req, result);
+    else
+        vit_block_complete(req, result);
+}
+
+static void finish(Op *op, int result)
+{
+    end(op, result, false);
+}
+
+/* ---- steps --------------------------------------------------------------------------------------------- */
+
+static void bounce(Op *op)
+{
+    File *f = op->file;
+    uint64_t mask = f->offset_align - 1, from = op->req->offset + op->moved;
+
+    op->piece = MIN(op->req->bytes - op->moved, PIECE - f->offset_align);
+    /* Cut at a host block, so that only the first and the last piece may be ragged. */
+    if (op->piece < op->req->bytes - op->moved)
+        op->piece = ((from + op->piece) & ~mask) - from;
+    op->bounce_start = from & ~mask;
+    op->bounce_size = ((from + op->piece + mask) & ~mask) - op->bounce_start;
+    if (!op->bounce &&
+        posix_memalign((void **) &op->bounce, MAX(f->memory_align, 4096), PIECE + f->offset_align) != 0) {
+        op->bounce = NULL;
+        end(op, -ENOMEM, true);
+        return;
+    }
+    op->bounce_iov = (struct iovec) { op->bounce, op->bounce_size };
+    op->io.iov = &op->bounce_iov;
+    op->io.niov = 1;
+    op->io.offset = op->bounce_start;
+    bool ragged = from != op->bounce_start || op->piece != op->bounce_size;
+    if (op->req->op == VIT_BLOCK_READ) {
+        op->stage = BOUNCE_READ;
+        op->io.kind = VIT_IO_READ;
+    } else if (ragged) {
+        op->stage = BOUNCE_FILL;
+        op->io.kind = VIT_IO_READ;
+    } else {
+        op->stage = BOUNCE_WRITE;
+        op->io.kind = VIT_IO_WRITE;
+        copy(op, op->bounce, op->piece, false);
+    }
+    vit_io_engine_submit(f->engine, &op->io);
+}
+
+static void sync_file(Op *op)
+{
+    op->stage = SYNC;
+    op->io.kind = VIT_IO_SYNC;
+    vit_io_engine_submit(op->file->engine, &op->io);
+}
+
+/* Starts the next system call of a request that moves bytes, or ends it. */
+static void step(Op *op)
+{
+    File *f = op->file;
+    VitBlockRequest *req = op->req;
+
+    switch (req->op) {
+    case VIT_BLOCK_FLUSH:
+        sync_file(op);
+        return;
+    case VIT_BLOCK_DISCARD:
+    case VIT_BLOCK_WRITE_ZEROES:
+        if (op->writing_zeroes)
+            break;
+        op->stage = ALLOCATE;
+        op->io.kind = VIT_IO_ALLOCATE;
+        op->io.offset = req->offset;
+        op->io.bytes = req->bytes;
+        if (req->op == VIT_BLOCK_DISCARD ||
+            ((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch))
+            op->io.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+        else
+            op->io.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+        vit_io_engine_submit(f->engine, &op->io);
+        return;
+    default:
+        break;
+    }
+    if (op->moved == req->bytes) {
+        finish(op, 0);
+        return;
+    }
+    aim(op);
+    if (!aligned(op)) {
+        bounce(op);
+        return;
+    }
+    op->stage = MOVE;
+    op->io.kind = req->op == VIT_BLOCK_READ ? VIT_IO_READ : VIT_IO_WRITE;
+    vit_io_engine_submit(f->engine, &op->io);
+}
+
+/* The host had no more to read at `where`. */
+static void end_of_file(Op *op, uint64_t where)
+{
+    struct stat st;
+
+    /* Past the end known since opening there are zeroes; before it, someone has cut the file. */
+    if (where < op->file->size && !op->file->is_device && fstat(op->file->fd, &st) == 0 &&
+        (uint64_t) st.st_size < op->file->size) {
+        finish(op, -EIO);
+        return;
+    }
+    zero_rest(op);
+    finish(op, 0);
+}
+
+static void grew(Op *op, uint64_t request_end)
+{
+    File *f = op->file;
+    uint64_t bounced_end = op->bounce_start + op->bounce_size;
+
+    if (op->stage == BOUNCE_WRITE && bounced_end > MAX(f->size, request_end) && !f->is_device) {
+        /* The aligned write made the file longer than the disk. */
+        if (ftruncate(f->fd, (off_t) MAX(f->size, request_end)) < 0) {
+            finish(op, -errno);
+            return;
+        }
+    }
+    f->size = MAX(f->size, request_end);
+    step(op);
+}
+
+static void allocated(Op *op, int64_t result)
+{
+    File *f = op->file;
+    VitBlockRequest *req = op->req;
+    bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL || result == -ENODEV ||
+                   result == -EPERM;
+    bool punched = op->io.mode & FALLOC_FL_PUNCH_HOLE;
+
+    if (result >= 0) {
+        if ((req->flags & VIT_BLOCK_FUA) && !f->no_flush)
+            sync_file(op);
+        else
+            finish(op, 0);
+        return;
+    }
+    if (!refused) {
+        finish(op, (int) result);
+        return;
+    }
+    if (punched)
+        f->no_punch = result != -EINVAL;
+    else
+        f->no_zero_range = result != -EINVAL;
+    if (req->op == VIT_BLOCK_DISCARD) {
+        finish(op, 0);      /* a hint: keeping the data is allowed */
+        return;
+    }
+    if (!f->zeroes && posix_memalign((void **) &f->zeroes, MAX(f->memory_align, 4096), ZEROES) != 0) {
+        f->zeroes = NULL;
+        finish(op, -ENOMEM);
+        return;
+    }
+    memset(f->zeroes, 0, ZEROES);
+    op->writing_zeroes = true;
+    step(op);
+}
+
+static void io_done(VitIo *io)
+{
+    Op *op = (Op *) io;
+    File *f = op->file;
+    VitBlockRequest *req = op->req;
+    int64_t result = io->result;
+
+    if (result == -EINTR || result == -EAGAIN) {
+        vit_io_engine_submit(f->engine, io);
+        return;
+    }
+    if (op->stage == ALLOCATE) {
+        allocated(op, result);
+        return;
+    }
+    if (result < 0 || op->stage == SYNC) {
+        finish(op, (int) MIN(result, 0));
+        return;
+    }
+    switch (op->stage) {
+    case MOVE:
+        if (result == 0) {
+            if (req->op == VIT_BLOCK_READ)
+                end_of_file(op, op->io.offset);
+            else
+                finish(op, -EIO);
+            return;
+        }
+        op->moved += (uint64_t) result;
+        if (req->op != VIT_BLOCK_READ) {
+            if (op->moved < req->bytes && f->offset_align > 1) {
+                /* A short direct write: go on from a whole host block. */
+                uint64_t whole = (req->offset + op->moved) & ~(uint64_t) (f->offset_align - 1);
+                if (whole <= op->io.offset) {
+                    finish(op, -EIO);
+                    return;
+                }
+                op->moved = whole - req->offset;
+            }
+            grew(op, req->offset + op->moved);
+            return;
+        }
+        break;
+    case BOUNCE_READ: {
+        uint64_t head = req->offset + op->moved - op->bounce_start;
+        uint64_t have = (uint64_t) result > head ? MIN((uint64_t) result - head, op->piece) : 0;
+        if (have == 0) {
+            end_of_file(op, req->offset + op->moved);
+            return;
+        }
+        copy(op, op->bounce + head, have, true);
+        op->moved += have;
+        break;
+    }
+    case BOUNCE_FILL:
+        memset(op->bounce + result, 0, op->bounce_size - (uint64_t) result);
+        copy(op, op->bounce + (req->offset + op->moved - op->bounce_start), op->piece, false);
+        op->stage = BOUNCE_WRITE;
+        op->io.kind = VIT_IO_WRITE;
+        vit_io_engine_submit(f->engine, io);
+        return;
+    case BOUNCE_WRITE:
+        if ((uint64_t) result < op->bounce_size) {
+            /* The whole piece again, unless nothing moves: what is written twice is the same. */
+            if (result == 0)
+                finish(op, -EIO);
+            else
+                vit_io_engine_submit(f->engine, io);
+            return;
+        }
+        op->moved += op->piece;
+        grew(op, req->offset + op->moved);
+        return;
+    default:
+        g_assert_not_reached();
+    }
+    step(op);
+}
+
+static void file_submit(VitBlockNode *node, VitBlockRequest *req)
+{
+    File *f = (File *) node;
+
+    if ((req->op == VIT_BLOCK_FLUSH && (f->no_flush || f->read_only)) ||
+        (req->op == VIT_BLOCK_DISCARD && (!f->discard || f->no_punch))) {
+        vit_block_complete_later(req, 0);
+        return;
+    }
+    Op *op = g_queue_pop_head(&f->free_ops);
+    if (!op)
+        op = g_new(Op, 1);
+    memset(op, 0, offsetof(Op, inline_iov));
+    op->own_iov = NULL;
+    op->file = f;
+    op->req = req;
+    op->io.done = io_done;
+    op->io.durable = (req->flags & VIT_BLOCK_FUA) && !f->no_flush;
+    op->exclusive = wants_file_to_itself(f, req);
+    if (req->op == VIT_BLOCK_WRITE_ZEROES && f->no_zero_range && f->zeroes &&
+        !((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch))
+        op->writing_zeroes = true;
+    g_queue_push_tail(&f->waiting, op);
+    start_waiting(f);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------- */
+
+static void file_info(VitBlockNode *node, VitBlockInfo *info)
+{
+    const File *f = (File *) node;
+
+    info->size = f->size;
+    info->logical_block = f->logical_block;
+    info->request_alignment = MAX(f->offset_align, f->memory_align);
+    info->read_only = f->read_only;
+    info->can_discard = f->discard && !f->no_punch;
+}
+
+static void file_plug(VitBlockNode *node, bool on)
+{
+    vit_io_engine_plug(((File *) node)->engine, on);
+}
+
+static void file_close(VitBlockNode *node)
+{
+    File *f = (File *) node;
+    Op *op;
+
+    vit_io_engine_free(f->engine);
+    while ((op = g_queue_pop_head(&f->free_ops)))
+        g_free(op);
+    free(f->zeroes);
+    if (f->fd >= 0)
+        close(f->fd);
+}
+
+static const VitBlockDriver file_driver = {
+    .name = "file",
+    .instance_size = sizeof(File),
+    .submit = file_submit,
+    .info = file_info,
+    .close = file_close,
+    .plug = file_plug,
+};
+
+static bool fail(GError **error, int code, const char *path, const char *remedy)
+{
+    g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code), "Cannot open “%s”: %s%s", path,
+                g_strerror(code), remedy);
+    return false;
+}
+
+static int open_flags(const char *path, int flags)
+{
+    int fd;
+
+    do
+        fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);    /* a fifo must not hold us up */
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+static bool open_fd(File *f, const char *path, const VitBlockOptions *options, GError **error)
+{
+    int direct = options->direct ? O_DIRECT : 0;
+
+    f->read_only = options->read_only;
+    f->fd = open_flags(path, (f->read_only ? O_RDONLY : O_RDWR) | direct);
+    int code = errno;
+    bool forbidden = code == EACCES || code == EPERM || code == EROFS;
+    if (f->fd < 0 && !f->read_only && forbidden && options->auto_read_only) {
+        f->read_only = true;
+        f->fd = open_flags(path, O_RDONLY | direct);
+        code = errno;
+    }
+    if (f->fd >= 0)
+        return true;
+    if (code == ENOENT)
+        return fail(error, code, path, "; check the path, or create the disk first");
+    if (code == EISDIR)
+        return fail(error, code, path, "; a disk is a file or a block device");
+    if (code == EINVAL && direct)
+        return fail(error, code, path, "; its file system has no direct I/O: leave out cache.direct=on");
+    if (forbidden && !f->read_only)
+        return fail(error, code, path, " for writing; make it writable or open it with read-only=on");
+    return fail(error, code, path, "");
+}
+
+static bool examine(File *f, const char *path, const VitBlockOptions *options, GError **error)
+{
+    struct stat st;
+    struct statx stx;
+
+    if (fstat(f->fd, &st) < 0)
+        return fail(error, errno, path, "");
+    if (S_ISDIR(st.st_mode))
+        return fail(error, EISDIR, path, "; a disk is a file or a block device");
+    if (S_ISREG(st.st_mode)) {
+        f->size = (uint64_t) st.st_size;
+    } else if (S_ISBLK(st.st_mode)) {
+        int sector = 512, read_only = 0;
+        f->is_device = true;
+        if (ioctl(f->fd, BLKGETSIZE64, &f->size) < 0)
+            return fail(error, errno, path, "");
+        if (ioctl(f->fd, BLKSSZGET, &sector) == 0 && sector > 512)
+            f->logical_block = (uint32_t) sector;
+        if (ioctl(f->fd, BLKROGET, &read_only) == 0 && read_only && !f->read_only) {
+            if (!options->auto_read_only)
+                return fail(error, EROFS, path, "; open it with read-only=on");
+            f->read_only = true;
+        }
+    } else {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "“%s” is neither a regular file nor a block device", path);
+        return false;
+    }
+    fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
+    if (options->direct) {
+        f->memory_align = f->offset_align = 4096;
+        if (statx(f->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && (stx.stx_mask & STATX_DIOALIGN) &&
+            stx.stx_dio_offset_align) {
+            f->memory_align = MAX(stx.stx_dio_mem_align, 1);
+            f->offset_align = MIN(MAX(stx.stx_dio_offset_align, 512), 65536);
+        }
+    }
+    return true;
+}
+
+VitBlockNode *vit_block_open_file(const char *path, const VitBlockOptions *options, VitIoThread *thread,
+                                  GError **error)
+{
+    File *f = (File *) vit_block_node_new(&file_driver, path, thread);
+
+    f->fd = -1;
+    f->logical_block = 512;
+    f->memory_align = f->offset_align = 1;
+    f->no_flush = options->no_flush;
+    g_queue_init(&f->waiting);
+    g_queue_init(&f->free_ops);
+    if (!open_fd(f, path, options, error) || !examine(f, path, options, error) ||
+        (options->lock && !vit_block_lock_file(f->fd, path, !f->read_only, error))) {
+        if (f->fd >= 0)
+            close(f->fd);
+        vit_block_node_free(&f->parent);
+        return NULL;
+    }
+    f->discard = options->discard && !f->read_only;
+    f->engine = vit_io_engine_new(thread, f->fd, options->threads);
+    return &f->parent;
+}
