@@ -27,7 +27,7 @@ struct VitField {
     const VitField *fields;     /* STRUCTS: rows of one element, ended by VIT_END */
     uint64_t        reset;
     uint64_t        max;        /* UINT: largest value a load accepts; 0 = any */
-    uint32_t        len_offset; /* VARBYTES: offset of a size_t length; buffer is a malloc'ed pointer */
+    uint32_t        len_offset; /* VARBYTES: offset of a size_t length */
     uint8_t         fuzz_only;  /* reserved, 0 */
     const char     *name;
 };
@@ -53,6 +53,11 @@ struct VitField {
 /* A VitTimer* outside st: its deadline is state; reset disarms it. */
 #define VIT_TIMER(T, f)                                                                            \
     { .kind = VIT_FIELD_TIMER, .offset = offsetof(T, f), .count = 1, .name = #f }
+/* A g_malloc'ed uint8_t* in st with its size_t length, also in st; the core frees it at reset, load
+ * and vit_device_free(). */
+#define VIT_VARBYTES(T, f, len, limit)                                                             \
+    { .kind = VIT_FIELD_VARBYTES, .offset = offsetof(T, f), .count = 1, .max = (limit),            \
+      .len_offset = offsetof(T, len), .name = #f }
 #define VIT_END .kind = VIT_FIELD_END
 
 /* ---- Register rows ---------------------------------------------------------------------------- */
@@ -126,6 +131,7 @@ struct VitDeviceClass {
 
 typedef void (*VitIrqHandler)(void *opaque, unsigned n, bool level);
 typedef struct VitIrqOut VitIrqOut; /* one output wire: level and its sinks */
+typedef struct VitDevicePrivate VitDevicePrivate;
 
 struct VitDevice {
     const VitDeviceClass *klass;
@@ -134,6 +140,7 @@ struct VitDevice {
     VitIrqOut *irqs;            /* n_irqs, owned */
     GPtrArray *windows;         /* VitRegion*, owned */
     void      *transport;       /* owned by the transport (PCI function, virtio-pci ...); or NULL */
+    VitDevicePrivate *priv;     /* owned */
 };
 
 /* Makes an instance with default options and adds it to sys->devices; id NULL = class name plus
@@ -144,7 +151,9 @@ struct VitDevice {
 [[nodiscard]] bool vit_device_init(VitDevice *d, GError **error);
 void vit_device_free(VitDevice *d);         /* removes it from sys->devices; used by vit_system_free */
 
-/* A region over bytes [offset, offset+size) of the register window; owned by the device. */
+/* A region over bytes [offset, offset+size) of the register window; owned by the device.  While an
+ * access through a window runs, another one (DMA of the device into its own registers) is refused:
+ * reads give 0, writes are dropped. */
 VitRegion *vit_device_window(VitDevice *d, uint32_t offset, uint32_t size);
 uint64_t vit_device_read(VitDevice *d, uint32_t offset, unsigned size);     /* as a guest access */
 void vit_device_write(VitDevice *d, uint32_t offset, uint64_t value, unsigned size);
@@ -152,6 +161,7 @@ void vit_device_write(VitDevice *d, uint32_t offset, uint64_t value, unsigned si
 /* Wires.  An output may have several sinks; a sink is told of changes only, and of the present
  * level after reset and load. */
 void vit_irq_connect(VitDevice *d, unsigned n, VitIrqHandler fn, void *opaque, unsigned sink_n);
+/* Calls sink's input(), then its update(). */
 void vit_irq_connect_device(VitDevice *d, unsigned n, VitDevice *sink, unsigned input);
 void vit_irq_set(VitDevice *d, unsigned n, bool level);
 void vit_irq_pulse(VitDevice *d, unsigned n);

@@ -1,0 +1,109 @@
+/* engine/core/log.c - the tool's log: mask, destination and a rate limit for what guests can cause
+ * SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/core/log.h"
+
+#include <gio/gio.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { GUEST_LINES_PER_SECOND = 5000 };
+
+/* The one process-wide state of the engine (see log.h): set once by the tool, before threads start,
+ * apart from the rate limit, which log_mutex guards. */
+static unsigned log_mask;
+static FILE *log_file;
+static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
+static int64_t log_second;
+static unsigned log_lines;
+
+static const struct {
+    const char *name;
+    unsigned mask;
+} log_names[] = {
+    { "guest_errors", VIT_LOG_GUEST_ERROR },
+    { "unimp", VIT_LOG_UNIMP },
+    { "int", VIT_LOG_INT },
+    { "in_asm", VIT_LOG_IN_ASM },
+    { "op", VIT_LOG_OP },
+    { "out_asm", VIT_LOG_OUT_ASM },
+    { "exec", VIT_LOG_EXEC },
+    { "cpu_reset", VIT_LOG_RESET },
+    { "mmu", VIT_LOG_MMU },
+};
+
+void vit_log_setup(unsigned mask, const char *path)
+{
+    pthread_mutex_lock(&log_mutex);
+    if (log_file)
+        fclose(log_file);
+    log_file = path ? fopen(path, "we") : NULL;
+    if (path && !log_file)
+        g_warning("cannot write the log file %s: %s; logging to standard error", path,
+                  g_strerror(errno));
+    if (log_file)
+        setvbuf(log_file, NULL, _IOLBF, 0);
+    pthread_mutex_unlock(&log_mutex);
+    __atomic_store_n(&log_mask, mask, __ATOMIC_RELAXED);
+}
+
+bool vit_log_enabled(unsigned mask)
+{
+    return (__atomic_load_n(&log_mask, __ATOMIC_RELAXED) & mask) != 0;
+}
+
+/* Guarded by log_mutex. */
+static bool over_limit(unsigned mask)
+{
+    if (!(mask & (VIT_LOG_GUEST_ERROR | VIT_LOG_UNIMP)))
+        return false;
+    int64_t second = g_get_monotonic_time() / G_USEC_PER_SEC;
+    if (second != log_second) {
+        if (log_lines > GUEST_LINES_PER_SECOND)
+            fprintf(log_file ? log_file : stderr, "(%u lines left out)\n",
+                    log_lines - GUEST_LINES_PER_SECOND);
+        log_second = second;
+        log_lines = 0;
+    }
+    return ++log_lines > GUEST_LINES_PER_SECOND;
+}
+
+void vit_log(unsigned mask, const char *format, ...)
+{
+    if (!vit_log_enabled(mask))
+        return;
+    va_list args;
+    va_start(args, format);
+    pthread_mutex_lock(&log_mutex);
+    if (!over_limit(mask)) {
+        FILE *out = log_file ? log_file : stderr;
+        vfprintf(out, format, args);
+        size_t length = strlen(format);
+        if (length == 0 || format[length - 1] != '\n')
+            fputc('\n', out);
+    }
+    pthread_mutex_unlock(&log_mutex);
+    va_end(args);
+}
+
+bool vit_log_parse(const char *names, unsigned *mask, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(names, ",", -1);
+    unsigned result = 0;
+    for (char **part = parts; *part; part++) {
+        size_t i = 0;
+        while (i < G_N_ELEMENTS(log_names) && strcmp(*part, log_names[i].name) != 0)
+            i++;
+        if (i == G_N_ELEMENTS(log_names)) {
+            g_autoptr(GString) known = g_string_new(NULL);
+            for (size_t k = 0; k < G_N_ELEMENTS(log_names); k++)
+                g_string_append_printf(known, "%s%s", k ? ", " : "", log_names[k].name);
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+                        "There is no log item \"%s\"; known are %s", *part, known->str);
+            return false;
+        }
+        result |= log_names[i].mask;
+    }
+    *mask = result;
+    return true;
+}
