@@ -22,6 +22,7 @@ typedef enum {
 } VitDirtyClient;
 
 typedef struct VitRam VitRam;
+typedef struct VitRamPrivate VitRamPrivate;
 
 struct VitRam {
     char    *name;                          /* owned */
@@ -30,6 +31,7 @@ struct VitRam {
     int      fd;                            /* memfd, shareable with vhost-user and the GPU */
     uint8_t *dirty;                         /* one byte a page: bit c set = dirty for client c; atomic */
     uint32_t clients;                       /* atomic bit set of clients that track this block */
+    VitRamPrivate *priv;                    /* owned */
 };
 
 /* Allocates zeroed RAM.  Fails (naming size and remedy) when the host cannot back it. */
@@ -37,10 +39,22 @@ struct VitRam {
 void vit_ram_free(VitRam *ram);             /* NULL is fine; no address space may still show it */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitRam, vit_ram_free)
 
-/* Starts or stops tracking; starting marks all pages dirty for that client (all clean for CODE). */
+/* Starts or stops tracking; starting sets all of that client's bits: everything is to be drawn or
+ * saved, no page holds translated code. */
 void vit_ram_track(VitRam *ram, VitDirtyClient client, bool on);
 /* Marks [offset, offset+size) dirty for every client.  Cheap when already dirty. Any thread. */
 void vit_ram_mark_dirty(VitRam *ram, uint64_t offset, uint64_t size);
+/* Sets one client's bits.  The translator does so when the last code on a page is gone. */
+void vit_ram_set_dirty(VitRam *ram, VitDirtyClient client, uint64_t offset, uint64_t size);
+/* Clears one client's bits and has every listener drop direct-store mappings of what was set. The
+ * translator does so before it reads a page's code.  Returns whether any bit was set. */
+bool vit_ram_clear_dirty(VitRam *ram, VitDirtyClient client, uint64_t offset, uint64_t size);
+bool vit_ram_is_dirty(const VitRam *ram, VitDirtyClient client, uint64_t offset, uint64_t size);
+/* Called by vit_ram_mark_dirty() on the writing thread, after the data were stored, with the exact
+ * bytes written on pages whose CODE bit is clear.  With a hook set, marking leaves the CODE bit
+ * alone: the translator drops that range's code and sets the bit when the page has none left. */
+typedef void (*VitRamCodeFunc)(void *opaque, VitRam *ram, uint64_t offset, uint64_t size);
+void vit_ram_set_code_hook(VitRam *ram, VitRamCodeFunc code_written, void *opaque);
 /* True when a write to the page must go through vit_ram_mark_dirty() (some tracking client has it
  * clean): the translator's write TLB must not map such a page for direct stores. */
 bool vit_ram_page_is_tracked_clean(const VitRam *ram, uint64_t offset);
@@ -56,7 +70,10 @@ typedef enum { VIT_MEM_OK, VIT_MEM_UNASSIGNED, VIT_MEM_READONLY } VitMemResult;
 typedef struct {
     uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);             /* size 1, 2, 4, 8 */
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
-    uint8_t min_size, max_size; /* sizes the callbacks take (0 = 1 and 8... default 1..4); others are split or widened */
+    /* Sizes that the callbacks take; 0 = 1 and 4.  Larger accesses are split, smaller ones widened
+     * to the aligned min_size around them (a widened write has zeroes in the other bytes).
+     * Alignment is not enforced: x86 ports have 16-bit registers at odd addresses. */
+    uint8_t min_size, max_size;
     bool    unlocked;           /* callbacks run without the machine lock (they lock themselves) */
 } VitMmioOps;
 
@@ -95,15 +112,17 @@ bool vit_region_is_mapped(const VitRegion *region);
 typedef struct VitAddressSpace VitAddressSpace;
 
 [[nodiscard]] VitAddressSpace *vit_as_new(const char *name, VitRegion *root);   /* root borrowed */
+/* The lock (borrowed) around MMIO callbacks.  vit_system_as_new() sets it; without one none is taken. */
+void vit_as_set_lock(VitAddressSpace *as, GRecMutex *lock);
 void vit_as_free(VitAddressSpace *as);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitAddressSpace, vit_as_free)
 
 void vit_as_begin(VitAddressSpace *as);     /* transactions nest; machine lock held */
 void vit_as_commit(VitAddressSpace *as);
 
-/* Called after a new view is published, and when direct-store mappings of a RAM range must go
+/* Called after a new view is published (ram == NULL), and when direct-store mappings of a RAM range must go
  * (ram != NULL).  The callback may be called on any thread and must not block: it asks vCPUs to
- * flush.  Since a vCPU may run a moment longer on old mappings, RAM is never unmapped while vCPUs run. */
+ * flush, and it must not call vit_ram_*() or change listeners.  Since a vCPU may run a moment longer on old mappings, RAM is never unmapped while vCPUs run. */
 typedef void (*VitAsListener)(void *opaque, VitRam *ram, uint64_t offset, uint64_t size);
 void vit_as_add_listener(VitAddressSpace *as, VitAsListener fn, void *opaque);
 void vit_as_remove_listener(VitAddressSpace *as, VitAsListener fn, void *opaque);
