@@ -40,6 +40,10 @@ static inline void vit_system_lock(VitSystem *sys) { g_rec_mutex_lock(&sys->lock
 static inline void vit_system_unlock(VitSystem *sys) { g_rec_mutex_unlock(&sys->lock); }
 void vit_system_request(VitSystem *sys, VitRequest request, int exit_code, const char *reason);
 
+/* An address space whose MMIO callbacks run under the machine lock (a bus master's view, say). */
+[[nodiscard]] VitAddressSpace *vit_system_as_new(VitSystem *sys, const char *name,
+                                                 VitRegion *root);
+
 /* Two phases over all devices in creation order: tables and reset hooks, then update(). */
 void vit_system_reset(VitSystem *sys);
 /* All devices' states, as one versioned, sized and checksummed section each. Machine stopped. */
