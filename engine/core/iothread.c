@@ -51,7 +51,7 @@ static gboolean calls_dispatch(GSource *source, GSourceFunc callback, gpointer d
     return G_SOURCE_CONTINUE;
 }
 
-static GSourceFuncs call_source_funcs = { .dispatch = calls_dispatch };
+static const GSourceFuncs call_source_funcs = { .dispatch = calls_dispatch };
 
 static gpointer thread_main(gpointer data)
 {
@@ -71,7 +71,7 @@ VitIoThread *vit_io_thread_new(const char *name)
     thread->context = g_main_context_new();
     thread->queue = g_array_new(FALSE, FALSE, sizeof(Call));
     thread->spare = g_array_new(FALSE, FALSE, sizeof(Call));
-    thread->calls = g_source_new(&call_source_funcs, sizeof(CallSource));
+    thread->calls = g_source_new((GSourceFuncs *) &call_source_funcs, sizeof(CallSource));
     ((CallSource *) thread->calls)->thread = thread;
     g_source_set_static_name(thread->calls, "vit-calls");
     g_source_attach(thread->calls, thread->context);
@@ -191,7 +191,7 @@ static void watch_finalize(GSource *source)
     g_rec_mutex_clear(&((VitIoWatch *) source)->own);
 }
 
-static GSourceFuncs watch_source_funcs = {
+static const GSourceFuncs watch_source_funcs = {
     .dispatch = watch_dispatch,
     .finalize = watch_finalize,
 };
@@ -199,7 +199,8 @@ static GSourceFuncs watch_source_funcs = {
 VitIoWatch *vit_io_watch_new_locked(VitIoThread *thread, GRecMutex *lock, int fd,
                                     GIOCondition condition, VitIoWatchFunc fn, void *opaque)
 {
-    VitIoWatch *watch = (VitIoWatch *) g_source_new(&watch_source_funcs, sizeof(*watch));
+    VitIoWatch *watch = (VitIoWatch *) g_source_new((GSourceFuncs *) &watch_source_funcs,
+                                                    sizeof(*watch));
     watch->fd = fd;
     watch->fn = fn;
     watch->opaque = opaque;

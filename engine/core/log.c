@@ -9,13 +9,14 @@
 
 enum { GUEST_LINES_PER_SECOND = 5000 };
 
-/* The one process-wide state of the engine (see log.h): set once by the tool, before threads start,
- * apart from the rate limit, which log_mutex guards. */
-static unsigned log_mask;
-static FILE *log_file;
-static pthread_mutex_t log_mutex = PTHREAD_MUTEX_INITIALIZER;
-static int64_t log_second;
-static unsigned log_lines;
+/* The one process-wide state of the engine (see log.h); tests/house/check_state.py names it. */
+static struct {
+    unsigned        mask;       /* atomic */
+    pthread_mutex_t mutex;      /* leaf; guards what follows */
+    FILE           *file;       /* owned; NULL: standard error */
+    int64_t         second;     /* that lines are counted for */
+    unsigned        lines;
+} process_log = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static const struct {
     const char *name;
@@ -34,38 +35,38 @@ static const struct {
 
 void vit_log_setup(unsigned mask, const char *path)
 {
-    pthread_mutex_lock(&log_mutex);
-    if (log_file)
-        fclose(log_file);
-    log_file = path ? fopen(path, "we") : NULL;
-    if (path && !log_file)
+    pthread_mutex_lock(&process_log.mutex);
+    if (process_log.file)
+        fclose(process_log.file);
+    process_log.file = path ? fopen(path, "we") : NULL;
+    if (path && !process_log.file)
         g_warning("cannot write the log file %s: %s; logging to standard error", path,
                   g_strerror(errno));
-    if (log_file)
-        setvbuf(log_file, NULL, _IOLBF, 0);
-    pthread_mutex_unlock(&log_mutex);
-    __atomic_store_n(&log_mask, mask, __ATOMIC_RELAXED);
+    if (process_log.file)
+        setvbuf(process_log.file, NULL, _IOLBF, 0);
+    pthread_mutex_unlock(&process_log.mutex);
+    __atomic_store_n(&process_log.mask, mask, __ATOMIC_RELAXED);
 }
 
 bool vit_log_enabled(unsigned mask)
 {
-    return (__atomic_load_n(&log_mask, __ATOMIC_RELAXED) & mask) != 0;
+    return (__atomic_load_n(&process_log.mask, __ATOMIC_RELAXED) & mask) != 0;
 }
 
-/* Guarded by log_mutex. */
+/* Guarded by process_log.mutex. */
 static bool over_limit(unsigned mask)
 {
     if (!(mask & (VIT_LOG_GUEST_ERROR | VIT_LOG_UNIMP)))
         return false;
     int64_t second = g_get_monotonic_time() / G_USEC_PER_SEC;
-    if (second != log_second) {
-        if (log_lines > GUEST_LINES_PER_SECOND)
-            fprintf(log_file ? log_file : stderr, "(%u lines left out)\n",
-                    log_lines - GUEST_LINES_PER_SECOND);
-        log_second = second;
-        log_lines = 0;
+    if (second != process_log.second) {
+        if (process_log.lines > GUEST_LINES_PER_SECOND)
+            fprintf(process_log.file ? process_log.file : stderr, "(%u lines left out)\n",
+                    process_log.lines - GUEST_LINES_PER_SECOND);
+        process_log.second = second;
+        process_log.lines = 0;
     }
-    return ++log_lines > GUEST_LINES_PER_SECOND;
+    return ++process_log.lines > GUEST_LINES_PER_SECOND;
 }
 
 void vit_log(unsigned mask, const char *format, ...)
@@ -74,15 +75,15 @@ void vit_log(unsigned mask, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
-    pthread_mutex_lock(&log_mutex);
+    pthread_mutex_lock(&process_log.mutex);
     if (!over_limit(mask)) {
-        FILE *out = log_file ? log_file : stderr;
+        FILE *out = process_log.file ? process_log.file : stderr;
         vfprintf(out, format, args);
         size_t length = strlen(format);
         if (length == 0 || format[length - 1] != '\n')
             fputc('\n', out);
     }
-    pthread_mutex_unlock(&log_mutex);
+    pthread_mutex_unlock(&process_log.mutex);
     va_end(args);
 }
 
