@@ -31,13 +31,46 @@ void interp_float_leave(VitCpu *cpu)
     *guest_csr(cpu) |= _mm_getcsr() & CSR_STICKY;
     _mm_setcsr(CSR_DEFAULT);
 }
+
+/* <fenv.h> keeps some of these in the x87 unit on x86-64: go to MXCSR itself. */
+void interp_float_raise(unsigned bits) { _mm_setcsr(_mm_getcsr() | bits); }
+void interp_float_clear(unsigned bits) { _mm_setcsr(_mm_getcsr() & ~bits); }
+bool interp_float_raised(unsigned bits) { return _mm_getcsr() & bits; }
+
+unsigned interp_float_set_rounding(unsigned rounding)
+{
+    unsigned csr = _mm_getcsr();
+
+    _mm_setcsr((csr & ~(3u << 13)) | rounding << 13);
+    return csr >> 13 & 3;
+}
 #else
+static const int fe_rounding[4] = { FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO };
+
+unsigned interp_float_set_rounding(unsigned rounding)
+{
+    int before = fegetround();
+    unsigned n = 0;
+
+    while (n < 3 && fe_rounding[n] != before)
+        n++;
+    fesetround(fe_rounding[rounding]);
+    return n;
+}
+
+static int fe_bits(unsigned bits)
+{
+    return (bits & INTERP_INVALID ? FE_INVALID : 0) | (bits & INTERP_INEXACT ? FE_INEXACT : 0);
+}
+
+void interp_float_raise(unsigned bits) { feraiseexcept(fe_bits(bits)); }
+void interp_float_clear(unsigned bits) { feclearexcept(fe_bits(bits)); }
+bool interp_float_raised(unsigned bits) { return fetestexcept(fe_bits(bits)); }
+
 void interp_float_enter(VitCpu *cpu)
 {
-    static const int rounding[4] = { FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO };
-
     feclearexcept(FE_ALL_EXCEPT);
-    fesetround(rounding[*guest_csr(cpu) >> 13 & 3]);
+    interp_float_set_rounding(*guest_csr(cpu) >> 13 & 3);
 }
 
 void interp_float_leave(VitCpu *cpu)
@@ -57,21 +90,21 @@ uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a)
     volatile double x = kind < 2 ? (double) a->f32[0] : a->f64[0];
     double limit = to == VIT_I32 ? 0x1p31 : 0x1p63;
     volatile double whole;
-    bool inexact_before = fetestexcept(FE_INEXACT);
+    bool inexact_before = interp_float_raised(INTERP_INEXACT);
 
     if (isnan(x)) {
-        feraiseexcept(FE_INVALID);
+        interp_float_raise(INTERP_INVALID);
         return to == VIT_I32 ? 0x80000000u : 1ULL << 63;
     }
     whole = kind & 1 ? trunc(x) : nearbyint(x);
     if (whole >= limit || whole < -limit) {
-        feraiseexcept(FE_INVALID);
+        interp_float_raise(INTERP_INVALID);
         return to == VIT_I32 ? 0x80000000u : 1ULL << 63;
     }
     if (whole != x)
-        feraiseexcept(FE_INEXACT);
+        interp_float_raise(INTERP_INEXACT);
     else if (!inexact_before)
-        feclearexcept(FE_INEXACT);
+        interp_float_clear(INTERP_INEXACT);
     return ir_truncate(to, (uint64_t) (int64_t) whole);
 }
 
@@ -92,7 +125,7 @@ unsigned interp_float_compare(unsigned kind, const VitVec *a, const VitVec *b)
 
     if (isunordered(x, y)) {
         if (kind & 1)
-            feraiseexcept(FE_INVALID);
+            interp_float_raise(INTERP_INVALID);
         return VIT_FLAG_Z | VIT_FLAG_P | VIT_FLAG_C;
     }
     if (x == y)
