@@ -3,6 +3,7 @@
  *
  * Translated code addresses these fields by offset; hot ones first. */
 #pragma once
+#include "engine/core/device.h"
 #include "engine/cpu/isa.h"
 #include "engine/jit/vops.h"
 
@@ -23,8 +24,8 @@ enum {
     X86_MODE_VM86 = 1 << 4,
     X86_MODE_CPL3 = 1 << 5,     /* CPL == 3 */
     X86_MODE_BASES = 1 << 6,    /* DS, ES or SS base is non-zero: add segment bases */
-    X86_MODE_LIMITS = 1 << 7,   /* some of CS DS ES SS FS GS has a limit below 4 GiB-1, is expand-down, read-only data,
-                                 * unusable or not readable, outside 64-bit mode: check every access by helper */
+    X86_MODE_LIMITS = 1 << 7,   /* outside 64-bit mode: some of CS DS ES SS has a limit below 4 GiB-1, is expand-down,
+                                 * read-only data, unusable or not readable: check every access by helper */
     X86_MODE_TF = 1 << 8,       /* single step: one instruction a block, then #DB */
     X86_MODE_SHADOW = 1 << 9,   /* interrupt shadow of STI/MOV SS for the next instruction: one instruction a block */
     X86_MODE_NOFPU = 1 << 10,   /* CR0.EM or CR0.TS: x87 raises #NM */
@@ -40,6 +41,8 @@ enum {
     X86_MODE_UMIP = 1 << 21,
     X86_MODE_CPL0 = 1 << 22,
     X86_MODE_AC = 1 << 23,      /* alignment checks on: CR0.AM && EFLAGS.AC && CPL 3 */
+    X86_MODE_LIMITS_FS = 1 << 24,   /* as LIMITS, for FS alone (null in most 32-bit programs) */
+    X86_MODE_LIMITS_GS = 1 << 25,   /* as LIMITS, for GS alone */
 };
 enum { X86_MMU_KERNEL = 0, X86_MMU_USER = 1, X86_MMU_KERNEL_SMAP = 2 /* SMAP on and AC clear: user pages fault */ };
 #define X86_MODE_MMU(mode) (((mode) >> X86_MODE_MMU_SHIFT) & 3)
@@ -50,6 +53,18 @@ enum { X86_EFLAGS_TF = 0x100, X86_EFLAGS_IF = 0x200, X86_EFLAGS_DF = 0x400, X86_
        X86_EFLAGS_VIF = 0x80000, X86_EFLAGS_VIP = 0x100000, X86_EFLAGS_ID = 0x200000 };
 
 typedef struct X86Model X86Model;   /* engine/guest/x86/cpuid.h */
+enum { X86_FEATURE_WORDS = 13 };
+
+/* What the processor asks of its local APIC; the machine sets it.  Each takes the machine lock itself. */
+typedef struct {
+    int  (*intr_ack)(void *opaque);             /* vector of the interrupt to take, or -1 */
+    bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *value);  /* 1B, 6E0, 800-8FF; false: #GP */
+    bool (*msr_write)(void *opaque, uint32_t msr, uint64_t value);
+    uint8_t (*get_cr8)(void *opaque);
+    void (*set_cr8)(void *opaque, uint8_t cr8);
+    bool (*apic_enabled)(void *opaque);         /* CPUID.1:EDX.APIC; NULL: yes */
+    void (*init)(void *opaque);                 /* the processor acts on INIT: reset the APIC too */
+} X86CpuOps;
 
 typedef struct {
     VitCpu   cpu;                   /* first member */
@@ -82,6 +97,8 @@ typedef struct {
     uint64_t pat, misc_enable, xcr0;
     uint64_t mtrr_def, mtrr_fixed[11], mtrr_base[8], mtrr_mask[8];
     uint64_t mcg_status, smbase;
+    uint64_t spec_ctrl;
+    uint64_t pdpte[4];              /* PAE without long mode: loaded with CR3 */
     struct { uint64_t base; uint32_t limit; } gdt, idt;
 
     /* what is to be delivered; recorded before vit_cpu_unwind() */
@@ -90,20 +107,26 @@ typedef struct {
     uint8_t  pending_kind;          /* X86_EVENT_* */
     bool     pending_has_error;
     bool     pending_advance;       /* software interrupt: pc already after the instruction */
-    uint8_t  delivering;            /* vector class being delivered, for #DF and triple fault */
+    uint8_t  delivering;            /* class of the event being delivered, for #DF and triple fault; 0 none */
     bool     nmi_blocked, in_smm;
-    bool     shadow_block;          /* present block runs under an interrupt shadow */
+    bool     shadow_block;          /* the next instruction stands in the interrupt shadow of STI or MOV SS */
+    bool     shutdown;              /* after a triple fault: only RESET and INIT help */
+    bool     no_step;               /* instruction just done gives no single-step trap (INT n, MOV SS) */
+    uint8_t  db_hits;               /* data and I/O breakpoints hit by the running instruction: DR6 bits 0-3 */
 
     /* lines from outside; atomic */
     uint32_t lines;                 /* X86_LINE_* */
     uint8_t  sipi_vector;
     bool     wait_sipi;             /* after INIT on an AP */
-    void    *lapic;                 /* VitDevice*, borrowed; NULL without */
-    int    (*intr_ack)(void *opaque);   /* vector of the interrupt to take, or -1; machine lock taken inside */
-    void    *intr_opaque;
+    const X86CpuOps *ops;           /* borrowed; NULL: no local APIC */
+    void    *ops_opaque;
     const X86Model *model;          /* borrowed */
     unsigned apic_id, n_cpus;       /* for CPUID topology */
     int64_t  tsc_khz;
+    uint32_t features[X86_FEATURE_WORDS];   /* CPUID words, see cpuid.h */
+    bool     amd;                   /* vendor's variants of SYSCALL, SYSENTER */
+    struct { uint64_t start, length; uint8_t *host; VitRam *ram; uint64_t ram_offset, generation; }
+             walk_cache[2];         /* RAM that page tables were last read from: below and above 4 GiB */
 } X86Cpu;
 
 enum { X86_EVENT_NONE, X86_EVENT_FAULT, X86_EVENT_TRAP, X86_EVENT_SOFT_INT, X86_EVENT_EXT, X86_EVENT_NMI };
@@ -120,10 +143,16 @@ uint32_t x86_get_eflags(const X86Cpu *x);
 void x86_set_eflags(X86Cpu *x, uint32_t value, uint32_t mask);  /* mask: bits to change; updates mode, df */
 static inline unsigned x86_cpl(const X86Cpu *x)
 { return !(x->cr0 & 1) ? 0 : x->eflags & X86_EFLAGS_VM ? 3 : (x->seg[X86_SS].attr >> 5) & 3; }
+extern const VitField x86_state_fields[];   /* offsets from the X86Cpu; after a load call x86_state_loaded() */
+void x86_state_loaded(X86Cpu *x);
+uint64_t x86_tsc(const X86Cpu *x);          /* vCPU thread */
+int64_t x86_tsc_to_ns(const X86Cpu *x, uint64_t tsc);   /* virtual time at which the TSC reaches that; INT64_MAX: never */
+void x86_sipi(X86Cpu *x, uint8_t vector);   /* any thread, machine lock held */
 [[noreturn]] void x86_raise(X86Cpu *x, int vector);                     /* fault without error code */
 [[noreturn]] void x86_raise_error(X86Cpu *x, int vector, uint32_t error);
 void x86_set_line(X86Cpu *x, uint32_t line, bool level);                /* any thread */
-[[nodiscard]] bool x86_cpu_set_model(X86Cpu *x, const char *spec /* "qemu64,+aes,-sse4.2", "max" */, GError **error);
+/* Text as after -cpu: "qemu64,+aes,-sse4.2", "max"; sets model, features, vendor; before reset. */
+[[nodiscard]] bool x86_cpu_set_model(X86Cpu *x, const char *spec, GError **error);
 
 /* ---- translation side (engine/guest/x86/translate.c) ------------------------------------------------ */
 void x86_translate(VitTranslate *t);

@@ -46,8 +46,10 @@
     X(x86_h_out, VIT_HELPER_ALL)                /* a = port, b = value, c = bytes */                \
     X(x86_h_seg_check, VIT_HELPER_ALL)          /* MODE_LIMITS: a = segment, b = offset, c = bytes | write << 8; returns linear */ \
     X(x86_h_fwait, VIT_HELPER_ALL)              /* #NM/#MF checks */                                \
-    X(x86_h_breakpoint, VIT_HELPER_ALL)         /* MODE_BREAK: a = linear pc; raises #DB when DR0-3 match execution (RF clear) */ \
-    X(x86_h_single_step, VIT_HELPER_ALL)        /* MODE_TF: a = next pc; raises the #DB trap after the instruction */ \
+    X(x86_h_breakpoint, VIT_HELPER_ALL)         /* MODE_BREAK, at the start of each instruction: a = linear pc; \
+                                                 * raises #DB when DR0-3 match execution (RF clear) */ \
+    X(x86_h_single_step, VIT_HELPER_ALL)        /* MODE_TF or MODE_BREAK: last op of each one-instruction block \
+                                                 * before EXIT(LOOP): notes the #DB trap, which the run loop then delivers */ \
     X(x86_h_debug_mem, VIT_HELPER_ALL)          /* MODE_BREAK: a = linear, b = bytes | write << 8: notes a data breakpoint hit */ \
     X(x86_h_end_shadow, VIT_HELPER_ALL)         /* end of a one-instruction block under MODE_SHADOW: clears it */ \
     X(x86_h_set_ac, VIT_HELPER_ALL)             /* STAC/CLAC: a = 0 or 1 */                         \
