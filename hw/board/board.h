@@ -31,7 +31,7 @@ typedef struct {                    /* strings are borrowed and copied where nee
 
 typedef struct {
     uint16_t selector;
-    uint16_t access;                /* descriptor bits 40..47 low, bits 52..55 (AVL L D/B G) in bits 12..15 */
+    uint16_t attr;                  /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G */
     uint32_t limit;                 /* bytes - 1 */
     uint64_t base;
 } VitX86Segment;
@@ -66,6 +66,8 @@ void vit_board_free(VitBoard *board);       /* before vit_system_free; vCPUs sto
 
 void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu);
 void vit_board_isa_irq(void *board, unsigned line, bool level);
+/* Presses the power button: the guest is asked to shut down.  Machine lock held. */
+void vit_board_power_button(VitBoard *board);
 
 /* Resets all devices, then the contents that a reset restores (ROM images in RAM, a directly booted
  * kernel).  Call it instead of vit_system_reset(); vCPUs stopped, machine lock held.  The first call
