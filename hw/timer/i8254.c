@@ -311,12 +311,12 @@ static void pit_reset(VitDevice *d)
     p->st.next_edge = UINT64_MAX;
 }
 
-static bool pit_validate(VitDevice *d, const void *instance, GError **error)
+static bool pit_validate(VitDevice *d, const void *state, GError **error)
 {
-    const Pit *p = instance;
+    const typeof(((Pit *) d)->st) *st = state;
     for (unsigned i = 0; i < N_COUNTERS; i++) {
-        const Counter *c = &p->st.counter[i];
-        if ((p->st.next_edge != UINT64_MAX && p->st.next_edge >> 48) || c->count < 1 || c->count > 65536 || c->start > INT64_MAX) {
+        const Counter *c = &st->counter[i];
+        if ((st->next_edge != UINT64_MAX && st->next_edge >> 48) || c->count < 1 || c->count > 65536 || c->start > INT64_MAX) {
             g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "i8254: counter %u out of range", i);
             return false;
         }
