@@ -55,7 +55,8 @@ void vit_uint_put(void *at, unsigned size, uint64_t value);
 
 void vit_device_build_reg_index(VitDevice *d);
 void vit_device_reset_state(VitDevice *d);      /* tables, timers, hook */
-void vit_device_replay(VitDevice *d);           /* update(), then every sink hears the level */
+void vit_device_replay(VitDevice *d);
+void vit_device_quiesce(VitDevice *d, bool on);           /* update(), then every sink hears the level */
 void vit_device_free_state(VitDevice *d);       /* buffers that rows own */
 
 typedef struct VitDeviceStage VitDeviceStage;   /* a parsed and validated state, not yet live */

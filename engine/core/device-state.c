@@ -57,6 +57,7 @@ static void reset_fields(VitDevice *d, const VitField *fields, size_t base)
 void vit_device_reset_state(VitDevice *d)
 {
     const VitDeviceClass *klass = d->klass;
+    vit_device_quiesce(d, true);
     d->priv->quiet = true;
     for (size_t r = 0; r < klass->n_regs; r++) {
         const VitReg *reg = &klass->regs[r];
@@ -70,6 +71,7 @@ void vit_device_reset_state(VitDevice *d)
     for (unsigned n = 0; n < klass->n_irqs; n++)
         d->irqs[n].level = false;
     d->priv->quiet = false;
+    vit_device_quiesce(d, false);
 }
 
 static void free_fields(VitDevice *d, const VitField *fields, size_t base)
@@ -168,6 +170,7 @@ void vit_device_save(VitDevice *d, GByteArray *out)
 {
     const VitDeviceClass *klass = d->klass;
     vit_device_lock(d);
+    vit_device_quiesce(d, true);
     guint start = out->len;
     put_uint(out, SECTION_MAGIC, 4);
     put_uint(out, 0, 8);    /* size and sum: below */
@@ -187,6 +190,7 @@ void vit_device_save(VitDevice *d, GByteArray *out)
     put_record(out, "irqs", KIND_IRQS, klass->n_irqs);
     for (unsigned n = 0; n < klass->n_irqs; n++)
         put_uint(out, d->irqs[n].level, 1);
+    vit_device_quiesce(d, false);
     vit_device_unlock(d);
 
     uint32_t size = out->len - start - 12;
@@ -542,6 +546,7 @@ bool vit_device_load(VitDevice *d, const uint8_t *data, size_t size, GError **er
 {
     VitReader reader = { data, size };
     vit_device_lock(d);
+    vit_device_quiesce(d, true);
     VitDeviceStage *stage = vit_device_stage_new(d->sys, d, &reader, error);
     if (stage && reader.left) {
         refuse(error, d, "it", "is followed by more bytes");
@@ -556,6 +561,7 @@ bool vit_device_load(VitDevice *d, const uint8_t *data, size_t size, GError **er
             d->klass->loaded(d);
         vit_device_replay(d);
     }
+    vit_device_quiesce(d, false);
     vit_device_unlock(d);
     return ok;
 }

@@ -350,6 +350,12 @@ void vit_device_replay(VitDevice *d)
         tell(&d->irqs[n], d->irqs[n].level);
 }
 
+void vit_device_quiesce(VitDevice *d, bool on)
+{
+    if (d->klass->quiesce)
+        d->klass->quiesce(d, on);
+}
+
 void vit_device_reset(VitDevice *d)
 {
     vit_device_lock(d);

@@ -127,6 +127,9 @@ struct VitDeviceClass {
     void (*input)(VitDevice *d, unsigned n, bool level);
     bool (*validate)(VitDevice *d, const void *st, GError **error); /* st: a loaded copy, not yet live */
     void (*loaded)(VitDevice *d);               /* after commit of a load: rebuild host-side state */
+    /* For devices with data paths.  true, before reset, save and load: wait until no other thread
+     * touches st and keep it so until the matching false (calls nest). */
+    void (*quiesce)(VitDevice *d, bool on);
 };
 
 typedef void (*VitIrqHandler)(void *opaque, unsigned n, bool level);

@@ -29,6 +29,7 @@ bool vit_system_save(VitSystem *sys, GByteArray *out, GError **error)
         return false;
     }
     vit_system_lock(sys);
+    vit_system_quiesce(sys, true);
     Header header = { .format = GUINT32_TO_LE(FORMAT),
                       .sections = GUINT32_TO_LE(sys->devices->len),
                       .now = GINT64_TO_LE(vit_clock_now(sys->clock)) };
@@ -37,6 +38,7 @@ bool vit_system_save(VitSystem *sys, GByteArray *out, GError **error)
     g_byte_array_append(out, (const uint8_t *) &header, sizeof(header));
     for (guint i = 0; i < sys->devices->len; i++)
         vit_device_save(sys->devices->pdata[i], out);
+    vit_system_quiesce(sys, false);
     vit_system_unlock(sys);
     return true;
 }
@@ -107,6 +109,7 @@ bool vit_system_load(VitSystem *sys, const uint8_t *data, size_t size, GError **
     memcpy(&header, data, sizeof(header));
     VitReader reader = { data + sizeof(header), size - sizeof(header) };
     vit_system_lock(sys);
+    vit_system_quiesce(sys, true);
     g_autoptr(GPtrArray) stages = NULL;
     if (check_header(sys, &header, error))
         stages = stage_all(sys, &reader, error);
@@ -123,6 +126,7 @@ bool vit_system_load(VitSystem *sys, const uint8_t *data, size_t size, GError **
         for (guint i = 0; i < sys->devices->len; i++)
             vit_device_replay(sys->devices->pdata[i]);
     }
+    vit_system_quiesce(sys, false);
     vit_system_unlock(sys);
     return stages != NULL;
 }

@@ -60,13 +60,23 @@ void vit_system_request(VitSystem *sys, VitRequest request, int exit_code, const
                 reason ? reason : "no reason");
 }
 
+void vit_system_quiesce(VitSystem *sys, bool on)
+{
+    vit_system_lock(sys);
+    for (guint i = 0; i < sys->devices->len; i++)
+        vit_device_quiesce(sys->devices->pdata[i], on);
+    vit_system_unlock(sys);
+}
+
 void vit_system_reset(VitSystem *sys)
 {
     vit_system_lock(sys);
+    vit_system_quiesce(sys, true);
     for (guint i = 0; i < sys->devices->len; i++)
         vit_device_reset_state(sys->devices->pdata[i]);
     for (guint i = 0; i < sys->devices->len; i++)
         vit_device_replay(sys->devices->pdata[i]);
+    vit_system_quiesce(sys, false);
     vit_system_unlock(sys);
 }
 

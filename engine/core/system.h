@@ -44,6 +44,9 @@ void vit_system_request(VitSystem *sys, VitRequest request, int exit_code, const
 [[nodiscard]] VitAddressSpace *vit_system_as_new(VitSystem *sys, const char *name,
                                                  VitRegion *root);
 
+/* true: waits until no data path touches device state and keeps it so until the matching false
+ * (nests).  Reset, save and load do this themselves; a snapshot also wants RAM to stand still. */
+void vit_system_quiesce(VitSystem *sys, bool on);
 /* Two phases over all devices in creation order: tables and reset hooks, then update(). */
 void vit_system_reset(VitSystem *sys);
 /* All devices' states, as one versioned, sized and checksummed section each. Machine stopped. */

@@ -29,6 +29,11 @@ bool vit_pci_bus_is_express(const VitPciBus *bus)
     return bus->host.express;
 }
 
+VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus)
+{
+    return bus->bridge;
+}
+
 /* ---- Config cycles --------------------------------------------------------------------------------- */
 
 /* The function that answers; each level's bridges claim [secondary, subordinate].  Levels are as deep

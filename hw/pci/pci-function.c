@@ -326,8 +326,6 @@ static void function_finish(VitDevice *d)
 {
     VitPciFunction *fn = (VitPciFunction *) d;
 
-    if (fn->finish)
-        fn->finish(fn->finish_opaque);
     for (unsigned i = 0; fn->bus && i <= PCI_ROM_INDEX; i++)
         if (fn->bars[i].region)
             bar_map(fn, i, PCI_UNMAPPED);
@@ -335,8 +333,11 @@ static void function_finish(VitDevice *d)
         pci_bus_set_line(fn->bus, fn->devfn, fn->initial[PCI_INTERRUPT_PIN], true, false);
     if (fn->bus && fn->bus->functions[fn->devfn] == fn)
         fn->bus->functions[fn->devfn] = NULL;
-    vit_region_free(fn->rom_region);
     pci_msi_finish(fn);
+    if (fn->finish)     /* may free the regions of the BARs */
+        fn->finish(fn->finish_opaque);
+    if (fn->rom_region)
+        vit_region_free(fn->rom_region);
     g_mutex_clear(&fn->msi_lock);
 }
 

@@ -89,6 +89,7 @@ typedef struct {                /* what a host bridge gives its root bus */
 void vit_pci_bus_free(VitPciBus *bus);      /* after its functions; NULL is fine */
 VitPciFunction *vit_pci_bus_function(VitPciBus *bus, unsigned devfn);   /* or NULL */
 bool vit_pci_bus_is_express(const VitPciBus *bus);
+VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus);         /* NULL for a root bus */
 
 /* ---- Bridges -------------------------------------------------------------------------------------- */
 

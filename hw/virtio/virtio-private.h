@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* hw/virtio/virtio-private.h - the run-time side of the rings, for virtio.c and virtqueue.c */
+#pragma once
+#include "hw/deferred.h"
+#include "hw/virtio/virtio.h"
+#include <stdatomic.h>
+
+/* Where one area of a ring lies now; asked again when the memory view changes. */
+typedef struct {
+    uint8_t *host;          /* NULL: not one contiguous piece of RAM, go byte range by byte range */
+    VitRam  *ram;
+    uint64_t ram_offset;
+} RingArea;
+
+typedef struct {
+    VitVirtioRings *rings;
+    unsigned        index;
+    atomic_bool     kicked;         /* a call of run_queue() is on its way */
+    bool            quiet;          /* driver is asked not to kick */
+    uint64_t        view;           /* generation of the memory view that the areas are of */
+    bool            areas_valid;
+    RingArea        desc, avail, used;
+} Virtqueue;
+
+/* Outlives the device while calls are on their way. */
+struct VitVirtioRings {
+    GMutex       lock;              /* the queue lock: state, everything here */
+    GCond        idle;              /* busy fell to 0 */
+    atomic_int   ref_count;
+    VitVirtio   *virtio;            /* NULL once the device is gone */
+    VitSystem   *sys;               /* borrowed */
+    VitIoThread *thread;            /* borrowed; NULL = machine thread */
+    unsigned     busy;              /* handlers running and elements outstanding */
+    unsigned     quiesced;          /* nesting */
+    unsigned     life;              /* grows with each reset and load */
+    bool         reset_pending;
+    VitDeferred *config_change;     /* owned by the device */
+    uint8_t      indirect[VIT_VIRTIO_CHAIN * 16];   /* copy of an indirect table */
+    unsigned     n_queues;
+    Virtqueue    queues[];
+};
+
+/* virtio.c, lock held */
+bool virtio_queue_live(VitVirtioRings *r, unsigned queue);
+void virtio_unbusy(VitVirtioRings *r);
+void virtio_broken_locked(VitVirtioRings *r, const char *why);
+/* virtqueue.c, lock held */
+void virtq_set_notification(VitVirtioRings *r, unsigned queue, bool on);
+bool virtq_has_buffers_locked(VitVirtioRings *r, unsigned queue);

@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* hw/virtio/virtio.c - status, features, kicks, reset and state of a virtio device
+ *
+ * Virtual I/O Device 1.2, chapters 2 and 3.  A reset waits for what is under way: status keeps its
+ * old value until then (2.1.2, 4.1.4.3.2), so no thread waits for a slow disk. */
+#include "hw/virtio/virtio-private.h"
+
+#include "engine/core/log.h"
+
+#include <string.h>
+
+enum { BUDGET = 256 };      /* chains of one queue before other work of the thread gets its turn */
+
+const VitField vit_virtqueue_rows[] = {
+    VIT_UINT(VitVirtqueueState, desc),
+    VIT_UINT(VitVirtqueueState, avail),
+    VIT_UINT(VitVirtqueueState, used),
+    VIT_UINT(VitVirtqueueState, size),
+    VIT_UINT(VitVirtqueueState, last_avail),
+    VIT_UINT(VitVirtqueueState, used_index),
+    VIT_UINT(VitVirtqueueState, signalled),
+    VIT_BOOL(VitVirtqueueState, signalled_valid, false),
+    VIT_BOOL(VitVirtqueueState, enabled, false),
+    { VIT_END },
+};
+
+/* ---- Life of the rings, lock held ---------------------------------------------------------------------- */
+
+static void rings_unref(VitVirtioRings *r)
+{
+    if (atomic_fetch_sub(&r->ref_count, 1) != 1)
+        return;
+    g_mutex_clear(&r->lock);
+    g_cond_clear(&r->idle);
+    g_free(r);
+}
+
+bool virtio_queue_live(VitVirtioRings *r, unsigned queue)
+{
+    VitVirtio *v = r->virtio;
+    enum { LIVE = VIT_VIRTIO_DRIVER_OK, LIVE_MASK = VIT_VIRTIO_DRIVER_OK | VIT_VIRTIO_NEEDS_RESET };
+
+    return v && !r->reset_pending && !r->quiesced && (v->state->status & LIVE_MASK) == LIVE &&
+           v->state->queues[queue].enabled &&
+           (!v->transport || !v->transport->dma_enabled || v->transport->dma_enabled(v->transport_opaque));
+}
+
+static void invalidate_areas(VitVirtioRings *r)
+{
+    r->life++;
+    for (unsigned i = 0; i < r->n_queues; i++) {
+        r->queues[i].areas_valid = false;
+        r->queues[i].quiet = false;
+    }
+}
+
+static void state_defaults(VitVirtio *v)
+{
+    VitVirtioState *s = v->state;
+    s->driver_features = 0;
+    s->status = 0;
+    memset(s->queues, 0, sizeof s->queues);
+    for (unsigned i = 0; i < v->n_queues; i++)
+        s->queues[i].size = v->queue_size[i];
+}
+
+static void reset_now(VitVirtioRings *r)
+{
+    VitVirtio *v = r->virtio;
+    r->reset_pending = false;
+    invalidate_areas(r);
+    state_defaults(v);
+    if (v->virtio_class->reset)
+        v->virtio_class->reset(v);
+}
+
+void virtio_unbusy(VitVirtioRings *r)
+{
+    if (--r->busy)
+        return;
+    if (r->reset_pending && r->virtio)
+        reset_now(r);
+    g_cond_broadcast(&r->idle);
+}
+
+static void wait_idle(VitVirtioRings *r)
+{
+    while (r->busy)
+        g_cond_wait(&r->idle, &r->lock);
+}
+
+/* ---- Kicks ------------------------------------------------------------------------------------------------ */
+
+static void schedule(Virtqueue *q);
+
+static void process_queue(VitVirtio *v, unsigned queue)
+{
+    VitVirtioRings *r = v->rings;
+    const VitVirtioClass *vc = v->virtio_class;
+    unsigned budget = BUDGET;
+    bool more;
+
+    if (vc->takes && !vc->takes(v, queue)) {
+        if (vc->kicked)
+            vc->kicked(v, queue);
+        return;
+    }
+    g_mutex_lock(&r->lock);
+    virtq_set_notification(r, queue, false);
+    g_mutex_unlock(&r->lock);
+    do {
+        VitVirtqElement *e;
+        while (budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
+            vc->element(v, queue, e);
+            budget--;
+        }
+        vit_virtq_notify(v, queue);
+        g_mutex_lock(&r->lock);
+        virtq_set_notification(r, queue, true);
+        more = virtq_has_buffers_locked(r, queue);
+        g_mutex_unlock(&r->lock);
+    } while (more && budget && (!vc->takes || vc->takes(v, queue)));
+    if (more && !budget)
+        vit_virtio_kick(v, queue);
+}
+
+static void run_queue(void *opaque)
+{
+    Virtqueue *q = opaque;
+    VitVirtioRings *r = q->rings;
+    bool on_machine = !r->thread;
+
+    if (on_machine)
+        vit_system_lock(r->sys);
+    atomic_store(&q->kicked, false);
+    g_mutex_lock(&r->lock);
+    if (virtio_queue_live(r, q->index)) {
+        VitVirtio *v = r->virtio;
+        r->busy++;
+        g_mutex_unlock(&r->lock);
+        process_queue(v, q->index);
+        g_mutex_lock(&r->lock);
+        virtio_unbusy(r);
+    }
+    g_mutex_unlock(&r->lock);
+    if (on_machine)
+        vit_system_unlock(r->sys);
+    rings_unref(r);
+}
+
+static void schedule(Virtqueue *q)
+{
+    VitVirtioRings *r = q->rings;
+
+    if (atomic_exchange(&q->kicked, true))
+        return;
+    atomic_fetch_add(&r->ref_count, 1);
+    vit_io_thread_call(r->thread ? r->thread : r->sys->thread, run_queue, q);
+}
+
+void vit_virtio_kick(VitVirtio *v, unsigned queue)
+{
+    if (queue < v->n_queues)
+        schedule(&v->rings->queues[queue]);
+}
+
+bool vit_virtio_enter(VitVirtio *v)
+{
+    VitVirtioRings *r = v->rings;
+    g_mutex_lock(&r->lock);
+    bool live = !r->reset_pending && !r->quiesced &&
+                (v->state->status & (VIT_VIRTIO_DRIVER_OK | VIT_VIRTIO_NEEDS_RESET)) == VIT_VIRTIO_DRIVER_OK;
+    if (live)
+        r->busy++;
+    g_mutex_unlock(&r->lock);
+    return live;
+}
+
+void vit_virtio_leave(VitVirtio *v)
+{
+    VitVirtioRings *r = v->rings;
+    g_mutex_lock(&r->lock);
+    virtio_unbusy(r);
+    g_mutex_unlock(&r->lock);
+}
+
+/* ---- Trouble and changes ---------------------------------------------------------------------------------- */
+
+static void config_change(void *opaque)
+{
+    VitVirtio *v = opaque;
+    if (v->transport)
+        v->transport->notify_config(v->transport_opaque);
+}
+
+void virtio_broken_locked(VitVirtioRings *r, const char *why)
+{
+    VitVirtioState *s = r->virtio->state;
+
+    if (s->status & VIT_VIRTIO_NEEDS_RESET)
+        return;
+    vit_log(VIT_LOG_GUEST_ERROR, "%s: %s; the device needs a reset", r->virtio->parent.id, why);
+    bool was_ok = s->status & VIT_VIRTIO_DRIVER_OK;
+    s->status |= VIT_VIRTIO_NEEDS_RESET;
+    if (was_ok)
+        vit_deferred_schedule(r->config_change);
+}
+
+void vit_virtio_broken(VitVirtio *v, const char *why)
+{
+    g_mutex_lock(&v->rings->lock);
+    virtio_broken_locked(v->rings, why);
+    g_mutex_unlock(&v->rings->lock);
+}
+
+void vit_virtio_config_changed(VitVirtio *v)
+{
+    VitVirtioRings *r = v->rings;
+    g_mutex_lock(&r->lock);
+    v->state->generation++;
+    if (v->state->status & VIT_VIRTIO_DRIVER_OK)
+        vit_deferred_schedule(r->config_change);
+    g_mutex_unlock(&r->lock);
+}
+
+bool vit_virtio_has(VitVirtio *v, uint64_t feature)
+{
+    g_mutex_lock(&v->rings->lock);
+    bool has = v->state->driver_features & v->offered & feature;
+    g_mutex_unlock(&v->rings->lock);
+    return has;
+}
+
+bool vit_virtio_driver_ok(VitVirtio *v)
+{
+    return vit_virtio_status(v) & VIT_VIRTIO_DRIVER_OK;
+}
+
+/* ---- For transports ------------------------------------------------------------------------------------------ */
+
+void vit_virtio_attach(VitVirtio *v, const VitVirtioTransport *transport, void *opaque)
+{
+    g_mutex_lock(&v->rings->lock);
+    v->transport = transport;
+    v->transport_opaque = opaque;
+    g_mutex_unlock(&v->rings->lock);
+}
+
+uint8_t vit_virtio_status(VitVirtio *v)
+{
+    g_mutex_lock(&v->rings->lock);
+    uint8_t status = v->state->status;
+    g_mutex_unlock(&v->rings->lock);
+    return status;
+}
+
+void vit_virtio_set_status(VitVirtio *v, uint8_t status)
+{
+    VitVirtioRings *r = v->rings;
+    VitVirtioState *s = v->state;
+
+    g_mutex_lock(&r->lock);
+    if (status == 0) {
+        if (r->busy)
+            r->reset_pending = true;
+        else
+            reset_now(r);
+    } else {
+        if (r->reset_pending)       /* a driver that does not poll for the end of its reset */
+            wait_idle(r);
+        uint8_t sticky = s->status & VIT_VIRTIO_NEEDS_RESET;
+        if ((status & VIT_VIRTIO_FEATURES_OK) && !(s->status & VIT_VIRTIO_FEATURES_OK) &&
+            ((s->driver_features & ~v->offered) || !(s->driver_features & VIT_VIRTIO_F_VERSION_1)))
+            status &= (uint8_t) ~VIT_VIRTIO_FEATURES_OK;    /* refused */
+        s->status = status | sticky;
+    }
+    bool ok = s->status & VIT_VIRTIO_DRIVER_OK;
+    g_mutex_unlock(&r->lock);
+    if (v->virtio_class->status)
+        v->virtio_class->status(v, status);
+    for (unsigned i = 0; ok && status && i < v->n_queues; i++)
+        schedule(&r->queues[i]);    /* a kick may have come before */
+}
+
+uint64_t vit_virtio_features(VitVirtio *v)
+{
+    return v->offered;
+}
+
+uint64_t vit_virtio_driver_features(VitVirtio *v)
+{
+    g_mutex_lock(&v->rings->lock);
+    uint64_t features = v->state->driver_features;
+    g_mutex_unlock(&v->rings->lock);
+    return features;
+}
+
+void vit_virtio_set_driver_features(VitVirtio *v, uint64_t features)
+{
+    g_mutex_lock(&v->rings->lock);
+    if (!(v->state->status & VIT_VIRTIO_FEATURES_OK))
+        v->state->driver_features = features;
+    g_mutex_unlock(&v->rings->lock);
+}
+
+uint8_t vit_virtio_generation(VitVirtio *v)
+{
+    g_mutex_lock(&v->rings->lock);
+    uint8_t generation = v->state->generation;
+    g_mutex_unlock(&v->rings->lock);
+    return generation;
+}
+
+uint32_t vit_virtio_read_config(VitVirtio *v, unsigned offset, unsigned size)
+{
+    uint8_t config[VIT_VIRTIO_CONFIG] = { 0 };
+    uint32_t value = 0;
+
+    if (v->virtio_class->read_config)
+        v->virtio_class->read_config(v, config);
+    for (unsigned i = 0; i < size; i++)
+        if (offset + i < v->config_size)
+            value |= (uint32_t) config[offset + i] << 8 * i;
+    return value;
+}
+
+void vit_virtio_write_config(VitVirtio *v, unsigned offset, unsigned size, uint32_t value)
+{
+    if (v->virtio_class->write_config && offset + size <= v->config_size)
+        v->virtio_class->write_config(v, offset, size, value);
+}
+
+VitVirtqueueState vit_virtio_queue(VitVirtio *v, unsigned queue)
+{
+    if (queue >= v->n_queues)
+        return (VitVirtqueueState) { 0 };
+    g_mutex_lock(&v->rings->lock);
+    VitVirtqueueState s = v->state->queues[queue];
+    g_mutex_unlock(&v->rings->lock);
+    return s;
+}
+
+static bool valid_size(unsigned size, unsigned max)
+{
+    return size && size <= max && (size & (size - 1)) == 0;
+}
+
+void vit_virtio_set_queue(VitVirtio *v, unsigned queue, const VitVirtqueueState *state)
+{
+    if (queue >= v->n_queues)
+        return;
+    g_mutex_lock(&v->rings->lock);
+    VitVirtqueueState *s = &v->state->queues[queue];
+    if (!s->enabled && !v->rings->reset_pending) {
+        s->desc = state->desc;
+        s->avail = state->avail;
+        s->used = state->used;
+        if (valid_size(state->size, v->queue_size[queue]))
+            s->size = state->size;
+    }
+    g_mutex_unlock(&v->rings->lock);
+}
+
+void vit_virtio_enable_queue(VitVirtio *v, unsigned queue)
+{
+    if (queue >= v->n_queues)
+        return;
+    VitVirtioRings *r = v->rings;
+    g_mutex_lock(&r->lock);
+    if (!r->reset_pending) {
+        v->state->queues[queue].enabled = true;
+        r->queues[queue].areas_valid = false;
+    }
+    g_mutex_unlock(&r->lock);
+}
+
+/* ---- Device hooks --------------------------------------------------------------------------------------------- */
+
+void vit_virtio_init(VitVirtio *v, const VitVirtioClass *virtio_class, VitVirtioState *state)
+{
+    VitVirtioRings *r = g_malloc0(sizeof *r + v->n_queues * sizeof r->queues[0]);
+
+    g_assert(v->n_queues <= VIT_VIRTIO_QUEUES && v->config_size <= VIT_VIRTIO_CONFIG);
+    g_mutex_init(&r->lock);
+    g_cond_init(&r->idle);
+    atomic_init(&r->ref_count, 1);
+    r->virtio = v;
+    r->sys = v->parent.sys;
+    r->thread = v->thread;
+    r->n_queues = v->n_queues;
+    r->config_change = vit_deferred_new(r->sys, config_change, v);
+    for (unsigned i = 0; i < v->n_queues; i++) {
+        g_assert(valid_size(v->queue_size[i], VIT_VIRTIO_QUEUE_SIZE));
+        r->queues[i].rings = r;
+        r->queues[i].index = i;
+    }
+    v->rings = r;
+    v->virtio_class = virtio_class;
+    v->state = state;
+    v->offered = VIT_VIRTIO_F_VERSION_1 | VIT_VIRTIO_F_INDIRECT | VIT_VIRTIO_F_EVENT_IDX |
+                 (virtio_class->features ? virtio_class->features(v) : 0);
+    state_defaults(v);
+}
+
+void vit_virtio_finish(VitDevice *d)
+{
+    VitVirtio *v = (VitVirtio *) d;
+    VitVirtioRings *r = v->rings;
+
+    if (!r)
+        return;
+    vit_deferred_free(r->config_change);
+    g_mutex_lock(&r->lock);
+    r->quiesced++;
+    wait_idle(r);
+    r->virtio = NULL;
+    g_mutex_unlock(&r->lock);
+    rings_unref(r);
+    v->rings = NULL;
+}
+
+void vit_virtio_reset(VitDevice *d)
+{
+    VitVirtio *v = (VitVirtio *) d;
+    g_mutex_lock(&v->rings->lock);
+    reset_now(v->rings);
+    g_mutex_unlock(&v->rings->lock);
+}
+
+void vit_virtio_loaded(VitDevice *d)
+{
+    VitVirtio *v = (VitVirtio *) d;
+    g_mutex_lock(&v->rings->lock);
+    v->rings->reset_pending = false;
+    invalidate_areas(v->rings);
+    g_mutex_unlock(&v->rings->lock);
+}
+
+bool vit_virtio_validate(VitDevice *d, const void *st, GError **error)
+{
+    VitVirtio *v = (VitVirtio *) d;
+    const VitVirtioState *s = st;   /* first in st */
+    const char *why = NULL;
+
+    if ((s->status & VIT_VIRTIO_FEATURES_OK) && (s->driver_features & ~v->offered))
+        why = "features that this device does not offer";
+    for (unsigned i = 0; i < VIT_VIRTIO_QUEUES && !why; i++) {
+        const VitVirtqueueState *q = &s->queues[i];
+        if (i < v->n_queues ? !valid_size(q->size, v->queue_size[i]) : q->size || q->enabled)
+            why = "a queue that this device does not have";
+    }
+    if (!why)
+        return true;
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: the saved state has %s", d->id, why);
+    return false;
+}
+
+void vit_virtio_quiesce(VitDevice *d, bool on)
+{
+    VitVirtio *v = (VitVirtio *) d;
+    VitVirtioRings *r = v->rings;
+
+    if (!r)     /* not initialised yet */
+        return;
+    g_mutex_lock(&r->lock);
+    if (on) {
+        r->quiesced++;
+        wait_idle(r);
+    } else {
+        r->quiesced--;
+    }
+    bool again = !r->quiesced && (v->state->status & VIT_VIRTIO_DRIVER_OK);
+    g_mutex_unlock(&r->lock);
+    for (unsigned i = 0; again && i < v->n_queues; i++)
+        schedule(&r->queues[i]);
+}

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tests/hw/virtio/test-blk.c - the disk as a driver uses it, against a file */
+#include "tests/hw/virtio/guest-driver.h"
+
+#include <glib/gstdio.h>
+#include <unistd.h>
+
+enum { DISK = 8 << 20, T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_ZEROES = 13 };
+
+typedef struct {
+    TestMachine      m;
+    VitIoThread     *thread;
+    VitBlockNode    *node;
+    VitDeviceContext ctx;
+    VitDevice       *device;
+    Guest            g;
+    GuestQueue       q;
+    char            *path;
+} Fixture;
+
+static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
+{
+    GError *error = NULL;
+    int fd = g_file_open_tmp("vit-blk-XXXXXX", &f->path, &error);
+    g_assert_no_error(error);
+    g_assert_cmpint(ftruncate(fd, DISK), ==, 0);
+    for (uint32_t i = 0; i < DISK; i += 512)
+        g_assert_cmpint(pwrite(fd, &i, 4, i), ==, 4);
+    close(fd);
+
+    test_machine_init(&f->m, true);
+    f->thread = vit_io_thread_new("disk");
+    f->node = vit_block_open("raw", f->path, &(VitBlockOptions) { .discard = true, .lock = true }, f->thread, &error);
+    g_assert_no_error(error);
+    f->ctx = (VitDeviceContext) { .sys = f->m.sys, .pci = f->m.bus };
+    f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
+    g_hash_table_insert(f->ctx.drives, "d0", f->node);
+    f->device = vit_pci_device_create(&f->ctx, options, &error);
+    g_assert_no_error(error);
+    vit_system_reset(f->m.sys);
+    guest_probe(&f->g, &f->m, 0, msix);
+    (void) guest_negotiate(&f->g, features);
+    guest_queue(&f->g, &f->q, 0, 64);
+    guest_driver_ok(&f->g);
+}
+
+static void teardown(Fixture *f)
+{
+    test_machine_clear(&f->m);
+    vit_block_node_close(f->node);
+    vit_io_thread_free(f->thread);
+    g_hash_table_unref(f->ctx.drives);
+    g_unlink(f->path);
+    g_free(f->path);
+}
+
+static uint8_t request(Fixture *f, GuestQueue *q, uint32_t type, uint64_t sector, uint64_t data, uint32_t len,
+                       bool indirect, uint32_t *used)
+{
+    struct { uint32_t type, ioprio; uint64_t sector; } header = { type, 0, sector };
+    bool write = type == T_IN || type == T_GET_ID;
+    uint64_t status = guest_put(&f->g, &(uint8_t) { 0xee }, 1);
+    GuestBuf bufs[3] = { { guest_put(&f->g, &header, 16), 16, false }, { data, len, write }, { status, 1, true } };
+    if (!len)
+        bufs[1] = bufs[2];
+    uint32_t n = guest_do(q, bufs, len ? 3 : 2, indirect);
+    if (used)
+        *used = n;
+    return *(uint8_t *) guest_ptr(&f->g, status);
+}
+
+static const uint64_t RINGS = 1ull << 28 | 1ull << 29;
+#define BLK_FEATURES (RINGS | 1 << 2 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14)
+
+static void test_config(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0,serial=ABC,num-queues=3,queue-size=128,logical_block_size=512,"
+              "physical_block_size=4096", true, BLK_FEATURES);
+    g_assert_cmphex(cfg_read(&f.m, 0, 0, 4), ==, 0x10421af4);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device, 4), ==, DISK / 512);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 12, 4), ==, 126);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 20, 4), ==, 512);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 24, 1), ==, 3);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 34, 2), ==, 3);
+    g_assert_cmpuint(reg_read(&f.g, f.g.common + 0x12, 2), ==, 3);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 32, 1), ==, 1);
+    reg_write(&f.g, f.g.device + 32, 0, 1);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 32, 1), ==, 0);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 200, 4), ==, 0);
+
+    uint64_t id = guest_alloc(&f.g, 20);
+    uint32_t used;
+    g_assert_cmpuint(request(&f, &f.q, T_GET_ID, 0, id, 20, false, &used), ==, 0);
+    g_assert_cmpuint(used, ==, 21);
+    g_assert_cmpstr(guest_ptr(&f.g, id), ==, "ABC");
+    teardown(&f);
+}
+
+static void test_read_write(bool msix, uint64_t features, bool indirect)
+{
+    Fixture f;
+    uint32_t used;
+    setup(&f, "virtio-blk-pci,drive=d0", msix, features);
+    uint64_t buf = guest_alloc(&f.g, 8192);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, 3, buf, 8192, indirect, &used), ==, 0);
+    g_assert_cmpuint(used, ==, 8193);
+    for (uint32_t i = 0; i < 16; i++)
+        g_assert_cmpuint(*(uint32_t *) guest_ptr(&f.g, buf + 512 * i), ==, 512 * (3 + i));
+    memset(guest_ptr(&f.g, buf), 0x5a, 8192);
+    g_assert_cmpuint(request(&f, &f.q, T_OUT, 100, buf, 4096, indirect, &used), ==, 0);
+    g_assert_cmpuint(used, ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, T_FLUSH, 0, 0, 0, indirect, NULL), ==, 0);
+    uint8_t back[512];
+    g_assert_cmpint(vit_block_read_sync(f.node, 107 * 512, back, 512), ==, 0);
+    g_assert_cmpuint(back[0], ==, 0x5a);
+    g_assert_cmpuint(back[511], ==, 0x5a);
+    g_assert_cmpint(vit_block_read_sync(f.node, 108 * 512, back, 512), ==, 0);
+    g_assert_cmpuint(back[0], ==, 108 * 512 & 0xff);
+    if (msix) {
+        g_assert_true(guest_wait_message(&f.g, 1, 1));
+    } else {
+        for (unsigned i = 0; i < 1000 && !f.m.lines[0]; i++)
+            g_usleep(1000);
+        g_assert_true(f.m.lines[0]);
+        g_assert_cmphex(reg_read(&f.g, f.g.isr, 1), ==, 1);
+        g_assert_false(f.m.lines[0]);
+    }
+    teardown(&f);
+}
+
+static void test_direct(void) { test_read_write(true, 0, false); }
+static void test_indirect(void) { test_read_write(true, BLK_FEATURES, true); }
+static void test_intx(void) { test_read_write(false, BLK_FEATURES, true); }
+
+static void test_ranges(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    struct { uint64_t sector; uint32_t n, flags; } r[2] = { { 8, 8, 1 }, { 32, 8, 0 } };
+    uint64_t buf = guest_put(&f.g, r, sizeof r);
+    g_assert_cmpuint(request(&f, &f.q, T_ZEROES, 0, buf, 32, true, NULL), ==, 0);
+    uint32_t word;
+    g_assert_cmpint(vit_block_read_sync(f.node, 15 * 512, &word, 4), ==, 0);
+    g_assert_cmpuint(word, ==, 0);
+    g_assert_cmpint(vit_block_read_sync(f.node, 39 * 512, &word, 4), ==, 0);
+    g_assert_cmpuint(word, ==, 0);
+    g_assert_cmpint(vit_block_read_sync(f.node, 40 * 512, &word, 4), ==, 0);
+    g_assert_cmpuint(word, ==, 40 * 512);
+    r[0].flags = 0;
+    buf = guest_put(&f.g, r, 16);
+    if (f.g.features & 1 << 13)
+        g_assert_cmpuint(request(&f, &f.q, T_DISCARD, 0, buf, 16, true, NULL), ==, 0);
+    r[0].sector = DISK / 512 - 4;       /* past the end */
+    buf = guest_put(&f.g, r, 16);
+    g_assert_cmpuint(request(&f, &f.q, T_ZEROES, 0, buf, 16, true, NULL), ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, T_ZEROES, 0, buf, 15, true, NULL), ==, 1);
+    teardown(&f);
+}
+
+static void test_errors(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    uint64_t buf = guest_alloc(&f.g, 4096);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, DISK / 512, buf, 512, false, NULL), ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, UINT64_MAX / 512, buf, 512, false, NULL), ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, UINT64_MAX, buf, 512, false, NULL), ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, T_OUT, 0, buf, 100, false, NULL), ==, 1);
+    g_assert_cmpuint(request(&f, &f.q, 77, 0, buf, 512, false, NULL), ==, 2);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, 1, buf, 512, false, NULL), ==, 0);
+    teardown(&f);
+}
+
+/* Many requests on several queues at once, interrupts for each queue. */
+static void test_queues(void)
+{
+    Fixture f;
+    GuestQueue q[4];
+    setup(&f, "virtio-blk-pci,drive=d0,num-queues=4", true, BLK_FEATURES);
+    guest_negotiate(&f.g, BLK_FEATURES);
+    for (unsigned i = 0; i < 4; i++)
+        guest_queue(&f.g, &q[i], i, 64);
+    guest_driver_ok(&f.g);
+    for (unsigned round = 0; round < 20; round++) {
+        uint64_t data[4][16];
+        for (unsigned i = 0; i < 64; i++) {
+            struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, round * 64 + i };
+            data[i % 4][i / 4] = guest_alloc(&f.g, 513);
+            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data[i % 4][i / 4], 513, true } };
+            guest_add(&q[i % 4], bufs, 2, true);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            guest_kick(&q[i]);
+        for (unsigned i = 0; i < 64; i++)
+            g_assert_true(guest_used(&q[i % 4], NULL, NULL, 5000));
+        for (unsigned i = 0; i < 64; i++) {
+            uint8_t *p = guest_ptr(&f.g, data[i % 4][i / 4]);
+            g_assert_cmpuint(*(uint32_t *) p, ==, (round * 64 + i) * 512);
+            g_assert_cmpuint(p[512], ==, 0);
+        }
+    }
+    for (unsigned i = 0; i < 4; i++)
+        g_assert_true(guest_wait_message(&f.g, 1 + i, 1));
+    teardown(&f);
+}
+
+/* Reset, and the end of the machine, with requests under way. */
+static void test_reset_under_load(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    uint64_t data = guest_alloc(&f.g, 1 << 20);
+    for (unsigned round = 0; round < 50; round++) {
+        for (unsigned i = 0; i < 32; i++) {
+            struct { uint32_t type, ioprio; uint64_t sector; } h = { round & 1 ? T_OUT : T_IN, 0, i };
+            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data, 65536, !(round & 1) },
+                                { guest_alloc(&f.g, 1), 1, true } };
+            guest_add(&f.q, bufs, 3, true);
+        }
+        guest_kick(&f.q);
+        if (round % 3 == 0)
+            vit_system_reset(f.m.sys), guest_probe(&f.g, &f.m, 0, true);
+        if (round == 49)
+            break;
+        (void) guest_negotiate(&f.g, BLK_FEATURES);
+        guest_queue(&f.g, &f.q, 0, 64);
+        guest_driver_ok(&f.g);
+    }
+    teardown(&f);
+}
+
+/* A save catches the device at rest; a load goes on with requests that were not taken yet. */
+static void test_save(void)
+{
+    Fixture f;
+    GError *error = NULL;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    uint64_t data = guest_alloc(&f.g, 4096);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, 1, data, 512, false, NULL), ==, 0);
+    g_autoptr(GByteArray) state = g_byte_array_new();
+    g_assert_true(vit_system_save(f.m.sys, state, &error));
+    GuestQueue q = f.q;
+    vit_system_reset(f.m.sys);
+    g_assert_cmphex(guest_status(&f.g), ==, 0xff);
+    struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, 9 };
+    GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data, 512, true }, { guest_alloc(&f.g, 1), 1, true } };
+    guest_add(&q, bufs, 3, false);
+    g_assert_true(vit_system_load(f.m.sys, state->data, state->len, &error));
+    g_assert_cmphex(guest_status(&f.g), ==, 15);
+    g_assert_true(guest_used(&q, NULL, NULL, 5000));
+    g_assert_cmpuint(*(uint32_t *) guest_ptr(&f.g, data), ==, 9 * 512);
+    state->data[state->len / 2] ^= 1;
+    g_assert_false(vit_system_load(f.m.sys, state->data, state->len, &error));
+    g_clear_error(&error);
+    teardown(&f);
+}
+
+static void expect_error(Fixture *f, const char *text, const char *part)
+{
+    GError *error = NULL;
+    unsigned before = f->m.sys->devices->len;
+    g_assert_null(vit_pci_device_create(&f->ctx, text, &error));
+    g_assert_nonnull(error);
+    if (!strstr(error->message, part))
+        g_error("\"%s\" does not say \"%s\"", error->message, part);
+    g_clear_error(&error);
+    g_assert_cmpuint(f->m.sys->devices->len, ==, before);
+}
+
+static void test_options(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0,id=disk,addr=0", true, BLK_FEATURES);
+    expect_error(&f, "virtio-blk-pic,drive=d0", "virtio-blk-pci");
+    expect_error(&f, "virtio-blk-pci,drive=d0,num-queue=2", "num-queues");
+    expect_error(&f, "virtio-blk-pci,drive=d1", "d0");
+    expect_error(&f, "virtio-blk-pci", "drive=");
+    expect_error(&f, "virtio-blk-pci,drive=d0,queue-size=100", "power of two");
+    expect_error(&f, "virtio-blk-pci,drive=d0,num-queues=1000", "64");
+    expect_error(&f, "virtio-blk-pci,drive=d0,addr=00.0", "taken");
+    expect_error(&f, "virtio-blk-pci,drive=d0,addr=99", "addr=99");
+    expect_error(&f, "virtio-blk-pci,drive=d0,bus=nowhere", "nowhere");
+    expect_error(&f, "virtio-blk-pci,drive=d0,id=disk", "disk");
+    teardown(&f);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/virtio-blk/config", test_config);
+    g_test_add_func("/virtio-blk/direct", test_direct);
+    g_test_add_func("/virtio-blk/indirect", test_indirect);
+    g_test_add_func("/virtio-blk/intx", test_intx);
+    g_test_add_func("/virtio-blk/ranges", test_ranges);
+    g_test_add_func("/virtio-blk/errors", test_errors);
+    g_test_add_func("/virtio-blk/queues", test_queues);
+    g_test_add_func("/virtio-blk/reset-under-load", test_reset_under_load);
+    g_test_add_func("/virtio-blk/save", test_save);
+    g_test_add_func("/virtio-blk/options", test_options);
+    return g_test_run();
+}
