@@ -237,6 +237,36 @@ void vit_clock_set(VitClock *clock, int64_t now)
     pthread_mutex_unlock(&clock->mutex);
 }
 
+unsigned vit_clock_advance(VitClock *clock, int64_t ns, unsigned limit)
+{
+    if (vit_clock_running(clock)) {
+        g_warning("the virtual clock was moved by hand while it ran");
+        return 0;
+    }
+    unsigned fired = 0;
+    if (clock->lock)
+        g_rec_mutex_lock(clock->lock);
+    pthread_mutex_lock(&clock->mutex);
+    int64_t end = 0;
+    if (__builtin_add_overflow(clock->frozen, MAX(ns, 0), &end))
+        end = INT64_MAX - 1;
+    for (VitTimer *first; fired < limit && (first = heap_first(clock->heap)); fired++) {
+        if (first->deadline > end)
+            break;
+        __atomic_store_n(&clock->frozen, MAX(clock->frozen, first->deadline), __ATOMIC_SEQ_CST);
+        heap_remove(clock->heap, first);
+        set_deadline(first, VIT_TIMER_OFF);
+        pthread_mutex_unlock(&clock->mutex);
+        first->fn(first->opaque);
+        pthread_mutex_lock(&clock->mutex);
+    }
+    __atomic_store_n(&clock->frozen, end, __ATOMIC_SEQ_CST);
+    pthread_mutex_unlock(&clock->mutex);
+    if (clock->lock)
+        g_rec_mutex_unlock(clock->lock);
+    return fired;
+}
+
 /* ---- Timers ------------------------------------------------------------------------------------------ */
 
 VitTimer *vit_timer_new(VitClock *clock, VitTimerFunc fn, void *opaque)

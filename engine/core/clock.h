@@ -21,6 +21,10 @@ void vit_clock_start(VitClock *clock);
 void vit_clock_stop(VitClock *clock);
 void vit_clock_set(VitClock *clock, int64_t now);   /* only while stopped (state load) */
 bool vit_clock_running(VitClock *clock);
+/* Only while stopped (tests, stepping): moves the time on by ns and fires on the calling thread, under
+ * the lock, each timer that falls due, at its own time and in order.  Fires at most `limit` of them
+ * and then jumps; returns how many. */
+unsigned vit_clock_advance(VitClock *clock, int64_t ns, unsigned limit);
 
 typedef void (*VitTimerFunc)(void *opaque);
 [[nodiscard]] VitTimer *vit_timer_new(VitClock *clock, VitTimerFunc fn, void *opaque);

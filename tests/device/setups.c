@@ -1,0 +1,9 @@
+/* tests/device/setups.c - one line for each class that cannot start alone, sorted by name
+ * SPDX-License-Identifier: GPL-3.0-or-later
+ *
+ * A setup itself lies in a file of its own here (setup-AREA.c). */
+#include "tests/device/setups.h"
+
+const DeviceTestEntry device_test_setups[] = {
+    { 0 },
+};
