@@ -8,11 +8,12 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { NOT_QUEUED = -1 };
+enum { NOT_QUEUED = -1, RUNNING = -1, STOPPING = -2 };
 
 struct VitTimer {
     VitClock    *clock;         /* borrowed */
@@ -27,7 +28,7 @@ struct VitClock {
     GRecMutex      *lock;       /* borrowed: the machine lock; may be NULL */
     VitIoWatch     *watch;      /* owned */
     int             fd;         /* owned: the timerfd */
-    int64_t         frozen;     /* atomic: the time while stopped, -1 while running */
+    int64_t         frozen;     /* atomic: the time while stopped, or RUNNING or STOPPING */
     int64_t         offset;     /* atomic: virtual minus host time while running */
     pthread_mutex_t mutex;      /* leaf; guards what follows and changes of the above */
     GPtrArray      *heap;       /* of VitTimer*, owned array, borrowed timers */
@@ -48,10 +49,14 @@ int64_t vit_clock_now(VitClock *clock)
         int64_t frozen = __atomic_load_n(&clock->frozen, __ATOMIC_SEQ_CST);
         if (frozen >= 0)
             return frozen;
+        if (frozen == STOPPING) {
+            sched_yield();
+            continue;
+        }
         int64_t offset = __atomic_load_n(&clock->offset, __ATOMIC_SEQ_CST);
         int64_t now = host_now() + offset;
         /* Stopped (and perhaps restarted) meanwhile: that reading would run ahead of the clock. */
-        if (__atomic_load_n(&clock->frozen, __ATOMIC_SEQ_CST) < 0
+        if (__atomic_load_n(&clock->frozen, __ATOMIC_SEQ_CST) == RUNNING
             && __atomic_load_n(&clock->offset, __ATOMIC_SEQ_CST) == offset)
             return now;
     }
@@ -210,7 +215,7 @@ void vit_clock_start(VitClock *clock)
     pthread_mutex_lock(&clock->mutex);
     if (!vit_clock_running(clock)) {
         __atomic_store_n(&clock->offset, clock->frozen - host_now(), __ATOMIC_SEQ_CST);
-        __atomic_store_n(&clock->frozen, -1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&clock->frozen, RUNNING, __ATOMIC_SEQ_CST);
         clock->programmed = VIT_TIMER_OFF;
         program(clock);
     }
@@ -221,6 +226,8 @@ void vit_clock_stop(VitClock *clock)
 {
     pthread_mutex_lock(&clock->mutex);
     if (vit_clock_running(clock)) {
+        /* From here no reader takes a time later than the one that is frozen. */
+        __atomic_store_n(&clock->frozen, STOPPING, __ATOMIC_SEQ_CST);
         __atomic_store_n(&clock->frozen, MAX(0, host_now() + clock->offset), __ATOMIC_SEQ_CST);
         program(clock);
     }

@@ -128,6 +128,22 @@ static void cover(Check *c, const char *name, size_t offset, size_t size, size_t
                                name);
 }
 
+/* Padding at the end of an element counts as covered. */
+static void cover_tail(Check *c, size_t offset, size_t stride)
+{
+    const VitDeviceClass *klass = c->klass;
+    if (offset < klass->state_offset
+        || offset + stride > klass->state_offset + klass->state_size)
+        return;
+    size_t start = offset - klass->state_offset, end = stride, largest = 1;
+    while (end > 0 && !c->owner[start + end - 1])
+        end--;
+    for (size_t i = 0; i < stride; i++)
+        largest = MAX(largest, c->align[start + i]);
+    if (end > 0 && stride - end < largest)
+        memset(c->owner + start + end, 1, stride - end);
+}
+
 static void check_fields(Check *c, const VitField *fields, size_t base)
 {
     for (const VitField *f = fields; f && f->kind != VIT_FIELD_END; f++) {
@@ -153,8 +169,10 @@ static void check_fields(Check *c, const VitField *fields, size_t base)
             cover(c, f->name, base + f->len_offset, sizeof(size_t), alignof(size_t));
             break;
         case VIT_FIELD_STRUCTS:
-            for (uint32_t i = 0; i < f->count; i++)
+            for (uint32_t i = 0; i < f->count; i++) {
                 check_fields(c, f->fields, offset + (size_t) i * f->stride);
+                cover_tail(c, offset + (size_t) i * f->stride, f->stride);
+            }
             break;
         case VIT_FIELD_TIMER:   /* outside st by definition */
             if (offset >= c->klass->state_offset
