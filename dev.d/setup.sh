@@ -96,14 +96,16 @@ make_root()
         --customize-hook="copy-in '$top/dev.d/unpack-data.sh' '$top/dev.d/data-packages' '$top/dev.d/enter.c' /usr/libexec/vitrine.d" \
         --customize-hook='chroot "$1" bash /usr/libexec/vitrine.d/unpack-data.sh / /usr/libexec/vitrine.d/data-packages' \
         --customize-hook='chroot "$1" gcc -std=gnu2x -O2 -static -o /usr/libexec/vitrine-enter /usr/libexec/vitrine.d/enter.c' \
-        --customize-hook='chroot "$1" dbus-uuidgen --ensure=/etc/machine-id' \
         --customize-hook='rm -rf "$1/usr/libexec/vitrine.d"' \
         trixie "$part" \
         "deb $mirror trixie main" "deb $mirror trixie-updates main" \
         ${security:+"deb $security trixie-security main"} \
         >>"$log" 2>&1 || fail "cannot make the Debian 13 root"
 
-    as_root sh -c "echo '$key' >'$part$marker' && : >>'$part/etc/resolv.conf' && mv -T '$part' '$root'"
+    # D-Bus wants a machine-id, which mmdebstrap resets at its end; resolv.conf is a place to mount on.
+    as_root sh -c "tr -d - </proc/sys/kernel/random/uuid >'$part/etc/machine-id' &&
+        rm -f '$part/var/lib/dbus/machine-id' && : >>'$part/etc/resolv.conf' &&
+        echo '$key' >'$part$marker' && mv -T '$part' '$root'"
     part=
 }
 
