@@ -12,10 +12,17 @@ struct VitAccelClass {
     void (*cpu_finish)(VitAccel *accel, VitCpu *cpu);
     /* Body of the vCPU thread: executes until VIT_EXIT_STOP; parks at VIT_EXIT_PAUSE. */
     void (*cpu_loop)(VitAccel *accel, VitCpu *cpu);
+    /* Of translators; NULL elsewhere. pc of the instruction that called the running helper. */
+    uint64_t (*running_pc)(VitCpu *cpu);
+    /* Before a guest store to bytes of a page that holds code; may unwind to have it done otherwise. */
+    void (*code_store)(VitCpu *cpu, VitRam *ram, uint64_t offset, uint64_t size);
+    /* "chain=off,pin=off" of -accel NAME,...; NULL: takes none. */
+    bool (*set_options)(VitAccel *accel, const char *text, GError **error);
 };
 struct VitAccel { const VitAccelClass *klass; VitSystem *sys; };
 
-extern const VitAccelClass *const vit_accel_classes[];      /* NULL-terminated, in order of preference */
+/* engine/machine/accels.c: NULL-terminated, in order of preference */
+extern const VitAccelClass *const vit_accel_classes[];
 const VitAccelClass *vit_accel_find(const char *name);
 
 /* Starts the vCPU's thread, parked.  All for the machine's control thread; none with the machine lock held. */

@@ -24,7 +24,25 @@ typedef enum {                      /* bits of exit_request; any non-zero value 
 } VitExitRequest;
 
 struct VitCpu {
-    /* --- first cache line: translated code --- */
+    const VitIsa *isa;
+    VitSystem    *sys;              /* borrowed */
+    VitAccel     *accel;            /* borrowed; NULL until vit_cpu_start() */
+    VitAddressSpace *memory, *io;   /* borrowed */
+    unsigned      index;
+    GThread      *thread;
+    GMutex        wake_lock;
+    GCond         wake;             /* halted or parked vCPU waits here; so does who pauses it */
+    uint32_t      waiting;          /* atomic: somebody may sleep on `wake` */
+    bool          parked;           /* guarded by wake_lock */
+    sigjmp_buf    unwind;           /* set by the run loop around guest code */
+    bool          in_guest;         /* unwind is valid */
+    bool          in_block;         /* a translated block runs: pc comes from jit_return or interp_pc */
+    bool          csr_live;         /* the host's MXCSR is the guest's now */
+    GAsyncQueue  *work;
+    struct VitTlbAux *tlb_aux;      /* owned: engine/cpu/tlb.c */
+    uint64_t      stats[16];        /* VIT_CPU_STAT_*; relaxed, owner writes */
+    /* --- last: what translated code touches; the ISA's registers follow at once --- */
+    alignas(64)
     uint32_t      exit_request;     /* atomic */
     uint32_t      halted;           /* vCPU thread: waits for an interrupt */
     uint64_t      mode;             /* all that translation depends on besides the address; kept current by the ISA.
@@ -32,18 +50,8 @@ struct VitCpu {
     void         *jit_return;       /* host address in translated code that called the running helper */
     uint64_t      interp_pc;        /* instruction that the interpreter is in (pc as in the ISA's slot) */
     void         *accel_data;       /* owned by the accelerator */
-    /* --- rest --- */
-    const VitIsa *isa;
-    VitSystem    *sys;              /* borrowed */
-    VitAddressSpace *memory, *io;   /* borrowed */
-    unsigned      index;
-    GThread      *thread;
-    GMutex        wake_lock;
-    GCond         wake;             /* halted or paused vCPU waits here */
-    sigjmp_buf    unwind;           /* set by the run loop around guest code */
-    bool          in_guest;         /* unwind is valid */
-    GAsyncQueue  *work;
-    uint64_t      stats[16];        /* VIT_CPU_STAT_*; relaxed, owner writes */
+    uint32_t      jump_generation;  /* grows when cached ways from pc to code may be wrong */
+    uint32_t      pad[5];
 };
 
 enum { VIT_MODE_WIDE = 1u << 31 };  /* linear addresses are 64 bits; else they wrap at 32 */
@@ -72,3 +80,9 @@ void vit_cpu_call_sync(VitCpu *cpu, void (*fn)(VitCpu *cpu, void *opaque), void 
 [[noreturn]] void vit_cpu_unwind(VitCpu *cpu);
 /* The same state repair without leaving: afterwards the pc slot holds the running instruction. */
 void vit_cpu_sync_pc(VitCpu *cpu);
+
+/* Floating-point control (the ISA's slot of MXCSR layout).  While translated code runs, the host's
+ * MXCSR is the guest's and gathers sticky bits: a helper that reads the slot calls the first before,
+ * one that changed it the second after.  Both cost little and do nothing when it is not loaded. */
+void vit_cpu_read_csr(VitCpu *cpu);
+void vit_cpu_wrote_csr(VitCpu *cpu);

@@ -4,28 +4,46 @@
  * Direct-mapped per mmu mode; read, write and exec split.  An entry maps only pages that may be
  * accessed directly: RAM, right permission, for writes not tracked-clean.  All else misses. */
 #pragma once
-#include "engine/cpu/cpu.h"
+#include "engine/cpu/isa.h"
 
 enum { VIT_TLB_BITS = 10, VIT_TLB_SIZE = 1 << VIT_TLB_BITS, VIT_MMU_MODES = 4 };
+enum { VIT_JUMP_BITS = 12, VIT_JUMP_SIZE = 1 << VIT_JUMP_BITS };
 #define VIT_TLB_NONE UINT64_MAX
 
 typedef struct {
     uint64_t tag;       /* linear address >> 12, or VIT_TLB_NONE */
-    uint64_t addend;    /* host address = linear address + addend; exec: physical page address (guest) */
+    uint64_t addend;    /* host address = linear address + addend; exec: accelerator's name of the page, 0 = none */
 } VitTlbEntry;
 
+typedef struct {        /* a remembered way from pc to translated code */
+    uint64_t pc, mode;
+    void    *host;
+    uint32_t generation, pad;   /* valid while equal to VitCpu.jump_generation */
+} VitJumpEntry;
+
 typedef struct {
+    VitJumpEntry jump[VIT_JUMP_SIZE];
     VitTlbEntry read[VIT_MMU_MODES][VIT_TLB_SIZE];
     VitTlbEntry write[VIT_MMU_MODES][VIT_TLB_SIZE];
     VitTlbEntry exec[VIT_MMU_MODES][VIT_TLB_SIZE];
-} VitTlb;
+} __attribute__((aligned(64))) VitTlb;
 
 static inline VitTlb *vit_cpu_tlb(VitCpu *cpu) { return (VitTlb *) cpu - 1; }
 
-/* vCPU thread only.  Global entries survive when keep_global (x86 G bit). */
+/* vCPU thread only. */
 void vit_tlb_flush(VitCpu *cpu);
+void vit_tlb_flush_local(VitCpu *cpu);      /* all but global entries (address-space switch, x86 G bit) */
 void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear);
 void vit_tlb_flush_writes(VitCpu *cpu);
+/* Accelerator: forgets direct stores to one host page without marking it dirty. */
+void vit_tlb_forget_writes(VitCpu *cpu, const uint8_t *host_page);
+/* Accelerator: entry of the page in the exec TLB; walks when it is not there (addend then 0, and
+ * *phys the page's address).  A walk that faults unwinds. */
+VitTlbEntry *vit_tlb_exec(VitCpu *cpu, uint64_t linear, unsigned mmu, uint64_t *phys);
+/* Walks without recording a fault or changing anything; false when it would fault. */
+bool vit_tlb_probe(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, uint64_t *phys);
+/* Does at once what TLB requests ask for, without waiting for the next block. */
+void vit_tlb_serve_requests(VitCpu *cpu);
 
 /* Slow-path accesses by linear address; used by translated code's stubs, by the interpreter and by
  * helpers.  May unwind (page fault).  size 1, 2, 4, 8; any alignment; both pages of a crossing store
