@@ -6,16 +6,12 @@
 #include "hw/intc/lapic.h"
 #include "hw/pci/pci.h"
 
-typedef struct VitFwCfg VitFwCfg;
-
 typedef struct {                    /* strings are borrowed and copied where needed */
     const char  *machine;           /* "pc" or "q35" */
     uint64_t     ram_size;          /* bytes, multiple of 1 MiB */
     unsigned     n_cpus;            /* 1 .. VIT_APIC_MAX_CPUS */
-    const char  *bios;              /* path or name; NULL = bios-256k.bin from firmware_dirs; unused with kernel
-                                     * unless boot_firmware is set */
-    const char  *kernel, *initrd, *cmdline;
-    bool         boot_firmware;     /* with kernel: hand it to the firmware through fw_cfg */
+    const char  *bios;              /* path or name; NULL = bios-256k.bin; not needed with a kernel */
+    const char  *kernel, *initrd, *cmdline;     /* started directly, without firmware */
     const char  *boot_order;        /* letters as in -boot order=, e.g. "cdn"; NULL = "cad" */
     bool         boot_menu;
     const char *const *firmware_dirs;   /* NULL-terminated; NULL = the built-in list */
@@ -31,7 +27,7 @@ typedef struct {                    /* strings are borrowed and copied where nee
 
 typedef struct {
     uint16_t selector;
-    uint16_t access;                /* descriptor bits 40..47 low, bits 52..55 (AVL L D/B G) in bits 12..15 */
+    uint16_t attr;                  /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G */
     uint32_t limit;                 /* bytes - 1 */
     uint64_t base;
 } VitX86Segment;
@@ -39,7 +35,7 @@ typedef struct {
 /* Registers of the boot processor when there is no firmware; all else as after INIT. */
 typedef struct {
     uint64_t rip, rsp, rbp, rsi, rbx, rdi, rflags;
-    uint64_t cr0, cr3, cr4, efer;
+    uint64_t cr0, cr3, cr4, efer, mtrr_def_type;
     uint64_t gdt_base;
     uint16_t gdt_limit;
     VitX86Segment cs, data;         /* data: DS, ES, SS, FS, GS */
@@ -50,22 +46,24 @@ struct VitBoard {
     VitSystem      *sys;            /* borrowed */
     VitPciBus      *pci;            /* the root bus */
     VitRegion      *pci_memory;     /* where BARs and the legacy VGA window appear */
-    VitFwCfg       *fw_cfg;         /* borrowed from its device */
+    VitDevice      *fw_cfg;         /* borrowed from sys->devices */
     VitInputHub    *input;
     unsigned        n_cpus;
     VitDevice     **lapics;         /* n_cpus, borrowed from sys->devices */
+    VitAddressSpace **cpu_memory;   /* n_cpus, owned: sys->memory with the CPU's own APIC page */
     VitRam         *ram;            /* owned */
     uint64_t        low_ram_size;   /* RAM below 4 GiB; the rest starts at 4 GiB */
-    /* An ISA interrupt line, 0..15: PIC and IO-APIC as the board wires them.  A VitIrqHandler with
-     * the board as opaque, so vit_irq_connect(dev, 0, vit_board_isa_irq, board, line). */
-    void           *priv;           /* the board's own */
 };
 
 [[nodiscard]] VitBoard *vit_board_new(VitSystem *sys, const VitBoardConfig *config, GError **error);
 void vit_board_free(VitBoard *board);       /* before vit_system_free; vCPUs stopped */
 
 void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu);
+/* An ISA interrupt line, 0..15, to PIC and I/O APIC as the board wires them: a VitIrqHandler with the
+ * board as opaque, vit_irq_connect(device, 0, vit_board_isa_irq, board, line).  One source a line. */
 void vit_board_isa_irq(void *board, unsigned line, bool level);
+/* Presses the power button: the guest is asked to shut down.  Machine lock held. */
+void vit_board_power_button(VitBoard *board);
 
 /* Resets all devices, then the contents that a reset restores (ROM images in RAM, a directly booted
  * kernel).  Call it instead of vit_system_reset(); vCPUs stopped, machine lock held.  The first call

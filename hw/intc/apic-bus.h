@@ -43,5 +43,6 @@ void vit_lapic_connect(VitDevice *lapic, VitApicBus *bus, unsigned index);
 /* One message that is addressed to this APIC. */
 void vit_lapic_deliver(VitDevice *lapic, const VitApicMessage *message);
 bool vit_lapic_matches(VitDevice *lapic, const VitApicMessage *message);
+void vit_lapic_set_lint0(VitDevice *lapic, bool level);
 uint8_t vit_lapic_processor_priority(VitDevice *lapic);
 bool vit_lapic_software_enabled(VitDevice *lapic);
