@@ -2,45 +2,13 @@
  * SPDX-License-Identifier: GPL-3.0-or-later */
 #include "engine/core/device-private.h"
 #include "engine/core/log.h"
+#include "engine/core/options.h"
+#include "engine/core/suggest.h"
 
 #include <gio/gio.h>
 #include <string.h>
 
 /* ---- Options -------------------------------------------------------------------------------------- */
-
-static bool parse_bool(const char *text, bool *value)
-{
-    static const char *const yes[] = { "on", "true", "yes", "1", NULL };
-    static const char *const no[] = { "off", "false", "no", "0", NULL };
-    *value = g_strv_contains(yes, text);
-    return *value || g_strv_contains(no, text);
-}
-
-static bool parse_size(const char *text, uint64_t *value)
-{
-    char *end = NULL;
-    errno = 0;
-    *value = g_ascii_strtoull(text, &end, 0);
-    if (errno || end == text || *text == '-')
-        return false;
-    static const char suffixes[] = "bkmgt";
-    const char *at = *end ? strchr(suffixes, g_ascii_tolower(*end)) : suffixes;
-    if (!at || (*end && end[1]))
-        return false;
-    unsigned shift = 10 * (unsigned) (at - suffixes);
-    if (shift && *value > UINT64_MAX >> shift)
-        return false;
-    *value <<= shift;
-    return true;
-}
-
-static bool parse_uint(const char *text, uint64_t max, uint64_t *value)
-{
-    char *end = NULL;
-    errno = 0;
-    *value = g_ascii_strtoull(text, &end, 0);
-    return !errno && end != text && !*end && *text != '-' && *value <= max;
-}
 
 static const char *kind_text(VitPropKind kind)
 {
@@ -61,22 +29,22 @@ static bool set_prop(VitDevice *d, const VitProp *prop, const char *value)
     bool flag = false;
     switch (prop->kind) {
     case VIT_PROP_BOOL:
-        if (!parse_bool(value, &flag))
+        if (!vit_parse_bool(value, &flag))
             return false;
         *(bool *) at = flag;
         return true;
     case VIT_PROP_U32:
-        if (!parse_uint(value, UINT32_MAX, &number))
+        if (!vit_parse_uint(value, UINT32_MAX, &number))
             return false;
         *(uint32_t *) at = (uint32_t) number;
         return true;
     case VIT_PROP_U64:
-        if (!parse_uint(value, UINT64_MAX, &number))
+        if (!vit_parse_uint(value, UINT64_MAX, &number))
             return false;
         *(uint64_t *) at = number;
         return true;
     case VIT_PROP_SIZE:
-        if (!parse_size(value, &number))
+        if (!vit_parse_size(value, &number))
             return false;
         *(uint64_t *) at = number;
         return true;
@@ -94,13 +62,13 @@ bool vit_device_set_prop(VitDevice *d, const char *name, const char *value, GErr
     while (prop && prop->name && strcmp(prop->name, name) != 0)
         prop++;
     if (!prop || !prop->name) {
-        g_autoptr(GString) known = g_string_new(NULL);
+        g_autoptr(GPtrArray) known = g_ptr_array_new();
         for (prop = d->klass->props; prop && prop->name; prop++)
-            g_string_append_printf(known, "%s%s", known->len ? ", " : "", prop->name);
+            g_ptr_array_add(known, (char *) prop->name);
+        g_ptr_array_add(known, NULL);
+        g_autofree char *hint = vit_suggest_phrase(name, (const char *const *) known->pdata);
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    known->len ? "Device \"%s\" has no option \"%s\"; it has %s"
-                               : "Device \"%s\" has no option \"%s\"%s",
-                    d->klass->name, name, known->str);
+                    "Device \"%s\" has no option \"%s\"%s", d->klass->name, name, hint);
         return false;
     }
     if (!set_prop(d, prop, value)) {

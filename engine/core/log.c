@@ -75,16 +75,16 @@ void vit_log(unsigned mask, const char *format, ...)
         return;
     va_list args;
     va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
     pthread_mutex_lock(&process_log.mutex);
     if (!over_limit(mask)) {
         FILE *out = process_log.file ? process_log.file : stderr;
-        vfprintf(out, format, args);
-        size_t length = strlen(format);
-        if (length == 0 || format[length - 1] != '\n')
+        fputs(text, out);
+        if (!g_str_has_suffix(text, "\n"))
             fputc('\n', out);
     }
     pthread_mutex_unlock(&process_log.mutex);
-    va_end(args);
 }
 
 bool vit_log_parse(const char *names, unsigned *mask, GError **error)

@@ -1,5 +1,6 @@
 /* engine/core/system.c - what every device of one machine shares: making it, resetting it
  * SPDX-License-Identifier: GPL-3.0-or-later */
+#include "engine/core/char.h"
 #include "engine/core/device-private.h"
 #include "engine/core/log.h"
 #include "engine/core/rcu-private.h"
@@ -27,6 +28,7 @@ VitSystem *vit_system_new(void)
     sys->memory = vit_system_as_new(sys, "memory", sys->memory_root);
     sys->io = vit_system_as_new(sys, "io", sys->io_root);
     sys->devices = g_ptr_array_new();
+    sys->chars = g_ptr_array_new();
     return sys;
 }
 
@@ -38,6 +40,8 @@ void vit_system_free(VitSystem *sys)
     vit_system_lock(sys);
     while (sys->devices->len)
         vit_device_free(sys->devices->pdata[sys->devices->len - 1]);
+    while (sys->chars->len)
+        vit_char_free(sys->chars->pdata[sys->chars->len - 1]);
     vit_system_unlock(sys);
     vit_clock_free(sys->clock);
     vit_io_thread_free(sys->thread);
@@ -46,6 +50,7 @@ void vit_system_free(VitSystem *sys)
     vit_region_free(sys->memory_root);
     vit_region_free(sys->io_root);
     g_ptr_array_unref(sys->devices);
+    g_ptr_array_unref(sys->chars);
     rcu_barrier();
     g_rec_mutex_clear(&sys->lock);
     g_free(sys);

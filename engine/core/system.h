@@ -27,6 +27,7 @@ struct VitSystem {
     VitAddressSpace *memory;        /* owned */
     VitAddressSpace *io;            /* owned */
     GPtrArray       *devices;       /* of VitDevice*, in creation order; owned by this list */
+    GPtrArray       *chars;         /* of VitChar*, owned by this list; freed after the devices */
     /* Guest-initiated lifecycle requests; called on any thread, must not block. */
     void (*request)(VitSystem *sys, VitRequest request, int exit_code, const char *reason);
     void *request_opaque;
