@@ -4,9 +4,26 @@
 
 #include <string.h>
 
-/* Declarations: extern const VitDeviceClass vit_NAME_class; */
+extern const VitDeviceClass vit_pci_function_class;
+extern const VitDeviceClass vit_pci_mechanism1_class;
+extern const VitDeviceClass vit_virtio_blk_class;
+extern const VitDeviceClass vit_virtio_console_class;
+extern const VitDeviceClass vit_virtio_gpu_class;
+extern const VitDeviceClass vit_virtio_input_class;
+extern const VitDeviceClass vit_virtio_net_class;
+extern const VitDeviceClass vit_virtio_pci_class;
+extern const VitDeviceClass vit_virtio_rng_class;
 
 const VitDeviceClass *const vit_device_classes[] = {
+    &vit_pci_function_class,
+    &vit_pci_mechanism1_class,
+    &vit_virtio_blk_class,
+    &vit_virtio_gpu_class,
+    &vit_virtio_input_class,
+    &vit_virtio_net_class,
+    &vit_virtio_pci_class,
+    &vit_virtio_rng_class,
+    &vit_virtio_console_class,   /* virtio-serial */
     NULL,
 };
 

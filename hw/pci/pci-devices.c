@@ -40,7 +40,16 @@ static VitDevice *create_root_port(VitDeviceContext *ctx, VitOptions *options, G
 const VitPciDeviceType vit_pci_device_types[] = {
     { "pci-bridge", "PCI-PCI bridge", create_pci_bridge },
     { "pcie-root-port", "PCI Express root port", create_root_port },
+    { "virtconsole", "Console port of virtio-serial-pci", vit_virtio_console_port_create },
     { "virtio-blk-pci", "Virtio disk", vit_virtio_blk_create },
+    { "virtio-gpu-pci", "Virtio display", vit_virtio_gpu_create },
+    { "virtio-keyboard-pci", "Virtio keyboard", vit_virtio_keyboard_create },
+    { "virtio-mouse-pci", "Virtio mouse", vit_virtio_mouse_create },
+    { "virtio-net-pci", "Virtio network card", vit_virtio_net_create },
+    { "virtio-rng-pci", "Virtio entropy source", vit_virtio_rng_create },
+    { "virtio-serial-pci", "Virtio console with ports", vit_virtio_serial_create },
+    { "virtio-tablet-pci", "Virtio tablet (absolute pointer)", vit_virtio_tablet_create },
+    { "virtserialport", "Serial port of virtio-serial-pci", vit_virtio_serial_port_create },
     { NULL, NULL, NULL },
 };
 

@@ -12,13 +12,13 @@ extern const VitDeviceClass vit_virtio_net_class;
 extern const VitDeviceClass vit_virtio_rng_class;
 
 VitDevice *vit_virtio_blk_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
-VitDevice *vit_virtio_console_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_gpu_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_keyboard_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_mouse_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_net_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_rng_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_virtio_serial_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_serial_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_tablet_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 
