@@ -29,7 +29,7 @@ fail() # MESSAGE: one line, with the reason if the log shows a known one
 
 cleanup()
 {
-    [ -z "$part" ] || [ ! -e "$part" ] || as_root rm -rf --one-file-system "$part"
+    [ -z "$part" ] || [ ! -e "$part" ] || as_root rm -rf --one-file-system "$part" || true
 }
 
 need_privileges()
@@ -89,7 +89,8 @@ make_root()
       echo 'APT::Install-Recommends "false";'; } >"$conf"
 
     say "making a Debian 13 root in $root (once; a minute or two)"
-    as_root mmdebstrap --variant=apt --include="$include" --aptopt="$conf" --keyring="$key_ring" \
+    # in a mount namespace of its own, so that nothing stays mounted when it is killed
+    as_root unshare --mount --propagation private mmdebstrap --variant=apt --include="$include" --aptopt="$conf" --keyring="$key_ring" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' \
         --customize-hook='mkdir -p "$1/usr/libexec/vitrine.d"' \
@@ -141,7 +142,7 @@ flock -n 8 || { say "waiting for another set-up"; flock 8; }
 is_set_up && exit 0
 : >"$log"
 trap cleanup EXIT
-trap 'exit 130' INT
+trap 'echo "dev: set-up interrupted; nothing is left half-made" >&2; exit 130' INT
 trap 'exit 143' TERM HUP
 if host_is_baseline; then install_on_host; else make_root; fi
 say "environment ready"
