@@ -87,7 +87,6 @@ static void put_host_bridge(VitAml *a, const VitAcpiConfig *config)
     vit_aml_name_eisa(a, "_HID", config->q35 ? "PNP0A08" : "PNP0A03");
     if (config->q35)
         vit_aml_name_eisa(a, "_CID", "PNP0A03");
-    vit_aml_name_int(a, "_ADR", 0);
     vit_aml_name_int(a, "_UID", 0);
     vit_aml_name_int(a, "_BBN", 0);
     vit_aml_resources_init(&res);

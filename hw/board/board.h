@@ -13,7 +13,9 @@ typedef struct {                    /* strings are borrowed and copied where nee
     const char  *bios;              /* path or name; NULL = bios-256k.bin; not needed with a kernel */
     const char  *kernel, *initrd, *cmdline;     /* started directly, without firmware */
     const char  *boot_order;        /* letters as in -boot order=, e.g. "cdn"; NULL = "cad" */
+    const char  *boot_paths;        /* device paths, one a line, as firmware names them; NULL = by boot_order */
     bool         boot_menu;
+    bool         no_graphics;       /* there is no VGA: firmware talks over COM1 */
     const char *const *firmware_dirs;   /* NULL-terminated; NULL = the built-in list */
     VitChar     *serial[4];         /* COM1..COM4; NULL = no port there */
     VitChar     *debugcon;          /* port 0x402; NULL = none */
@@ -56,7 +58,9 @@ struct VitBoard {
 };
 
 [[nodiscard]] VitBoard *vit_board_new(VitSystem *sys, const VitBoardConfig *config, GError **error);
-void vit_board_free(VitBoard *board);       /* before vit_system_free; vCPUs stopped */
+/* Frees every device of the system first, since all stand on the board; then call vit_system_free().
+ * vCPUs have ended.  NULL is fine.  A failed vit_board_new() has done the same. */
+void vit_board_free(VitBoard *board);
 
 void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu);
 /* An ISA interrupt line, 0..15, to PIC and I/O APIC as the board wires them: a VitIrqHandler with the

@@ -5,5 +5,6 @@
 #include "tests/device/setups.h"
 
 const DeviceTestEntry device_test_setups[] = {
+    { "mc146818", &device_test_rtc },
     { 0 },
 };

@@ -9,3 +9,6 @@ typedef struct {
 } DeviceTestEntry;
 
 extern const DeviceTestEntry device_test_setups[];      /* ended by a NULL name */
+
+/* One line for each setup. */
+extern const DeviceTestSetup device_test_rtc;

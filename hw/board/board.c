@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* hw/board/board.c - life of a PC board after it is built: reset, processors, power button, end */
+#include "hw/board/x86-board.h"
+#include "hw/misc/acpi-pm.h"
+
+void vit_board_reset(VitBoard *board)
+{
+    X86Board *b = (X86Board *) board;
+    if (!b->frozen) {
+        b->frozen = true;
+        x86_contents_fill(b);
+    }
+    vit_system_reset(board->sys);
+    if (b->linux_boot) {
+        b->chipset->without_firmware(b);
+        x86_linux_boot_reset(b->linux_boot);
+    }
+}
+
+const VitX86BootState *vit_board_boot_state(const VitBoard *board)
+{
+    const X86Board *b = (const X86Board *) board;
+    return b->linux_boot ? x86_linux_boot_state(b->linux_boot) : NULL;
+}
+
+void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu)
+{
+    vit_lapic_set_cpu(board->lapics[index], ops, cpu);
+}
+
+void vit_board_power_button(VitBoard *board)
+{
+    vit_acpi_pm_power_button(((X86Board *) board)->pm);
+}
+
+static void drop(VitRegion *parent, VitRegion *region)
+{
+    if (!region)
+        return;
+    vit_region_remove(parent, region);
+    vit_region_free(region);
+}
+
+static void free_memory(X86Board *b)
+{
+    VitRegion *root = b->board.sys->memory_root;
+    for (unsigned i = 0; b->board.cpu_memory && i < b->board.n_cpus; i++) {
+        g_clear_pointer(&b->board.cpu_memory[i], vit_as_free);
+        if (b->cpu_roots[2 * i])
+            drop(b->cpu_roots[2 * i], b->cpu_roots[2 * i + 1]);
+        g_clear_pointer(&b->cpu_roots[2 * i], vit_region_free);
+    }
+    g_free(b->board.cpu_memory);
+    g_free(b->cpu_roots);
+    x86_pam_free(b);
+    if (b->board.pci_memory) {
+        drop(b->board.pci_memory, b->bios_top);
+        drop(b->board.pci_memory, b->bios_isa);
+    }
+    drop(root, b->ecam);
+    drop(root, b->msi);
+    drop(root, b->ram_low);
+    drop(root, b->ram_high);
+    drop(root, b->board.pci_memory);
+    vit_ram_free(b->bios);
+    vit_ram_free(b->board.ram);
+}
+
+void vit_board_free(VitBoard *board)
+{
+    if (!board)
+        return;
+    X86Board *b = (X86Board *) board;
+    VitSystem *sys = board->sys;
+    vit_system_lock(sys);
+    while (sys->devices->len)
+        vit_device_free(sys->devices->pdata[sys->devices->len - 1]);
+    vit_pci_bus_free(board->pci);
+    x86_linux_boot_free(b->linux_boot);
+    free_memory(b);
+    vit_system_unlock(sys);
+    g_free(board->lapics);
+    g_free((char *) b->config.bios);
+    g_free((char *) b->config.kernel);
+    g_free((char *) b->config.initrd);
+    g_free((char *) b->config.cmdline);
+    g_free((char *) b->config.boot_order);
+    g_free((char *) b->config.boot_paths);
+    g_strfreev((char **) b->config.firmware_dirs);
+    g_free(b);
+}

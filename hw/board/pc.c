@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* hw/board/pc.c - 440FX host bridge, PIIX3 ISA bridge and PIIX4 power management (Intel 290549-001,
+ * chapter 3; 290550-002; 290562-001, chapter 7)
+ * The I/O APIC, which the real board lacks, takes the PIRQs on the ISA pins that they are routed to.
+ * Not modelled: SMM, SMBus, DRAM row registers, device traps. */
+#include "hw/board/x86-board.h"
+
+enum {
+    HOST_PAM = 0x59, HOST_SMRAM = 0x72, ISA_SLOT = 1, ISA_PIRQA = 0x60, PIRQ_OFF = 0x80, PM_FUNCTION = 3,
+    PM_PMBASE = 0x40, PM_DEVACTB = 0x58, PM_PMREGMISC = 0x80, PM_SIZE = 0x40, APMC_EN = 1 << 25,
+};
+
+static uint64_t pc_low_ram(uint64_t ram_size)
+{
+    return ram_size >= 0xe0000000u ? 0xc0000000u : ram_size;
+}
+
+static unsigned pc_map_irq(void *board, unsigned devfn, unsigned pin)
+{
+    return ((devfn >> 3) + pin + 2) & 3;        /* slot 1 pin A is PIRQA */
+}
+
+static void host_wrote(void *opaque, unsigned offset, unsigned size)
+{
+    X86Board *b = opaque;
+    const uint8_t *c = vit_pci_config(b->host_bridge);
+    x86_pam_set(b, c + HOST_PAM, c[HOST_SMRAM]);
+}
+
+static void isa_wrote(void *opaque, unsigned offset, unsigned size)
+{
+    X86Board *b = opaque;
+    const uint8_t *c = vit_pci_config(b->isa_bridge);
+    for (unsigned i = 0; i < 4; i++)
+        b->pirq_isa[i] = c[ISA_PIRQA + i];
+    x86_drive_lines(b);
+}
+
+static void pm_wrote(void *opaque, unsigned offset, unsigned size)
+{
+    X86Board *b = opaque;
+    const uint8_t *c = vit_pci_config(b->pm_function);
+    uint16_t base = (uint16_t) (c[PM_PMBASE] | c[PM_PMBASE + 1] << 8) & 0xffc0;
+    x86_set_pm_base(b, c[PM_PMREGMISC] & 1 ? base : 0, PM_SIZE);
+}
+
+static bool pc_build(X86Board *b, GError **error)
+{
+    static const VitPciIds host_ids = { .vendor = 0x8086, .device = 0x1237, .subsys_vendor = 0x1af4,
+                                        .subsys = 0x1100, .revision = 2, .base_class = 6 };
+    static const VitPciIds isa_ids = { .vendor = 0x8086, .device = 0x7000, .subsys_vendor = 0x1af4,
+                                       .subsys = 0x1100, .base_class = 6, .subclass = 1 };
+    static const VitPciIds pm_ids = { .vendor = 0x8086, .device = 0x7113, .subsys_vendor = 0x1af4,
+                                      .subsys = 0x1100, .revision = 3, .base_class = 6, .subclass = 0x80 };
+    VitPciFunction *host = vit_pci_function_new(b->board.pci, 0, &host_ids, "i440fx", error);
+    if (!host)
+        return false;
+    vit_pci_config_define(host, HOST_PAM, 1, 0, 0x30, 0);
+    for (unsigned i = 1; i < X86_PAM_REGS; i++)
+        vit_pci_config_define(host, HOST_PAM + i, 1, 0, 0x33, 0);
+    vit_pci_config_define(host, HOST_SMRAM, 1, 0x02, 0x78, 0);
+    b->host_bridge = host;
+    vit_pci_set_config_hook(host, host_wrote, b);
+
+    VitPciFunction *isa = vit_pci_function_new(b->board.pci, ISA_SLOT << 3, &isa_ids, "piix3", error);
+    if (!isa)
+        return false;
+    vit_pci_config_define(isa, 0x0e, 1, 0x80, 0, 0);
+    for (unsigned i = 0; i < 4; i++)
+        vit_pci_config_define(isa, ISA_PIRQA + i, 1, PIRQ_OFF, 0x8f, 0);
+    b->isa_bridge = isa;
+    vit_pci_set_config_hook(isa, isa_wrote, b);
+
+    VitPciFunction *pm = vit_pci_function_new(b->board.pci, ISA_SLOT << 3 | PM_FUNCTION, &pm_ids, "piix4-pm", error);
+    if (!pm)
+        return false;
+    vit_pci_set_intx_pin(pm, 1);
+    vit_pci_config_define(pm, PM_PMBASE, 4, 1, 0xffc0, 0);
+    vit_pci_config_define(pm, PM_DEVACTB, 4, APMC_EN, 0, 0);    /* as if set up: no SMM to set up */
+    vit_pci_config_define(pm, PM_PMREGMISC, 1, 0, 1, 0);
+    b->pm_function = pm;
+    vit_pci_set_config_hook(pm, pm_wrote, b);
+    return true;
+}
+
+static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value, unsigned size)
+{
+    vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
+}
+
+static void pc_without_firmware(X86Board *b)
+{
+    static const uint8_t routes[4] = { 10, 10, 11, 11 };
+    config_write(b, b->host_bridge, HOST_PAM, 0x30, 1);
+    for (unsigned i = 1; i < X86_PAM_REGS; i++)
+        config_write(b, b->host_bridge, HOST_PAM + i, 0x33, 1);
+    for (unsigned i = 0; i < 4; i++)
+        config_write(b, b->isa_bridge, ISA_PIRQA + i, routes[i], 1);
+    config_write(b, b->pm_function, PM_PMBASE, X86_PM_BASE | 1, 4);
+    config_write(b, b->pm_function, PM_PMREGMISC, 1, 1);
+}
+
+static void pc_describe(const X86Board *b, VitAcpiConfig *acpi)
+{
+    uint64_t low = b->board.low_ram_size;       /* where firmware begins to place BARs */
+    acpi->hole_first = low <= 0x80000000u ? 0x80000000u : low <= 0xc0000000u ? 0xc0000000u : 0xe0000000u;
+}
+
+const X86Chipset x86_chipset_pc = {
+    .machine = "pc", .product = "Vitrine PC (i440FX + PIIX)", .low_ram = pc_low_ram, .map_irq = pc_map_irq,
+    .build = pc_build, .without_firmware = pc_without_firmware, .describe = pc_describe,
+};
