@@ -25,8 +25,8 @@ void __tsan_release(void *addr);
 #define VIT_RCU_TSAN_ACQUIRE(object) __tsan_acquire(object)
 #define VIT_RCU_TSAN_RELEASE(object) __tsan_release(object)
 #else
-#define VIT_RCU_TSAN_ACQUIRE(object) ((void) 0)
-#define VIT_RCU_TSAN_RELEASE(object) ((void) 0)
+#define VIT_RCU_TSAN_ACQUIRE(object) ((void) (object))
+#define VIT_RCU_TSAN_RELEASE(object) ((void) (object))
 #endif
 
 #define vit_rcu_load(pointer) __atomic_load_n(&(pointer), __ATOMIC_ACQUIRE)
@@ -35,6 +35,14 @@ void __tsan_release(void *addr);
 static inline void vit_rcu_enter(void)
 {
     rcu_read_lock();
+}
+
+/* Has free_fn called with head (in object) once no reader can see object any more. */
+static inline void vit_rcu_retire(void *object, struct rcu_head *head,
+                                  void (*free_fn)(struct rcu_head *head))
+{
+    VIT_RCU_TSAN_RELEASE(object);
+    call_rcu(head, free_fn);
 }
 
 /* object: what was read in this section, may be NULL. */

@@ -215,7 +215,7 @@ static void publish(VitAddressSpace *as)
     register_rams(as, view);
     vit_rcu_publish(as->view, view);
     __atomic_fetch_add(&as->generation, 1, __ATOMIC_SEQ_CST);
-    call_rcu(&old->rcu, free_retired);
+    vit_rcu_retire(old, &old->rcu, free_retired);
     notify(as, NULL, 0, 0);
 }
 
@@ -268,7 +268,7 @@ void vit_as_free(VitAddressSpace *as)
     if (as->root)
         g_ptr_array_remove_fast(as->root->spaces, as);
     register_rams(as, NULL);
-    call_rcu(&as->view->rcu, free_retired);
+    vit_rcu_retire(as->view, &as->view->rcu, free_retired);
     g_ptr_array_unref(as->rams);
     g_array_unref(as->listeners);
     pthread_mutex_destroy(&as->listener_mutex);

@@ -489,6 +489,113 @@ static void test_mischief(Fixture *f, gconstpointer data)
     g_assert_cmpuint(m.calls, ==, 1);   /* the second half found nothing there */
 }
 
+/* ---- Threads ---------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    VitAddressSpace *as;
+    int              stop;      /* atomic */
+    uint64_t         errors;
+    uint64_t         accesses;
+} Reader;
+
+static uint64_t read_constant(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0x4d;
+}
+
+/* At any instant address 0x1000 shows RAM (0x52), MMIO (0x4d) or nothing (0xff). */
+static gpointer read_on(gpointer data)
+{
+    Reader *r = data;
+    while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+        uint64_t value = vit_as_load(r->as, 0x1000, 1, NULL);
+        if (value != 0x52 && value != 0x4d && value != 0xff)
+            r->errors++;
+        uint8_t bulk[2];
+        vit_as_read(r->as, 0x1000, bulk, 2);
+        if (bulk[0] != 0x52 && bulk[0] != 0x4d && bulk[0] != 0xff)
+            r->errors++;
+        VitMemTarget t = vit_as_translate(r->as, 0x1000);
+        if (t.assigned && t.ram && *t.host != 0x52)
+            r->errors++;
+        r->accesses++;
+    }
+    return NULL;
+}
+
+static void test_readers(Fixture *f, gconstpointer data)
+{
+    static const VitMmioOps ops = { .read = read_constant, .unlocked = true };
+    static const VitMmioOps locked = { .read = read_constant };
+    GRecMutex lock;
+    GThread *threads[3];
+    Reader readers[3] = { 0 };
+    g_rec_mutex_init(&lock);
+    vit_as_set_lock(f->as, &lock);
+    memset(f->ram->host, 0x52, RAM_SIZE);
+    for (int i = 0; i < 3; i++) {
+        readers[i].as = f->as;
+        threads[i] = g_thread_new("reader", read_on, &readers[i]);
+    }
+    g_autoptr(GRand) r = g_rand_new_with_seed(3);
+    for (int i = 0; i < 3000; i++) {
+        g_rec_mutex_lock(&lock);
+        VitRegion *region = i % 3 == 0 ? vit_region_new_ram("ram", f->ram, 0, 0x2000)
+                            : i % 3 == 1 ? vit_region_new_mmio("io", &locked, NULL, 0x2000)
+                                         : vit_region_new_mmio("fast", &ops, NULL, 0x2000);
+        vit_region_add(f->root, (uint64_t) g_rand_int_range(r, 0, 2) << 12, region, i);
+        g_rec_mutex_unlock(&lock);
+        if (i % 7 == 0)
+            g_thread_yield();
+        g_rec_mutex_lock(&lock);
+        vit_region_free(region);
+        g_rec_mutex_unlock(&lock);
+    }
+    for (int i = 0; i < 3; i++) {
+        __atomic_store_n(&readers[i].stop, 1, __ATOMIC_RELAXED);
+        g_thread_join(threads[i]);
+        g_assert_cmpuint(readers[i].errors, ==, 0);
+        g_assert_cmpuint(readers[i].accesses, >, 0);
+    }
+    vit_as_set_lock(f->as, NULL);
+    g_rec_mutex_clear(&lock);
+}
+
+/* Who clears a page's bit and then reads the data misses no write. */
+typedef struct {
+    VitAddressSpace *as;
+    uint32_t         last;
+    int              done;      /* atomic */
+} Writer;
+
+static gpointer write_on(gpointer data)
+{
+    Writer *w = data;
+    for (uint32_t i = 1; i <= 100000; i++) {
+        vit_as_store(w->as, 0x3000, i, 4);
+        w->last = i;
+    }
+    __atomic_store_n(&w->done, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void test_dirty_race(Fixture *f, gconstpointer data)
+{
+    g_autoptr(VitRegion) ram = vit_region_new_ram("ram", f->ram, 0, RAM_SIZE);
+    vit_region_add(f->root, 0, ram, 0);
+    vit_ram_track(f->ram, VIT_DIRTY_DISPLAY, true);
+    Writer w = { .as = f->as };
+    GThread *thread = g_thread_new("writer", write_on, &w);
+    uint32_t copy = 0;
+    while (!__atomic_load_n(&w.done, __ATOMIC_SEQ_CST))
+        if (vit_ram_test_and_clear_dirty(f->ram, VIT_DIRTY_DISPLAY, 0x3000, 4, NULL))
+            copy = (uint32_t) vit_as_load(f->as, 0x3000, 4, NULL);
+    g_thread_join(thread);
+    if (vit_ram_test_and_clear_dirty(f->ram, VIT_DIRTY_DISPLAY, 0x3000, 4, NULL))
+        copy = (uint32_t) vit_as_load(f->as, 0x3000, 4, NULL);
+    g_assert_cmpuint(copy, ==, w.last);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -502,5 +609,7 @@ int main(int argc, char **argv)
     g_test_add("/core/memory/dirty", Fixture, NULL, setup, test_dirty, teardown);
     g_test_add("/core/memory/bulk", Fixture, NULL, setup, test_bulk, teardown);
     g_test_add("/core/memory/mischief", Fixture, NULL, setup, test_mischief, teardown);
+    g_test_add("/core/memory/readers", Fixture, NULL, setup, test_readers, teardown);
+    g_test_add("/core/memory/dirty-race", Fixture, NULL, setup, test_dirty_race, teardown);
     return g_test_run();
 }
