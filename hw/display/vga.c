@@ -331,7 +331,9 @@ static bool plug_pci(Vga *v, bool legacy, GError **error)
         .base_class = 0x03, .subclass = legacy ? 0x00 : 0x80,
     };
 
-    v->pci = vit_pci_function_new(v->bus, v->devfn, &ids, v->parent.id, error);
+    g_autofree char *id = g_strconcat(v->parent.id, ".pci", NULL);
+
+    v->pci = vit_pci_function_new(v->bus, v->devfn, &ids, id, error);
     if (!v->pci)
         return false;
     vit_pci_set_bar(v->pci, 0, v->framebuffer, false, false, true);
