@@ -115,6 +115,7 @@ static uint32_t colour(unsigned i)
 
 static void set_attributes(Fixture *f, unsigned mode)
 {
+    outb(f, 0x3c2, 0x67);
     inb(f, 0x3da);
     for (unsigned i = 0; i < 16; i++) {
         outb(f, 0x3c0, i);
@@ -353,6 +354,7 @@ static void test_vbe(Fixture *f, gconstpointer data)
 
     /* the same registers through BAR 2, and the bank window */
     g_assert_cmpuint(vit_as_load(f->sys->memory, 0xf0000502, 2, NULL), ==, 800);
+    outb(f, 0x3c2, 0x67);
     dispi(f, 5, 2);
     poke(f, 0xa0010, 0x77);
     g_assert_cmphex(vit_vga_vram(f->vga)->host[0x20010], ==, 0x77);
