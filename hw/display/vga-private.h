@@ -37,6 +37,7 @@ typedef struct {
     VgaVram       *vram_ref;        /* owned */
     VitRam        *vram;            /* of vram_ref */
     VitRegion     *framebuffer;     /* owned: BAR 0 */
+    VitRegion     *legacy_space;    /* borrowed: where legacy lies */
     VitRegion     *legacy;          /* owned: 0xa0000..0xbffff */
     VitRegion     *dispi_ports;     /* owned: ports 0x1ce..0x1d0 */
     VitRegion     *ports;           /* of the device: 0x3c0..0x3df */

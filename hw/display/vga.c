@@ -8,6 +8,8 @@
  * Not modelled: vertical interrupt, light pen, sense switches. */
 #include "hw/display/vga-private.h"
 
+#include "hw/pci/pci-private.h"
+
 #include <string.h>
 
 struct VgaVram { int ref_count; VitRam *ram; };
@@ -347,11 +349,13 @@ static void map_legacy(Vga *v)
 {
     VitSystem *sys = v->parent.sys;
 
+    /* The chipset shows the legacy window of PCI memory, unless it is closed for SMRAM. */
+    v->legacy_space = v->bus->root->memory;
     v->legacy = vit_region_new_mmio("vga-window", &vga_legacy_ops, v, VGA_LEGACY_SIZE);
     v->dispi_ports = vit_region_new_mmio("vga-dispi", &vga_dispi_port_ops, v, 3);
     v->ports = vit_device_window(&v->parent, VGA_MMIO_PORTS, 0x10);
     v->mono_ports = vit_device_window(&v->parent, VGA_MMIO_PORTS + 0x10, 0x10);
-    vit_region_add(sys->memory_root, VGA_LEGACY_BASE, v->legacy, 1);
+    vit_region_add(v->legacy_space, VGA_LEGACY_BASE, v->legacy, 1);
     vit_region_add(sys->io_root, 0x1ce, v->dispi_ports, 1);
     vit_region_add(sys->io_root, 0x3c0, v->ports, 1);
     vit_region_add(sys->io_root, 0x3b0, v->mono_ports, 1);
@@ -417,7 +421,7 @@ static void vga_finish(VitDevice *d)
 {
     Vga *v = (Vga *) d;
 
-    drop_region(d->sys->memory_root, &v->legacy, true);
+    drop_region(v->legacy_space, &v->legacy, true);
     drop_region(d->sys->io_root, &v->dispi_ports, true);
     drop_region(d->sys->io_root, &v->ports, false);
     drop_region(d->sys->io_root, &v->mono_ports, false);

@@ -2,7 +2,7 @@
 /* hw/display/vga.h - VGA with Bochs VBE extensions, as a PCI card ("-vga std", "VGA") */
 #pragma once
 #include "display/scanout.h"
-#include "hw/pci/pci.h"
+#include "hw/pci/pci-devices.h"
 
 extern const VitDeviceClass vit_vga_class;          /* "VGA": with the legacy ports and window */
 extern const VitDeviceClass vit_bochs_display_class; /* "bochs-display": linear frame buffer only */
@@ -13,5 +13,7 @@ void vit_vga_attach(VitDevice *d, VitPciBus *bus, int devfn);
 void vit_vga_set_rom(VitDevice *d, const uint8_t *rom, size_t size);
 /* EDID block that the guest reads at the start of BAR 2 (copied, at most 256 bytes). */
 void vit_vga_set_edid(VitDevice *d, const uint8_t *edid, size_t size);
+VitDevice *vit_vga_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_bochs_display_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitScanout *vit_vga_scanout(VitDevice *d);          /* borrowed; after init */
 VitRam *vit_vga_vram(VitDevice *d);                 /* borrowed; for snapshots */
