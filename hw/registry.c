@@ -9,6 +9,8 @@ extern const VitDeviceClass vit_bochs_display_class;
 extern const VitDeviceClass vit_debugcon_class;
 extern const VitDeviceClass vit_debugexit_class;
 extern const VitDeviceClass vit_fw_cfg_class;
+extern const VitDeviceClass vit_hpet_class;
+extern const VitDeviceClass vit_i8042_class;
 extern const VitDeviceClass vit_i8254_class;
 extern const VitDeviceClass vit_i8259_class;
 extern const VitDeviceClass vit_ioapic_class;
@@ -33,6 +35,8 @@ const VitDeviceClass *const vit_device_classes[] = {
     &vit_debugcon_class,
     &vit_debugexit_class,
     &vit_fw_cfg_class,
+    &vit_hpet_class,
+    &vit_i8042_class,
     &vit_i8254_class,
     &vit_i8259_class,
     &vit_ioapic_class,
