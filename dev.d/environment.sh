@@ -74,7 +74,6 @@ enter_exec()
     fi
     enter_program
     set_variables /
-    : >"$cache/used-$key"       # set-up removes roots that are long unused
     exec "$enter" "$root" "$top" "$HOME" "$cache" -- "$@"
 }
 
