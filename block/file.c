@@ -407,12 +407,16 @@ static void io_done(VitIo *io)
         vit_io_engine_submit(f->engine, io);
         return;
     case BOUNCE_WRITE:
-        if ((uint64_t) result < op->bounce_size) {
-            /* The whole piece again, unless nothing moves: what is written twice is the same. */
-            if (result == 0)
+        if ((uint64_t) result < op->bounce_iov.iov_len) {
+            uint64_t whole = (uint64_t) result & ~(uint64_t) (f->offset_align - 1);
+            if (whole == 0) {
                 finish(op, -EIO);
-            else
-                vit_io_engine_submit(f->engine, io);
+                return;
+            }
+            op->bounce_iov.iov_base = (uint8_t *) op->bounce_iov.iov_base + whole;
+            op->bounce_iov.iov_len -= whole;
+            op->io.offset += whole;
+            vit_io_engine_submit(f->engine, io);
             return;
         }
         op->moved += op->piece;

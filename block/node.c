@@ -78,25 +78,56 @@ VitBlockNode *vit_block_open(const char *format, const char *path, const VitBloc
 
 /* ---- closing ------------------------------------------------------------------------------------- */
 
-static void drain_here(void *data)
-{
-    VitBlockNode *node = data;
-    GMainContext *context = vit_io_thread_context(node->thread);
+typedef struct {
+    VitBlockNode *node;
+    GMutex        lock;
+    GCond         cond;
+    bool          idle;
+} Drain;
 
-    while (node->in_flight > 0)
-        g_main_context_iteration(context, TRUE);
+static void drain_end(void *data)
+{
+    Drain *d = data;
+    g_mutex_lock(&d->lock);
+    d->idle = true;
+    g_cond_signal(&d->cond);
+    g_mutex_unlock(&d->lock);
+}
+
+static void drain_start(void *data)
+{
+    Drain *d = data;
+
+    if (d->node->in_flight == 0)
+        drain_end(d);
+    else
+        d->node->drains = g_slist_prepend(d->node->drains, d);
 }
 
 void vit_block_drain(VitBlockNode *node)
 {
-    vit_io_thread_call_sync(node->thread, drain_here, node);
+    Drain d = { .node = node };
+
+    if (vit_io_thread_is_current(node->thread)) {
+        while (node->in_flight > 0)
+            g_main_context_iteration(vit_io_thread_context(node->thread), TRUE);
+        return;
+    }
+    g_mutex_init(&d.lock);
+    g_cond_init(&d.cond);
+    vit_io_thread_call(node->thread, drain_start, &d);
+    g_mutex_lock(&d.lock);
+    while (!d.idle)
+        g_cond_wait(&d.cond, &d.lock);
+    g_mutex_unlock(&d.lock);
+    g_mutex_clear(&d.lock);
+    g_cond_clear(&d.cond);
 }
 
 static void close_here(void *data)
 {
     VitBlockNode *node = data;
 
-    drain_here(node);
     while (node) {
         VitBlockNode *child = node->child;
         if (node->driver->close)
@@ -108,8 +139,10 @@ static void close_here(void *data)
 
 void vit_block_node_close(VitBlockNode *node)
 {
-    if (node)
-        vit_io_thread_call_sync(node->thread, close_here, node);
+    if (!node)
+        return;
+    vit_block_drain(node);
+    vit_io_thread_call_sync(node->thread, close_here, node);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------- */
@@ -120,6 +153,10 @@ void vit_block_complete(VitBlockRequest *req, int result)
     req->result = result;
     top->in_flight--;
     req->done(req);
+    if (top->in_flight == 0) {
+        g_slist_free_full(top->drains, drain_end);
+        top->drains = NULL;
+    }
 }
 
 static void complete_now(void *data)

@@ -65,6 +65,7 @@ struct VitBlockNode {               /* first member of each driver's instance */
     VitIoThread          *thread;   /* borrowed */
     VitBlockNode         *child;    /* owned; NULL for protocols */
     unsigned              in_flight;
+    GSList               *drains;   /* of those who wait for in_flight to reach 0 */
 };
 
 /* Opens a regular file, block device ("file"/"host_device") or the like, with the raw format on top
@@ -85,7 +86,7 @@ VitBlockInfo vit_block_info(VitBlockNode *node);
 void vit_block_plug(VitBlockNode *node);
 void vit_block_unplug(VitBlockNode *node);
 /* Waits until no request is in flight.  Any thread; completions run meanwhile, so no lock that they
- * take may be held. */
+ * take may be held.  On the node's own thread not from within a queued call or a completion. */
 void vit_block_drain(VitBlockNode *node);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */
 int vit_block_read_sync(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);

@@ -36,7 +36,9 @@ Compiles into build/ with optimisation, debug information, assertions and ccache
 END
         run) cat <<'END' ;;
 usage: ./dev run [ARGUMENT...]
-Builds and starts Vitrine with the given arguments.
+Builds and starts Vitrine with the given arguments. Without a display it runs on a virtual one, says
+each stage as it is reached, writes build/screenshot.png when the installer asks its first question,
+and ends.
 END
         test) cat <<'END' ;;
 usage: ./dev test [SUITE...]
@@ -102,6 +104,9 @@ cmd_run()
     enter_self run "$@"
     build_main --quiet >&2
     [ -x "$top/build/app/vitrine" ] || die "this tree builds no application yet (build/app/vitrine)"
+    if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+        exec python3 "$top/dev.d/run-virtual.py" "$top/build/app/vitrine" "$@"
+    fi
     exec "$top/build/app/vitrine" "$@"
 }
 

@@ -74,6 +74,7 @@ enter_exec()
     fi
     enter_program
     set_variables /
+    : >"$cache/used-$key"       # set-up removes roots that are long unused
     exec "$enter" "$root" "$top" "$HOME" "$cache" -- "$@"
 }
 

@@ -136,6 +136,18 @@ install_on_host()
     part=
 }
 
+# Roots and data of other package lists that nothing has entered for a month.
+remove_old()
+{
+    local old
+    for old in "$cache"/root-* "$cache"/data-*; do
+        [ -d "$old" ] && [ "$old" != "$root" ] && [ "$old" != "$data" ] || continue
+        [ -n "$(find "$cache/used-${old##*-}" -mtime -30 2>/dev/null)" ] ||
+            [ -n "$(find "$old$marker" "$old/.complete" -mtime -30 2>/dev/null)" ] ||
+            as_root rm -rf --one-file-system "$old" || true
+    done
+}
+
 mkdir -p "$cache" 2>/dev/null || die "cannot make $cache"
 exec 8>"$cache/setup.lock"
 flock -n 8 || { say "waiting for another set-up"; flock 8; }
@@ -145,4 +157,5 @@ trap cleanup EXIT
 trap 'echo "dev: set-up interrupted; nothing is left half-made" >&2; exit 130' INT
 trap 'exit 143' TERM HUP
 if host_is_baseline; then install_on_host; else make_root; fi
+remove_old
 say "environment ready"

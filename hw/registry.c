@@ -5,9 +5,12 @@
 #include <string.h>
 
 extern const VitDeviceClass vit_acpi_pm_class;
+extern const VitDeviceClass vit_bochs_display_class;
 extern const VitDeviceClass vit_debugcon_class;
 extern const VitDeviceClass vit_debugexit_class;
 extern const VitDeviceClass vit_fw_cfg_class;
+extern const VitDeviceClass vit_hpet_class;
+extern const VitDeviceClass vit_i8042_class;
 extern const VitDeviceClass vit_i8254_class;
 extern const VitDeviceClass vit_i8259_class;
 extern const VitDeviceClass vit_ioapic_class;
@@ -17,6 +20,7 @@ extern const VitDeviceClass vit_pci_function_class;
 extern const VitDeviceClass vit_pci_mechanism1_class;
 extern const VitDeviceClass vit_reset_ports_class;
 extern const VitDeviceClass vit_uart16550_class;
+extern const VitDeviceClass vit_vga_class;
 extern const VitDeviceClass vit_virtio_blk_class;
 extern const VitDeviceClass vit_virtio_console_class;
 extern const VitDeviceClass vit_virtio_gpu_class;
@@ -27,9 +31,12 @@ extern const VitDeviceClass vit_virtio_rng_class;
 
 const VitDeviceClass *const vit_device_classes[] = {
     &vit_acpi_pm_class,
+    &vit_bochs_display_class,
     &vit_debugcon_class,
     &vit_debugexit_class,
     &vit_fw_cfg_class,
+    &vit_hpet_class,
+    &vit_i8042_class,
     &vit_i8254_class,
     &vit_i8259_class,
     &vit_ioapic_class,
@@ -39,6 +46,7 @@ const VitDeviceClass *const vit_device_classes[] = {
     &vit_pci_mechanism1_class,
     &vit_reset_ports_class,
     &vit_uart16550_class,
+    &vit_vga_class,
     &vit_virtio_blk_class,
     &vit_virtio_console_class,   /* virtio-serial */
     &vit_virtio_gpu_class,

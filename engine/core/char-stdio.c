@@ -70,6 +70,15 @@ VitChar *vit_char_open_stdio(VitSystem *sys, const char *id, bool monitor, GErro
                             "Standard output is closed; use file:PATH for the serial port instead");
         return NULL;
     }
+    for (guint i = 0; i < sys->chars->len; i++) {
+        const VitChar *other = sys->chars->pdata[i];
+        if (other->back == &stdio_back) {
+            g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
+                        "\"%s\" has the terminal already; use pty or file:PATH for \"%s\"",
+                        other->id, id);
+            return NULL;
+        }
+    }
     fflush(stdout);
     Stdio *s = g_new0(Stdio, 1);
     vit_char_init(&s->port.chr, sys, id, &stdio_back);

@@ -157,28 +157,11 @@ static VitMemResult access_parts(VitAddressSpace *as, uint64_t addr, unsigned si
     return result;
 }
 
-VitMemResult vit_as_mmio_access(VitAddressSpace *as, uint64_t addr, unsigned size, uint64_t *value,
-                                bool write)
+/* Under the machine lock, whatever is there. */
+static VitMemResult access_locked(VitAddressSpace *as, uint64_t addr, unsigned size,
+                                  uint64_t *value, bool write)
 {
     VitMemResult result = VIT_MEM_UNASSIGNED;
-    vit_rcu_enter();
-    FlatView *view = vit_rcu_load(as->view);
-    const FlatRange *range = vit_flat_view_find(view, addr);
-    if (range->ops && range->ops->unlocked && range->last - addr >= size - 1) {
-        FlatRange copy = *range;
-        uint64_t whole = 0;
-        for (unsigned done = 0; done < size;) {
-            uint64_t piece = *value >> (8 * done);
-            unsigned part = access_part(&copy, addr + done, size - done, &piece, write);
-            whole |= (piece & all_ones(part)) << (8 * done);
-            done += part;
-        }
-        vit_rcu_leave(view);
-        if (!write)
-            *value = whole;
-        return VIT_MEM_OK;
-    }
-    vit_rcu_leave(view);
     if (as->lock)
         g_rec_mutex_lock(as->lock);
     if (as->mmio_depth < MAX_MMIO_DEPTH) {
@@ -191,6 +174,39 @@ VitMemResult vit_as_mmio_access(VitAddressSpace *as, uint64_t addr, unsigned siz
     if (as->lock)
         g_rec_mutex_unlock(as->lock);
     return result;
+}
+
+static bool is_unlocked(const FlatRange *range, uint64_t addr, unsigned size)
+{
+    return range->ops && range->ops->unlocked && range->last - addr >= size - 1;
+}
+
+/* Inside the read section that found the range. */
+static void access_unlocked(const FlatRange *range, uint64_t addr, unsigned size, uint64_t *value,
+                            bool write)
+{
+    uint64_t whole = 0;
+    for (unsigned done = 0; done < size;) {
+        uint64_t piece = *value >> (8 * done);
+        unsigned part = access_part(range, addr + done, size - done, &piece, write);
+        whole |= (piece & all_ones(part)) << (8 * done);
+        done += part;
+    }
+    if (!write)
+        *value = whole;
+}
+
+VitMemResult vit_as_mmio_access(VitAddressSpace *as, uint64_t addr, unsigned size, uint64_t *value,
+                                bool write)
+{
+    vit_rcu_enter();
+    FlatView *view = vit_rcu_load(as->view);
+    const FlatRange *range = vit_flat_view_find(view, addr);
+    bool unlocked = is_unlocked(range, addr, size);
+    if (unlocked)
+        access_unlocked(range, addr, size, value, write);
+    vit_rcu_leave(view);
+    return unlocked ? VIT_MEM_OK : access_locked(as, addr, size, value, write);
 }
 
 /* ---- Accesses ----------------------------------------------------------------------------------------- */
@@ -240,8 +256,11 @@ uint64_t vit_as_load(VitAddressSpace *as, uint64_t addr, unsigned size, VitMemRe
         vit_rcu_leave(view);
         return value;
     }
+    bool unlocked = is_unlocked(range, addr, size);
+    if (unlocked)
+        access_unlocked(range, addr, size, &value, false);
     vit_rcu_leave(view);
-    *result = vit_as_mmio_access(as, addr, size, &value, false);
+    *result = unlocked ? VIT_MEM_OK : access_locked(as, addr, size, &value, false);
     return value;
 }
 
@@ -264,6 +283,9 @@ VitMemResult vit_as_store(VitAddressSpace *as, uint64_t addr, uint64_t value, un
         vit_rcu_leave(view);
         return result;
     }
+    bool unlocked = is_unlocked(range, addr, size);
+    if (unlocked)
+        access_unlocked(range, addr, size, &value, true);
     vit_rcu_leave(view);
-    return vit_as_mmio_access(as, addr, size, &value, true);
+    return unlocked ? VIT_MEM_OK : access_locked(as, addr, size, &value, true);
 }

@@ -20,6 +20,7 @@ typedef struct {
 
 static const char magic[8] = "VITSTATE";
 enum { FORMAT = 1 };
+#define LATEST (INT64_MAX / 2)      /* virtual time that leaves room to add to: 146 years */
 
 bool vit_system_save(VitSystem *sys, GByteArray *out, GError **error)
 {
@@ -47,7 +48,7 @@ static bool check_header(VitSystem *sys, const Header *header, GError **error)
 {
     if (memcmp(header->magic, magic, sizeof(magic)) != 0 || header->zero
         || GUINT32_FROM_LE(header->sum) != vit_crc32(0, header, offsetof(Header, sum))
-        || GINT64_FROM_LE(header->now) < 0) {
+        || GINT64_FROM_LE(header->now) < 0 || GINT64_FROM_LE(header->now) > LATEST) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                             "This is no saved machine state, or it is damaged");
         return false;

@@ -6,6 +6,7 @@
 #include "hw/intc/apic-bus.h"
 
 enum { X86_PAM_SECTIONS = 13, X86_PAM_REGS = 7, X86_PIRQS = 8, X86_PM_BASE = 0x600 };
+enum { X86_PIT, X86_RTC, X86_HPET_0, X86_HPET_1, X86_HPET_LEGACY };     /* bits of timer_levels */
 #define X86_FOUR_GIB (1ull << 32)
 #define X86_ISA_BIOS_SIZE 0x20000ull       /* the ROM's end, shown below 1 MiB too */
 
@@ -45,7 +46,7 @@ struct X86Board {
     uint16_t pm_base;           /* 0: not mapped */
     /* levels as their sources last told; told again after reset and load */
     uint16_t isa_levels;
-    uint8_t uart_levels, pirq_levels, pirq_isa[X86_PIRQS];   /* pirq_isa: ISA line, 0x80 and up: none */
+    uint8_t uart_levels, timer_levels, pirq_levels, pirq_isa[X86_PIRQS];   /* pirq_isa: ISA line, 0x80 and up: none */
     bool frozen;
     VitBoardConfig config;      /* strings owned; hosts' handles borrowed */
 };

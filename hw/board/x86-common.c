@@ -8,12 +8,14 @@
 
 #include "hw/board/firmware.h"
 #include "hw/char/uart16550.h"
+#include "hw/input/i8042.h"
 #include "hw/intc/i8259.h"
 #include "hw/intc/ioapic.h"
 #include "hw/misc/acpi-pm.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/misc/isa-debug.h"
 #include "hw/misc/reset-ports.h"
+#include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
 #include <string.h>
@@ -77,6 +79,19 @@ static void uart_irq(void *opaque, unsigned n, bool level)
     uint8_t bit = (uint8_t) (1u << n);
     b->uart_levels = level ? b->uart_levels | bit : b->uart_levels & (uint8_t) ~bit;
     vit_board_isa_irq(b, n & 1 ? 3 : 4, b->uart_levels & (n & 1 ? 0x0a : 0x05));
+}
+
+/* HPET timers 0 and 1 take the place of PIT and RTC while its legacy route is on. */
+static void timer_irq(void *opaque, unsigned source, bool level)
+{
+    X86Board *b = opaque;
+    uint8_t bit = (uint8_t) (1u << source);
+    b->timer_levels = level ? b->timer_levels | bit : b->timer_levels & (uint8_t) ~bit;
+    bool legacy = b->timer_levels >> X86_HPET_LEGACY & 1;
+    if (source == X86_PIT || source == X86_HPET_0 || source == X86_HPET_LEGACY)
+        vit_board_isa_irq(b, 0, b->timer_levels >> (legacy ? X86_HPET_0 : X86_PIT) & 1);
+    if (source == X86_RTC || source == X86_HPET_1 || source == X86_HPET_LEGACY)
+        vit_board_isa_irq(b, 8, b->timer_levels >> (legacy ? X86_HPET_1 : X86_RTC) & 1);
 }
 
 static void pirq_changed(void *opaque, unsigned line, bool level)
@@ -243,9 +258,9 @@ static bool build_isa(X86Board *b, GError **error)
         return false;
     x86_map_io(b, b->pit, 0, 4, 0x40);
     x86_map_io(b, b->pit, 4, 1, 0x61);
-    vit_irq_connect(b->pit, 0, vit_board_isa_irq, b, 0);
+    vit_irq_connect(b->pit, 0, timer_irq, b, X86_PIT);
     x86_map_io(b, b->rtc, 0, 2, 0x70);
-    vit_irq_connect(b->rtc, 0, vit_board_isa_irq, b, 8);
+    vit_irq_connect(b->rtc, 0, timer_irq, b, X86_RTC);
     x86_map_io(b, b->reset_ports, 0, 1, 0x92);
     x86_map_io(b, b->pm, VIT_ACPI_PM_APM, 2, 0xb2);
     vit_irq_connect(b->pm, 0, vit_board_isa_irq, b, VIT_ACPI_SCI);
@@ -268,6 +283,32 @@ static bool build_isa(X86Board *b, GError **error)
             return false;
         vit_debugcon_set_chr(b->debugcon, b->config.debugcon);
     }
+    return true;
+}
+
+static bool build_hpet(X86Board *b, GError **error)
+{
+    if (!(b->hpet = x86_device(b, &vit_hpet_class, "hpet", error)))
+        return false;
+    vit_region_add(b->board.sys->memory_root, VIT_HPET_BASE, vit_device_window(b->hpet, 0, VIT_HPET_SIZE), 0);
+    vit_irq_connect(b->hpet, 0, timer_irq, b, X86_HPET_0);
+    vit_irq_connect(b->hpet, 8, timer_irq, b, X86_HPET_1);
+    vit_irq_connect(b->hpet, VIT_HPET_LEGACY, timer_irq, b, X86_HPET_LEGACY);
+    for (unsigned line = 0; line < VIT_HPET_LINES; line++)
+        if (VIT_HPET_ROUTES >> line & 1)
+            vit_irq_connect(b->hpet, line, vit_board_isa_irq, b, line);
+    return true;
+}
+
+static bool build_keyboard(X86Board *b, GError **error)
+{
+    if (!(b->i8042 = x86_device(b, &vit_i8042_class, "i8042", error)))
+        return false;
+    vit_i8042_set_input(b->i8042, b->config.input);
+    x86_map_io(b, b->i8042, 0, 1, 0x60);
+    x86_map_io(b, b->i8042, 1, 1, 0x64);
+    vit_irq_connect(b->i8042, 0, vit_board_isa_irq, b, 1);
+    vit_irq_connect(b->i8042, 1, vit_board_isa_irq, b, 12);
     return true;
 }
 
@@ -365,7 +406,8 @@ VitBoard *vit_board_new(VitSystem *sys, const VitBoardConfig *config, GError **e
               build_interrupts(b, error);
     if (ok) {
         x86_pam_build(b);
-        ok = build_isa(b, error) && build_pci(b, error);
+        ok = build_isa(b, error) && build_keyboard(b, error) && (config->no_hpet || build_hpet(b, error)) &&
+             build_pci(b, error);
     }
     if (ok && config->kernel)
         ok = (b->linux_boot = x86_linux_boot_new(b, error)) != NULL;

@@ -3,6 +3,7 @@
 #include "hw/pci/pci-devices.h"
 
 #include "engine/core/suggest.h"
+#include "hw/display/vga.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <string.h>
@@ -38,6 +39,8 @@ static VitDevice *create_root_port(VitDeviceContext *ctx, VitOptions *options, G
 }
 
 const VitPciDeviceType vit_pci_device_types[] = {
+    { "VGA", "VGA with Bochs VBE", vit_vga_create },
+    { "bochs-display", "Linear frame buffer with Bochs VBE registers", vit_bochs_display_create },
     { "pci-bridge", "PCI-PCI bridge", create_pci_bridge },
     { "pcie-root-port", "PCI Express root port", create_root_port },
     { "virtconsole", "Console port of virtio-serial-pci", vit_virtio_console_port_create },

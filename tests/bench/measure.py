@@ -1,14 +1,10 @@
-# tests/bench/measure.py - what benchmarks share: paired runs, processor time, memory, first frame.
+# tests/bench/measure.py - what benchmarks share: paired runs, processor time, memory.
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A figure is a ratio of two runs that follow each other on the same machine, and the median of such
 pairs, so that a busy or slow host moves both."""
-import mmap
 import os
 import re
 import statistics
-import struct
-import subprocess
-import tempfile
 import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -62,43 +58,6 @@ def memory_beyond_ram(pid, ram_mib):
     guest = sum(pss for size, pss in anonymous if size == ram)
     guest += sum(pss for end, pss in files.values() if ram <= end < ram * 2)
     return (total - guest) / 1024
-
-
-class FrameBuffer:
-    """An X server without a screen, whose picture is a file that we can read."""
-
-    def __init__(self, width=1280, height=800):
-        self.folder = tempfile.mkdtemp(prefix="vitrine-xvfb-")
-        read, write = os.pipe()
-        self.process = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(write), "-screen", "0", f"{width}x{height}x24",
-             "-fbdir", self.folder, "-nolisten", "tcp"], pass_fds=[write],
-            stderr=subprocess.DEVNULL)
-        os.close(write)
-        with os.fdopen(read) as file:
-            self.display = ":" + file.readline().strip()
-        with open(os.path.join(self.folder, "Xvfb_screen0"), "rb") as file:
-            self.map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
-        header = struct.unpack(">25I", self.map[:100])      # XWD file format, version 7
-        self.width, self.height, self.stride = header[4], header[5], header[12]
-        self.pixels = header[0] + header[19] * 12
-
-    def painted(self):
-        """Whether anything but one colour is on the screen (every 16th row is looked at)."""
-        first = None
-        for row in range(8, self.height, 16):
-            at = self.pixels + row * self.stride
-            line = self.map[at:at + self.width * 4]
-            first = first or line[:4]
-            if line != first * self.width:
-                return True
-        return False
-
-    def close(self):
-        self.map.close()
-        self.process.terminate()
-        self.process.wait()
-        subprocess.run(["rm", "-rf", self.folder], check=False)
 
 
 def wait_until(condition, timeout, step=0.005):

@@ -43,6 +43,25 @@ def vga_bios():
     return find("usr/share/seabios/vgabios-stdvga.bin")
 
 
+def file_in_initrd(path, wanted):
+    """The bytes of one file of a gzip-compressed newc archive."""
+    with gzip.open(path) as archive:
+        while (header := archive.read(110))[:6] == b"070701":
+            size, name_size = int(header[54:62], 16), int(header[94:102], 16)
+            name = archive.read(name_size + -(110 + name_size) % 4)[:name_size - 1].decode()
+            data = archive.read(size + -size % 4)[:size]
+            if name.removeprefix("./") == wanted:
+                return data
+            if name == "TRAILER!!!":
+                break
+    raise Missing(f"{path} holds no {wanted}")
+
+
+def installer_font():
+    """The font that the text installer draws with (read it with picture.glyphs_of_bgf)."""
+    return file_in_initrd(installer("text")[1], "usr/lib/unifont.bgf")
+
+
 class Cpio:
     """A newc archive, as the kernel unpacks for an initramfs (initramfs buffer format, "newc")."""
 

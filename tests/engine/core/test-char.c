@@ -415,6 +415,8 @@ static int terminal_child(const char *slave, const char *spec)
     if (!f.chr)
         return 2;
     tcgetattr(0, &during);
+    if (vit_char_open(f.sys, "second", "stdio", NULL))
+        return 8;
     vit_char_attach(f.chr, &front, &f);
     for (int i = 0; i < 5000 && !__atomic_load_n(&requested, __ATOMIC_SEQ_CST); i++)
         g_usleep(1000);

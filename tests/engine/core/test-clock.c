@@ -167,6 +167,8 @@ static void test_stop(Fixture *f, gconstpointer data)
     vit_timer_set(a.timer, 0);
     for (int i = 0; i < 50; i++) {
         vit_clock_start(f->clock);
+        if (i == 0)
+            g_assert_true(fired_to(f, 1));
         g_usleep(100);
         g_rec_mutex_lock(&f->lock);
         vit_clock_stop(f->clock);
@@ -175,7 +177,6 @@ static void test_stop(Fixture *f, gconstpointer data)
         g_usleep(200);
         g_assert_cmpint(__atomic_load_n(&f->fired, __ATOMIC_SEQ_CST), ==, before);
     }
-    g_assert_cmpint(__atomic_load_n(&f->fired, __ATOMIC_SEQ_CST), >, 0);
     alarm_free(&a);
 }
 
@@ -223,8 +224,9 @@ static void test_threads(Fixture *f, gconstpointer data)
         g_thread_join(threads[i]);
     for (int i = 0; i < 4; i++)
         vit_timer_set(alarms[i].timer, 1);
-    g_usleep(5000);
     for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 5000 && vit_timer_armed(alarms[i].timer); k++)
+            g_usleep(1000);
         g_assert_false(vit_timer_armed(alarms[i].timer));
         alarm_free(&alarms[i]);
     }

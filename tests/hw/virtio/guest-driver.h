@@ -239,3 +239,47 @@ static inline bool guest_wait_message(Guest *g, unsigned vector, unsigned count)
         g_usleep(1000);
     return g->m->messages[g->message_base + vector] >= count;
 }
+
+/* ---- A machine with one device in slot 0 --------------------------------------------------------------- */
+
+typedef struct {
+    TestMachine      m;
+    VitDeviceContext ctx;
+    VitDevice       *device;
+    Guest            g;
+} GuestMachine;
+
+static inline void guest_machine_init(GuestMachine *f)
+{
+    test_machine_init(&f->m, true);
+    f->ctx = (VitDeviceContext) { .sys = f->m.sys, .pci = f->m.bus };
+    f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
+    f->ctx.netdevs = g_hash_table_new(g_str_hash, g_str_equal);
+    f->ctx.chardevs = g_hash_table_new(g_str_hash, g_str_equal);
+    f->ctx.scanouts = g_ptr_array_new();
+    f->ctx.iothread = vit_io_thread_new("data");
+}
+
+static inline void guest_machine_add(GuestMachine *f, const char *text)
+{
+    GError *error = NULL;
+    f->device = vit_pci_device_create(&f->ctx, text, &error);
+    g_assert_no_error(error);
+}
+
+static inline void guest_machine_start(GuestMachine *f)
+{
+    vit_system_reset(f->m.sys);
+    guest_probe(&f->g, &f->m, 0, true);
+}
+
+static inline void guest_machine_clear(GuestMachine *f)
+{
+    VitIoThread *thread = f->ctx.iothread;
+    test_machine_clear(&f->m);
+    vit_io_thread_free(thread);
+    g_hash_table_unref(f->ctx.drives);
+    g_hash_table_unref(f->ctx.netdevs);
+    g_hash_table_unref(f->ctx.chardevs);
+    g_ptr_array_unref(f->ctx.scanouts);
+}
