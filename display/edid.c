@@ -70,8 +70,8 @@ static void put_text(uint8_t *d, uint8_t tag, const char *text)
 
 static void put_limits(uint8_t *d)
 {
-    static const uint8_t limits[] = { 0, 0, 0, 0xfd, 0, 24, 240, 15, 255, 255, 1, 10, 32, 32, 32, 32, 32, 32 };
-    memcpy(d, limits, sizeof limits);   /* 24-240 Hz, 15-255 kHz, any clock, default formula none */
+    static const uint8_t limits[] = { 0, 0, 0, 0xfd, 8, 24, 240, 15, 255, 255, 1, 10, 32, 32, 32, 32, 32, 32 };
+    memcpy(d, limits, sizeof limits);   /* 24-240 Hz, 15-510 kHz, any clock, no timing formula */
 }
 
 static void put_checksum(uint8_t *block, unsigned first, unsigned at)

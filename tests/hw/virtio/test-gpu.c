@@ -56,7 +56,8 @@ static void teardown(Fixture *t)
 static uint32_t command(Fixture *t, GuestQueue *q, uint32_t type, const uint32_t *words, unsigned n, const uint8_t **reply)
 {
     struct { uint32_t type, flags; uint64_t fence; uint32_t ctx, ring; uint32_t words[24]; } c = { type, 1, 0x1234, 0, 0, { 0 } };
-    memcpy(c.words, words, n * 4);
+    if (n)
+        memcpy(c.words, words, n * 4);
     GuestBuf bufs[] = { { guest_put(&t->f.g, &c, 24 + n * 4), 24 + n * 4, false }, { guest_alloc(&t->f.g, 1100), 1100, true } };
     uint32_t len = guest_do(q, bufs, 2, true);
     const uint32_t *r = guest_ptr(&t->f.g, bufs[1].addr);
