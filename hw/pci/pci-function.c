@@ -191,7 +191,7 @@ uint32_t pci_function_read(VitPciFunction *fn, unsigned offset, unsigned size)
     seal(fn);
     if (fn->reading)
         fn->reading(fn->reading_opaque, offset, size);
-    g_mutex_lock(&fn->msi_lock);    /* the pending bits of MSI live in config space */
+    pthread_mutex_lock(&fn->msi_lock);    /* the pending bits of MSI live in config space */
     for (unsigned i = 0; i < size; i++) {
         uint32_t byte = 0xff;
         if (offset + i < fn->config_size)
@@ -200,7 +200,7 @@ uint32_t pci_function_read(VitPciFunction *fn, unsigned offset, unsigned size)
             byte |= PCI_HEADER_MULTI;
         value |= byte << 8 * i;
     }
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     return value;
 }
 
@@ -212,14 +212,14 @@ static bool touches(unsigned offset, unsigned size, unsigned start, unsigned len
 void pci_function_write(VitPciFunction *fn, unsigned offset, uint32_t value, unsigned size)
 {
     seal(fn);
-    g_mutex_lock(&fn->msi_lock);
+    pthread_mutex_lock(&fn->msi_lock);
     for (unsigned i = 0; i < size && offset + i < fn->config_size; i++) {
         uint8_t *byte = &fn->st.config[offset + i];
         uint8_t data = (uint8_t) (value >> 8 * i), mask = fn->writable[offset + i];
         uint8_t now = (uint8_t) ((*byte & ~mask) | (data & mask));
         __atomic_store_n(byte, now & (uint8_t) ~(data & fn->w1c[offset + i]), __ATOMIC_RELAXED);
     }
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     pci_msi_config_written(fn);
     if (touches(offset, size, PCI_COMMAND, 2)) {
         bars_update(fn);
@@ -309,7 +309,7 @@ static bool function_init(VitDevice *d, GError **error)
     VitPciFunction *fn = (VitPciFunction *) d;
     (void) error;
 
-    g_mutex_init(&fn->msi_lock);
+    pthread_mutex_init(&fn->msi_lock, NULL);
     fn->config_size = fn->bus && fn->bus->host.express ? PCI_CONFIG_SIZE : 256;
     for (unsigned i = 0; i <= PCI_ROM_INDEX; i++)
         fn->bars[i].mapped = PCI_UNMAPPED;
@@ -338,7 +338,7 @@ static void function_finish(VitDevice *d)
         fn->finish(fn->finish_opaque);
     if (fn->rom_region)
         vit_region_free(fn->rom_region);
-    g_mutex_clear(&fn->msi_lock);
+    pthread_mutex_destroy(&fn->msi_lock);
 }
 
 static void derived_state_changed(VitPciFunction *fn)

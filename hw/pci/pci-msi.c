@@ -70,12 +70,12 @@ void vit_pci_notify(VitPciFunction *fn, unsigned vector)
 
     if (!vit_pci_bus_master(fn))
         return;
-    g_mutex_lock(&fn->msi_lock);
+    pthread_mutex_lock(&fn->msi_lock);
     if (vit_pci_msix_enabled(fn))
         send = msix_take(fn, vector, &message);
     else if (vit_pci_msi_enabled(fn))
         send = msi_take(fn, vector, &message);
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     if (send)
         pci_bus_send_msi(fn->bus, message.address, message.data);
 }
@@ -88,23 +88,23 @@ static void flush_pending(VitPciFunction *fn)
     for (unsigned i = 0; vit_pci_msix_enabled(fn) && i < fn->msix_vectors; i++) {
         Message message;
         uint64_t bit = 1ull << (i % 64);
-        g_mutex_lock(&fn->msi_lock);
+        pthread_mutex_lock(&fn->msi_lock);
         uint64_t *word = &fn->st.msix_pending[i / 64];
         bool send = *word & bit;
         *word &= ~bit;
         send = send && msix_take(fn, i, &message);
-        g_mutex_unlock(&fn->msi_lock);
+        pthread_mutex_unlock(&fn->msi_lock);
         if (send)
             pci_bus_send_msi(fn->bus, message.address, message.data);
     }
     for (unsigned i = 0; vit_pci_msi_enabled(fn) && !vit_pci_msix_enabled(fn) && i < fn->msi_vectors; i++) {
         Message message;
-        g_mutex_lock(&fn->msi_lock);
+        pthread_mutex_lock(&fn->msi_lock);
         uint8_t *pending = fn->st.config + fn->msi_cap + MSI_PENDING;
         bool send = pci_get32(pending) & 1u << i;
         pci_put32(pending, pci_get32(pending) & ~(1u << i));
         send = send && msi_take(fn, i, &message);
-        g_mutex_unlock(&fn->msi_lock);
+        pthread_mutex_unlock(&fn->msi_lock);
         if (send)
             pci_bus_send_msi(fn->bus, message.address, message.data);
     }
@@ -121,9 +121,9 @@ static uint64_t table_read(void *opaque, uint64_t offset, unsigned size)
 {
     VitPciFunction *fn = opaque;
     (void) size;
-    g_mutex_lock(&fn->msi_lock);
+    pthread_mutex_lock(&fn->msi_lock);
     uint32_t value = pci_get32(fn->st.msix_table + (offset & ~3ull));
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     return value;
 }
 
@@ -131,13 +131,13 @@ static void table_write(void *opaque, uint64_t offset, uint64_t value, unsigned 
 {
     VitPciFunction *fn = opaque;
     (void) size;
-    g_mutex_lock(&fn->msi_lock);
+    pthread_mutex_lock(&fn->msi_lock);
     if ((offset & 12) == 12)
         value &= 1;
     else if ((offset & 12) == 0)
         value &= ~3ull;
     pci_put32(fn->st.msix_table + (offset & ~3ull), (uint32_t) value);
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     flush_pending(fn);
 }
 
@@ -145,9 +145,9 @@ static uint64_t pba_read(void *opaque, uint64_t offset, unsigned size)
 {
     VitPciFunction *fn = opaque;
     (void) size;
-    g_mutex_lock(&fn->msi_lock);
+    pthread_mutex_lock(&fn->msi_lock);
     uint64_t word = fn->st.msix_pending[offset / 8];
-    g_mutex_unlock(&fn->msi_lock);
+    pthread_mutex_unlock(&fn->msi_lock);
     return (uint32_t) (word >> (offset & 4 ? 32 : 0));
 }
 

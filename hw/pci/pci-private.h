@@ -2,6 +2,7 @@
 /* hw/pci/pci-private.h - the insides of functions and buses, for hw/pci only */
 #pragma once
 #include "hw/pci/pci.h"
+#include <pthread.h>
 
 enum {
     PCI_VENDOR_ID = 0x00, PCI_DEVICE_ID = 0x02, PCI_COMMAND = 0x04, PCI_STATUS = 0x06,
@@ -49,7 +50,7 @@ struct VitPciFunction {
     unsigned   msi_vectors, msix_vectors;
     VitRegion *msix_container, *msix_table, *msix_pba;      /* owned */
     VitRegion *msix_parent; /* where table and PBA are mapped; borrowed */
-    GMutex     msi_lock;    /* leaf: MSI and MSI-X state against vit_pci_notify() */
+    pthread_mutex_t msi_lock;    /* leaf: MSI and MSI-X state against vit_pci_notify() */
     void     (*wrote)(void *opaque, unsigned offset, unsigned size);
     void      *wrote_opaque;
     void     (*reading)(void *opaque, unsigned offset, unsigned size);

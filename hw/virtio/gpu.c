@@ -9,6 +9,7 @@
 #include "hw/virtio/gpu-resource.h"
 #include "hw/virtio/virtio-devices.h"
 
+#include <pthread.h>
 #include <string.h>
 
 enum { CONTROL = 0, CURSOR = 1, F_EDID = 1, EVENT_DISPLAY = 1, FLAG_FENCE = 1, CONFIG_SIZE = 16, MAX_BACKING = 16384,
@@ -42,7 +43,7 @@ typedef struct {
     VitScanout  *shared;        /* borrowed: output 0 when it is not ours */
     void       (*active)(void *opaque, bool on);
     void        *active_opaque;
-    GMutex       lock;          /* leaf: modes and st.events */
+    pthread_mutex_t lock;          /* leaf: modes and st.events */
     Mode         modes[VIT_VIRTIO_GPU_OUTPUTS];     /* what the viewers want */
     struct { VitVirtio *virtio; unsigned n; } producers[VIT_VIRTIO_GPU_OUTPUTS];
     GpuResources resources;     /* as st.saved has them */
@@ -172,14 +173,14 @@ static uint32_t get_display_info(Command *c)
 {
     Gpu *g = c->gpu;
 
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     for (unsigned i = 0; i < g->max_outputs; i++) {
         uint8_t *p = c->reply + sizeof(Header) + i * 24;
         put32(p + 8, (uint32_t) g->modes[i].width);
         put32(p + 12, (uint32_t) g->modes[i].height);
         put32(p + 16, g->modes[i].width > 0);
     }
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
     c->reply_size = sizeof(Header) + VIT_VIRTIO_GPU_OUTPUTS * 24;
     return OK_DISPLAY_INFO;
 }
@@ -191,9 +192,9 @@ static uint32_t get_edid(Command *c)
 
     if (n >= g->max_outputs)
         return ERR_SCANOUT;
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     Mode m = g->modes[n];
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
     VitEdidInfo info = { .width = m.width, .height = m.height, .width_mm = m.width_mm, .height_mm = m.height_mm,
                          .serial = n + 1 };
     size_t size = vit_edid_make(&info, c->reply + sizeof(Header) + 8);
@@ -393,9 +394,9 @@ static uint64_t gpu_features(VitVirtio *v) { return ((Gpu *) v)->edid ? 1u << F_
 static void gpu_read_config(VitVirtio *v, uint8_t *config)
 {
     Gpu *g = (Gpu *) v;
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     put32(config, g->st.events);
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
     put32(config + 8, g->max_outputs);
 }
 
@@ -404,9 +405,9 @@ static void gpu_write_config(VitVirtio *v, unsigned offset, unsigned size, uint3
     Gpu *g = (Gpu *) v;
     if (offset != 4 || size != 4)
         return;
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     g->st.events &= ~value;
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
 }
 
 void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm, int height_mm)
@@ -417,12 +418,12 @@ void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height,
 
     if (output >= g->max_outputs)
         return;
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     bool changed = memcmp(&g->modes[output], &mode, sizeof mode) != 0;
     g->modes[output] = mode;
     if (changed)
         g->st.events |= EVENT_DISPLAY;
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
     if (changed)
         vit_virtio_config_changed(&g->virtio);
 }
@@ -455,9 +456,9 @@ static void gpu_reset(VitVirtio *v)
     Gpu *g = (Gpu *) v;
     go_dark(g);
     gpu_resources_clear(&g->resources);
-    g_mutex_lock(&g->lock);
+    pthread_mutex_lock(&g->lock);
     g->st.events = 0;
-    g_mutex_unlock(&g->lock);
+    pthread_mutex_unlock(&g->lock);
 }
 
 static const VitVirtioClass gpu_virtio = {
@@ -469,7 +470,7 @@ static bool gpu_init(VitDevice *d, GError **error)
 {
     Gpu *g = (Gpu *) d;
 
-    g_mutex_init(&g->lock);
+    pthread_mutex_init(&g->lock, NULL);
     gpu_resources_init(&g->resources, g->max_hostmem);
     if (g->max_outputs < 1 || g->max_outputs > VIT_VIRTIO_GPU_OUTPUTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: max_outputs must be from 1 to %d", d->id,
@@ -502,7 +503,7 @@ static void gpu_finish(VitDevice *d)
         if (g->scanouts[i] != g->shared)
             vit_scanout_free(g->scanouts[i]);
     gpu_resources_finish(&g->resources);
-    g_mutex_clear(&g->lock);
+    pthread_mutex_destroy(&g->lock);
 }
 
 static void gpu_quiesce(VitDevice *d, bool on)

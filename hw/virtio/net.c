@@ -5,6 +5,7 @@
  * Not modelled: checksum and segmentation offloads, multiqueue, RSS, notification coalescing. */
 #include "hw/virtio/virtio-devices.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -27,7 +28,7 @@ typedef struct {
     uint32_t   rx_queue_size, tx_queue_size;
     uint8_t    own_mac[MAC_LEN];
     uint8_t   *frame;           /* owned: the frame being sent, out of the guest's reach */
-    GMutex     lock;            /* leaf: mac and announce between the iothread and config reads */
+    pthread_mutex_t lock;            /* leaf: mac and announce between the iothread and config reads */
     struct {
         VitVirtioState virtio;
         uint8_t mac[MAC_LEN];   /* guarded by lock as well */
@@ -148,10 +149,10 @@ static bool net_receive(void *opaque, const struct iovec *iov, int niov, size_t 
 static void net_link_changed(void *opaque, bool up)
 {
     Net *n = opaque;
-    g_mutex_lock(&n->lock);
+    pthread_mutex_lock(&n->lock);
     bool changed = n->st.link_down == up;
     n->st.link_down = !up;
-    g_mutex_unlock(&n->lock);
+    pthread_mutex_unlock(&n->lock);
     if (changed)
         vit_virtio_config_changed(&n->virtio);
 }
@@ -209,9 +210,9 @@ static bool control_mac(Net *n, VitVirtqElement *e, unsigned command)
         uint8_t mac[MAC_LEN];
         if (vit_iov_read(e->out, e->n_out, 2, mac, MAC_LEN) != MAC_LEN)
             return false;
-        g_mutex_lock(&n->lock);
+        pthread_mutex_lock(&n->lock);
         memcpy(n->st.mac, mac, MAC_LEN);
-        g_mutex_unlock(&n->lock);
+        pthread_mutex_unlock(&n->lock);
         return true;
     }
     if (command != TABLE_SET)
@@ -249,10 +250,10 @@ static void control(Net *n, VitVirtqElement *e)
     } else if (command[0] == CLASS_VLAN) {
         ok = control_vlan(n, e, command[1]);
     } else if (command[0] == CLASS_ANNOUNCE && command[1] == 0) {
-        g_mutex_lock(&n->lock);
+        pthread_mutex_lock(&n->lock);
         ok = n->st.announce;
         n->st.announce = false;
-        g_mutex_unlock(&n->lock);
+        pthread_mutex_unlock(&n->lock);
     }
     ack = ok ? CTRL_OK : CTRL_ERR;
     vit_virtq_push(e, vit_iov_write(e->in, e->n_in, 0, &ack, 1));
@@ -286,19 +287,19 @@ static uint64_t net_features(VitVirtio *v)
 static void net_read_config(VitVirtio *v, uint8_t *config)
 {
     Net *n = (Net *) v;
-    g_mutex_lock(&n->lock);
+    pthread_mutex_lock(&n->lock);
     memcpy(config, n->st.mac, MAC_LEN);
     config[6] = (uint8_t) ((n->st.link_down ? 0 : STATUS_LINK_UP) | (n->st.announce ? STATUS_ANNOUNCE : 0));
-    g_mutex_unlock(&n->lock);
+    pthread_mutex_unlock(&n->lock);
 }
 
 static void net_reset(VitVirtio *v)
 {
     Net *n = (Net *) v;
-    g_mutex_lock(&n->lock);
+    pthread_mutex_lock(&n->lock);
     memcpy(n->st.mac, n->own_mac, MAC_LEN);
     n->st.announce = false;
-    g_mutex_unlock(&n->lock);
+    pthread_mutex_unlock(&n->lock);
     n->st.promiscuous = true;       /* until the driver says what it wants */
     n->st.all_multicast = n->st.all_unicast = false;
     n->st.no_multicast = n->st.no_unicast = n->st.no_broadcast = false;
@@ -345,7 +346,7 @@ static bool net_init(VitDevice *d, GError **error)
     Net *n = (Net *) d;
     uint32_t sizes[] = { n->rx_queue_size, n->tx_queue_size };
 
-    g_mutex_init(&n->lock);
+    pthread_mutex_init(&n->lock, NULL);
     if (n->mac_text && !parse_mac(n->mac_text, n->own_mac)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "%s: “mac=%s” is not an address of one card, such as 52:54:00:12:34:56", d->id, n->mac_text);
@@ -381,7 +382,7 @@ static void net_finish(VitDevice *d)
         vit_netdev_attach(n->netdev, NULL, NULL);
     vit_virtio_finish(d);
     g_free(n->frame);
-    g_mutex_clear(&n->lock);
+    pthread_mutex_destroy(&n->lock);
 }
 
 static void net_device_reset(VitDevice *d)

@@ -3,6 +3,7 @@
 #pragma once
 #include "hw/deferred.h"
 #include "hw/virtio/virtio.h"
+#include <pthread.h>
 #include <stdatomic.h>
 
 /* Where one area of a ring lies now; asked again when the memory view changes. */
@@ -24,8 +25,8 @@ typedef struct {
 
 /* Outlives the device while calls are on their way. */
 struct VitVirtioRings {
-    GMutex       lock;              /* the queue lock: state, everything here */
-    GCond        idle;              /* busy fell to 0 */
+    pthread_mutex_t lock;              /* the queue lock: state, everything here */
+    pthread_cond_t idle;              /* busy fell to 0 */
     atomic_int   ref_count;
     VitVirtio   *virtio;            /* NULL once the device is gone */
     VitSystem   *sys;               /* borrowed */

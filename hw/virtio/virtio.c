@@ -30,8 +30,8 @@ static void rings_unref(VitVirtioRings *r)
 {
     if (atomic_fetch_sub(&r->ref_count, 1) != 1)
         return;
-    g_mutex_clear(&r->lock);
-    g_cond_clear(&r->idle);
+    pthread_mutex_destroy(&r->lock);
+    pthread_cond_destroy(&r->idle);
     g_free(r);
 }
 
@@ -80,13 +80,13 @@ void virtio_unbusy(VitVirtioRings *r)
         return;
     if (r->reset_pending && r->virtio)
         reset_now(r);
-    g_cond_broadcast(&r->idle);
+    pthread_cond_broadcast(&r->idle);
 }
 
 static void wait_idle(VitVirtioRings *r)
 {
     while (r->busy)
-        g_cond_wait(&r->idle, &r->lock);
+        pthread_cond_wait(&r->idle, &r->lock);
 }
 
 /* ---- Kicks ------------------------------------------------------------------------------------------------ */
@@ -105,9 +105,9 @@ static void process_queue(VitVirtio *v, unsigned queue)
             vc->kicked(v, queue);
         return;
     }
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     virtq_set_notification(r, queue, false);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     do {
         VitVirtqElement *e;
         while (budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
@@ -115,10 +115,10 @@ static void process_queue(VitVirtio *v, unsigned queue)
             budget--;
         }
         vit_virtq_notify(v, queue);
-        g_mutex_lock(&r->lock);
+        pthread_mutex_lock(&r->lock);
         virtq_set_notification(r, queue, true);
         more = virtq_has_buffers_locked(r, queue);
-        g_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&r->lock);
     } while (more && budget && (!vc->takes || vc->takes(v, queue)));
     if (more && !budget)
         vit_virtio_kick(v, queue);
@@ -133,16 +133,16 @@ static void run_queue(void *opaque)
     if (on_machine)
         vit_system_lock(r->sys);
     atomic_store(&q->kicked, false);
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (virtio_queue_live(r, q->index)) {
         VitVirtio *v = r->virtio;
         r->busy++;
-        g_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&r->lock);
         process_queue(v, q->index);
-        g_mutex_lock(&r->lock);
+        pthread_mutex_lock(&r->lock);
         virtio_unbusy(r);
     }
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     if (on_machine)
         vit_system_unlock(r->sys);
     rings_unref(r);
@@ -167,21 +167,21 @@ void vit_virtio_kick(VitVirtio *v, unsigned queue)
 bool vit_virtio_enter(VitVirtio *v)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     bool live = !r->reset_pending && !r->quiesced &&
                 (v->state->status & (VIT_VIRTIO_DRIVER_OK | VIT_VIRTIO_NEEDS_RESET)) == VIT_VIRTIO_DRIVER_OK;
     if (live)
         r->busy++;
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     return live;
 }
 
 void vit_virtio_leave(VitVirtio *v)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     virtio_unbusy(r);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- Trouble and changes ---------------------------------------------------------------------------------- */
@@ -208,26 +208,26 @@ void virtio_broken_locked(VitVirtioRings *r, const char *why)
 
 void vit_virtio_broken(VitVirtio *v, const char *why)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     virtio_broken_locked(v->rings, why);
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 void vit_virtio_config_changed(VitVirtio *v)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     v->state->generation++;
     if (v->state->status & VIT_VIRTIO_DRIVER_OK)
         vit_deferred_schedule(r->config_change);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 bool vit_virtio_has(VitVirtio *v, uint64_t feature)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     bool has = v->state->driver_features & v->offered & feature;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
     return has;
 }
 
@@ -240,17 +240,17 @@ bool vit_virtio_driver_ok(VitVirtio *v)
 
 void vit_virtio_attach(VitVirtio *v, const VitVirtioTransport *transport, void *opaque)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     v->transport = transport;
     v->transport_opaque = opaque;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 uint8_t vit_virtio_status(VitVirtio *v)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     uint8_t status = v->state->status;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
     return status;
 }
 
@@ -259,7 +259,7 @@ void vit_virtio_set_status(VitVirtio *v, uint8_t status)
     VitVirtioRings *r = v->rings;
     VitVirtioState *s = v->state;
 
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (status == 0) {
         if (r->busy)
             r->reset_pending = true;
@@ -275,7 +275,7 @@ void vit_virtio_set_status(VitVirtio *v, uint8_t status)
         s->status = status | sticky;
     }
     bool ok = s->status & VIT_VIRTIO_DRIVER_OK;
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     if (v->virtio_class->status)
         v->virtio_class->status(v, status);
     for (unsigned i = 0; ok && status && i < v->n_queues; i++)
@@ -289,25 +289,25 @@ uint64_t vit_virtio_features(VitVirtio *v)
 
 uint64_t vit_virtio_driver_features(VitVirtio *v)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     uint64_t features = v->state->driver_features;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
     return features;
 }
 
 void vit_virtio_set_driver_features(VitVirtio *v, uint64_t features)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     if (!(v->state->status & VIT_VIRTIO_FEATURES_OK))
         v->state->driver_features = features;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 uint8_t vit_virtio_generation(VitVirtio *v)
 {
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     uint8_t generation = v->state->generation;
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
     return generation;
 }
 
@@ -334,9 +334,9 @@ VitVirtqueueState vit_virtio_queue(VitVirtio *v, unsigned queue)
 {
     if (queue >= v->n_queues)
         return (VitVirtqueueState) { 0 };
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     VitVirtqueueState s = v->state->queues[queue];
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
     return s;
 }
 
@@ -349,7 +349,7 @@ void vit_virtio_set_queue(VitVirtio *v, unsigned queue, const VitVirtqueueState 
 {
     if (queue >= v->n_queues)
         return;
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     VitVirtqueueState *s = &v->state->queues[queue];
     if (!s->enabled && !v->rings->reset_pending) {
         s->desc = state->desc;
@@ -358,7 +358,7 @@ void vit_virtio_set_queue(VitVirtio *v, unsigned queue, const VitVirtqueueState 
         if (valid_size(state->size, v->queue_size[queue]))
             s->size = state->size;
     }
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 void vit_virtio_enable_queue(VitVirtio *v, unsigned queue)
@@ -366,12 +366,12 @@ void vit_virtio_enable_queue(VitVirtio *v, unsigned queue)
     if (queue >= v->n_queues)
         return;
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (!r->reset_pending) {
         v->state->queues[queue].enabled = true;
         r->queues[queue].areas_valid = false;
     }
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- Device hooks --------------------------------------------------------------------------------------------- */
@@ -381,8 +381,8 @@ void vit_virtio_init(VitVirtio *v, const VitVirtioClass *virtio_class, VitVirtio
     VitVirtioRings *r = g_malloc0(sizeof *r + v->n_queues * sizeof r->queues[0]);
 
     g_assert(v->n_queues <= VIT_VIRTIO_QUEUES && v->config_size <= VIT_VIRTIO_CONFIG);
-    g_mutex_init(&r->lock);
-    g_cond_init(&r->idle);
+    pthread_mutex_init(&r->lock, NULL);
+    pthread_cond_init(&r->idle, NULL);
     atomic_init(&r->ref_count, 1);
     r->virtio = v;
     r->sys = v->parent.sys;
@@ -410,11 +410,11 @@ void vit_virtio_finish(VitDevice *d)
     if (!r)
         return;
     vit_deferred_free(r->config_change);
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     r->quiesced++;
     wait_idle(r);
     r->virtio = NULL;
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     rings_unref(r);
     v->rings = NULL;
 }
@@ -422,18 +422,18 @@ void vit_virtio_finish(VitDevice *d)
 void vit_virtio_reset(VitDevice *d)
 {
     VitVirtio *v = (VitVirtio *) d;
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     reset_now(v->rings);
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 void vit_virtio_loaded(VitDevice *d)
 {
     VitVirtio *v = (VitVirtio *) d;
-    g_mutex_lock(&v->rings->lock);
+    pthread_mutex_lock(&v->rings->lock);
     v->rings->reset_pending = false;
     invalidate_areas(v->rings);
-    g_mutex_unlock(&v->rings->lock);
+    pthread_mutex_unlock(&v->rings->lock);
 }
 
 bool vit_virtio_validate(VitDevice *d, const void *st, GError **error)
@@ -462,7 +462,7 @@ void vit_virtio_quiesce(VitDevice *d, bool on)
 
     if (!r)     /* not initialised yet */
         return;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (on) {
         r->quiesced++;
         wait_idle(r);
@@ -470,7 +470,7 @@ void vit_virtio_quiesce(VitDevice *d, bool on)
         r->quiesced--;
     }
     bool again = !r->quiesced && (v->state->status & VIT_VIRTIO_DRIVER_OK);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     for (unsigned i = 0; again && i < v->n_queues; i++)
         schedule(&r->queues[i]);
 }

@@ -269,9 +269,9 @@ static VitVirtqElement *pop_locked(VitVirtioRings *r, unsigned queue)
 VitVirtqElement *vit_virtq_pop(VitVirtio *v, unsigned queue)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     VitVirtqElement *e = pop_locked(r, queue);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     return e;
 }
 
@@ -346,18 +346,18 @@ static void push(VitVirtqElement *const *elements, const size_t *written, unsign
     for (unsigned i = 0; i < n; i++)
         unmap_all(r->sys, elements[i]->map, elements[i]->n_map, elements[i]->n_map_out,
                   MIN(written[i], elements[i]->in_size));
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     push_locked(r, elements, written, n);
     if (notify && should_notify(r, queue) && v->transport) {
-        g_mutex_unlock(&r->lock);
+        pthread_mutex_unlock(&r->lock);
         v->transport->notify_queue(v->transport_opaque, queue);
-        g_mutex_lock(&r->lock);
+        pthread_mutex_lock(&r->lock);
     }
     for (unsigned i = 0; i < n; i++) {
         virtio_unbusy(r);
         g_free(elements[i]);
     }
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
 }
 
 void vit_virtq_push_many(VitVirtqElement *const *elements, const size_t *written, unsigned n)
@@ -380,11 +380,11 @@ void vit_virtq_unpop(VitVirtqElement *e)
     VitVirtioRings *r = e->virtio->rings;
 
     unmap_all(r->sys, e->map, e->n_map, e->n_map_out, e->in_size);
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     if (e->life == r->life)
         r->virtio->state->queues[e->queue].last_avail--;
     virtio_unbusy(r);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     g_free(e);
 }
 
@@ -393,9 +393,9 @@ void vit_virtq_unpop(VitVirtqElement *e)
 void vit_virtq_notify(VitVirtio *v, unsigned queue)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     bool notify = should_notify(r, queue);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     if (notify && v->transport)
         v->transport->notify_queue(v->transport_opaque, queue);
 }
@@ -425,8 +425,8 @@ bool virtq_has_buffers_locked(VitVirtioRings *r, unsigned queue)
 bool vit_virtq_has_buffers(VitVirtio *v, unsigned queue)
 {
     VitVirtioRings *r = v->rings;
-    g_mutex_lock(&r->lock);
+    pthread_mutex_lock(&r->lock);
     bool has = virtq_has_buffers_locked(r, queue);
-    g_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->lock);
     return has;
 }
