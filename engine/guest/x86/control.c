@@ -30,6 +30,17 @@ static uint32_t cr4_valid(const X86Cpu *x)
     x86_raise_error(x, X86_GP, 0);
 }
 
+/* Real mode knows no null segments: they become ordinary ones. */
+static void leave_protected_mode(X86Cpu *x)
+{
+    for (unsigned n = X86_ES; n <= X86_GS; n++) {
+        if (!(x->seg[n].attr & X86_ATTR_UNUSABLE))
+            continue;
+        x->seg[n].attr = X86_ATTR_P | X86_ATTR_S | 3;
+        x->seg[n].limit = 0xffff;
+    }
+}
+
 static void write_cr0(X86Cpu *x, uint64_t value)
 {
     enum { KNOWN = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD };
@@ -52,6 +63,8 @@ static void write_cr0(X86Cpu *x, uint64_t value)
             general_protection(x);
         x->efer &= ~(uint64_t) EFER_LMA;
     }
+    if (changed & old & CR0_PE)
+        leave_protected_mode(x);
     x->cr0 = value;
     if (changed & (CR0_PG | CR0_WP | CR0_PE))
         vit_tlb_flush(&x->cpu);

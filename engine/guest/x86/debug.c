@@ -108,14 +108,12 @@ void x86_debug_hit_io(X86Cpu *x, unsigned port, unsigned size)
 uint64_t x86_h_single_step(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     X86Cpu *x = (X86Cpu *) cpu;
-    bool step = cpu->mode & X86_MODE_TF, skip = x->no_step;
+    bool step = a && !x->no_step, hit = x->db_hits && !x->no_step;
 
     x->no_step = false;
-    /* The mode may have changed in the instruction: a trap needs TF at its start, which is why this
-     * block was made, and POPF or IRET that has just set TF does not come here without it. */
-    if (skip || (!step && !x->db_hits && !c))
+    if (!step && !hit)
         return 0;
-    if (x->db_hits)
+    if (hit)
         x->dr[6] = (x->dr[6] & ~UINT64_C(15)) | x->db_hits;
     if (step)
         x->dr[6] |= DR6_BS;

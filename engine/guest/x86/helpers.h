@@ -49,7 +49,8 @@
     X(x86_h_breakpoint, VIT_HELPER_ALL)         /* MODE_BREAK, at the start of each instruction: a = linear pc; \
                                                  * raises #DB when DR0-3 match execution (RF clear) */ \
     X(x86_h_single_step, VIT_HELPER_ALL)        /* MODE_TF or MODE_BREAK: last op of each one-instruction block \
-                                                 * before EXIT(LOOP): notes the #DB trap, which the run loop then delivers */ \
+                                                 * before EXIT(LOOP), a = the block's MODE_TF: notes the #DB trap, \
+                                                 * which the run loop then delivers */ \
     X(x86_h_debug_mem, VIT_HELPER_ALL)          /* MODE_BREAK: a = linear, b = bytes | write << 8: notes a data breakpoint hit */ \
     X(x86_h_end_shadow, VIT_HELPER_ALL)         /* end of a one-instruction block under MODE_SHADOW: clears it */ \
     X(x86_h_set_ac, VIT_HELPER_ALL)             /* STAC/CLAC: a = 0 or 1 */                         \

@@ -18,6 +18,7 @@ uint64_t x86_h_syscall(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
 
     if (!(x->efer & EFER_SCE) || (!x86_long64(x) && !x->amd))
         x86_raise(x, X86_UD);
+    x->no_step = (cpu->mode & (X86_MODE_TF | X86_MODE_BREAK)) && (x->fmask & X86_EFLAGS_TF);
     if (x86_lma(x)) {
         uint32_t flags = x86_get_eflags(x) & ~(uint32_t) X86_EFLAGS_RF;
         x->gpr[X86_RCX] = a;

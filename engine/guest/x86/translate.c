@@ -40,10 +40,9 @@ static void end_one(X86Lift *l, VitVal pc)
 {
     if (l->mode & X86_MODE_SHADOW)
         x86_call(l, &helper_x86_h_end_shadow, VIT_NONE, NONE, NONE, NONE, NONE);
-    if (l->mode & (X86_MODE_TF | X86_MODE_BREAK)) {
-        VitVal next = pc != NONE ? pc : vit_ir_get(l->ir, VIT_I64, X86_SLOT(rip));
-        x86_call(l, &helper_x86_h_single_step, VIT_NONE, next, NONE, NONE, NONE);
-    }
+    if (l->mode & (X86_MODE_TF | X86_MODE_BREAK))
+        x86_call(l, &helper_x86_h_single_step, VIT_NONE, x86_k(l, (l->mode & X86_MODE_TF) != 0),
+                 NONE, NONE, NONE);
     vit_ir_exit(l->ir, pc, VIT_LEAVE_LOOP);
     l->ended = true;
 }
