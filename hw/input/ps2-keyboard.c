@@ -46,6 +46,8 @@ int vit_ps2_translate(uint8_t byte, bool *release)
     }
     uint8_t high = *release ? 0x80 : 0;
     *release = false;
+    if (byte == 0x02 || byte == 0x7f)       /* F7 and SysRq have two codes each */
+        byte = byte == 0x02 ? 0x83 : 0x84;
     for (unsigned i = 1; i < G_N_ELEMENTS(set2_of); i++)
         if (set2_of[i] == byte)
             return (int) (i | high);
