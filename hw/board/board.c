@@ -44,14 +44,6 @@ static void drop(VitRegion *parent, VitRegion *region)
 static void free_memory(X86Board *b)
 {
     VitRegion *root = b->board.sys->memory_root;
-    for (unsigned i = 0; b->board.cpu_memory && i < b->board.n_cpus; i++) {
-        g_clear_pointer(&b->board.cpu_memory[i], vit_as_free);
-        if (b->cpu_roots[2 * i])
-            drop(b->cpu_roots[2 * i], b->cpu_roots[2 * i + 1]);
-        g_clear_pointer(&b->cpu_roots[2 * i], vit_region_free);
-    }
-    g_free(b->board.cpu_memory);
-    g_free(b->cpu_roots);
     x86_pam_free(b);
     if (b->board.pci_memory) {
         drop(b->board.pci_memory, b->bios_top);

@@ -29,7 +29,7 @@ typedef struct {                    /* strings are borrowed and copied where nee
 
 typedef struct {
     uint16_t selector;
-    uint16_t attr;                  /* bits 0-3 type, 4 S, 5-6 DPL, 7 P, 8 AVL, 9 L, 10 D/B, 11 G */
+    uint16_t access;                /* descriptor bits 40..47 low, bits 52..55 (AVL L D/B G) in bits 12..15 */
     uint32_t limit;                 /* bytes - 1 */
     uint64_t base;
 } VitX86Segment;
@@ -52,7 +52,6 @@ struct VitBoard {
     VitInputHub    *input;
     unsigned        n_cpus;
     VitDevice     **lapics;         /* n_cpus, borrowed from sys->devices */
-    VitAddressSpace **cpu_memory;   /* n_cpus, owned: sys->memory with the CPU's own APIC page */
     VitRam         *ram;            /* owned */
     uint64_t        low_ram_size;   /* RAM below 4 GiB; the rest starts at 4 GiB */
 };

@@ -244,8 +244,8 @@ void x86_linux_boot_reset(X86LinuxBoot *boot)
     boot->state = (VitX86BootState) {
         .rip = KERNEL, .rsp = ZERO_PAGE, .rsi = ZERO_PAGE, .rflags = 2, .cr0 = 0x11, .mtrr_def_type = MTRR_ENABLED_WB,
         .gdt_base = GDT, .gdt_limit = sizeof gdt - 1,
-        .cs = { .selector = CS, .attr = 0xc9b, .limit = UINT32_MAX },
-        .data = { .selector = DS, .attr = 0xc93, .limit = UINT32_MAX },
+        .cs = { .selector = CS, .access = 0xc09b, .limit = UINT32_MAX },
+        .data = { .selector = DS, .access = 0xc093, .limit = UINT32_MAX },
     };
 }
 

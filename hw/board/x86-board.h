@@ -38,7 +38,7 @@ struct X86Board {
     VitDevice *pics[2], *pit, *rtc, *ioapic, *hpet, *i8042, *pm, *reset_ports, *debugcon, *uarts[4];
     VitPciFunction *host_bridge, *isa_bridge, *pm_function;
     /* owned */
-    VitRegion *ram_low, *ram_high, *vga_window, *msi, *bios_top, *bios_isa, *ecam, *pm_window, **cpu_roots;
+    VitRegion *ram_low, *ram_high, *vga_window, *msi, *bios_top, *bios_isa, *ecam, *pm_window;
     VitRam *bios;
     X86PamSection pam[X86_PAM_SECTIONS];
     X86LinuxBoot *linux_boot;   /* owned; NULL: through firmware */

@@ -227,22 +227,13 @@ static bool build_interrupts(X86Board *b, GError **error)
     vit_region_add(sys->memory_root, VIT_IOAPIC_BASE, vit_device_window(b->ioapic, 0, 0x1000), 0);
 
     b->board.lapics = g_new0(VitDevice *, b->board.n_cpus);
-    b->board.cpu_memory = g_new0(VitAddressSpace *, b->board.n_cpus);
-    b->cpu_roots = g_new0(VitRegion *, 2 * b->board.n_cpus);
     for (unsigned i = 0; i < b->board.n_cpus; i++) {
         g_autofree char *id = g_strdup_printf("lapic%u", i);
         VitDevice *lapic = x86_device(b, &vit_lapic_class, id, error);
         if (!lapic)
             return false;
-        VitRegion *root = vit_region_new_container("cpu-memory", 1ull << PHYSICAL_BITS);
-        VitRegion *all = vit_region_new_alias("system-memory", sys->memory_root, 0, 1ull << PHYSICAL_BITS);
-        vit_region_add(root, 0, all, 0);
-        b->cpu_roots[2 * i] = root;
-        b->cpu_roots[2 * i + 1] = all;
-        b->board.cpu_memory[i] = vit_system_as_new(sys, id, root);
         b->board.lapics[i] = lapic;
         vit_lapic_connect(lapic, &b->apic, i);
-        vit_lapic_map(lapic, root);
     }
     return true;
 }

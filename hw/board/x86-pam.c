@@ -56,8 +56,6 @@ void x86_pam_set(X86Board *b, const uint8_t regs[X86_PAM_REGS], uint8_t smram)
 {
     VitSystem *sys = b->board.sys;
     vit_as_begin(sys->memory);
-    for (unsigned i = 0; i < b->board.n_cpus; i++)
-        vit_as_begin(b->board.cpu_memory[i]);
     for (unsigned i = 0; i < X86_PAM_SECTIONS; i++) {
         X86PamSection *s = &b->pam[i];
         uint8_t reg = i ? regs[(i + 1) / 2] : regs[0] >> 4;
@@ -70,8 +68,6 @@ void x86_pam_set(X86Board *b, const uint8_t regs[X86_PAM_REGS], uint8_t smram)
         vit_region_set_enabled(s->write_only, state == 2);
     }
     vit_region_set_enabled(b->vga_window, !(smram & D_OPEN));
-    for (unsigned i = 0; i < b->board.n_cpus; i++)
-        vit_as_commit(b->board.cpu_memory[i]);
     vit_as_commit(sys->memory);
 }
 

@@ -32,12 +32,8 @@ typedef struct {
     VitTimer *timer;            /* owned */
     unsigned index;
     bool intr;                  /* what ops->set_intr was last told */
-    VitRegion *memory;          /* borrowed: where the window is shown; NULL: nowhere */
-    VitRegion *window;          /* owned by the device */
-    uint64_t page;              /* where it is */
-    bool shown;
     struct {
-        uint64_t base;          /* the MSR */
+        uint64_t base;          /* the MSR; read without the lock by vit_lapic_page() */
         uint64_t tsc_deadline;
         uint64_t timer_start;   /* virtual ns of the last load of the initial count */
         uint32_t isr[8], irr[8], tmr[8];
@@ -465,30 +461,20 @@ void vit_lapic_connect(VitDevice *lapic, VitApicBus *bus, unsigned index)
     bus->n_lapics = MAX(bus->n_lapics, index + 1);
 }
 
-static void show_window(Lapic *a)
+uint64_t vit_lapic_page(VitDevice *lapic)
 {
-    bool shown = globally_enabled(a) && !x2apic(a);
-    uint64_t page = a->st.base & BASE_PAGE;
-    if (!a->memory || (shown == a->shown && page == a->page))
-        return;
-    if (a->shown)
-        vit_region_remove(a->memory, a->window);
-    if (shown)
-        vit_region_add(a->memory, page, a->window, 1);
-    a->shown = shown;
-    a->page = page;
+    uint64_t base = __atomic_load_n(&((Lapic *) lapic)->st.base, __ATOMIC_RELAXED);
+    return (base & (BASE_ENABLE | BASE_X2APIC)) == BASE_ENABLE ? base & BASE_PAGE : UINT64_MAX;
 }
 
-void vit_lapic_map(VitDevice *lapic, VitRegion *memory)
+uint64_t vit_lapic_mmio_read(VitDevice *lapic, uint32_t offset, unsigned size)
 {
-    Lapic *a = (Lapic *) lapic;
-    if (a->memory && a->shown)
-        vit_region_remove(a->memory, a->window);
-    a->shown = false;
-    a->memory = memory;
-    if (memory && !a->window)
-        a->window = vit_device_window(lapic, 0, (uint32_t) lapic->klass->mmio_size);
-    show_window(a);
+    return vit_device_read(lapic, offset & 0xfff, size);
+}
+
+void vit_lapic_mmio_write(VitDevice *lapic, uint32_t offset, uint64_t value, unsigned size)
+{
+    vit_device_write(lapic, offset & 0xfff, value, size);
 }
 
 static bool write_base(Lapic *a, uint64_t value)
@@ -500,10 +486,9 @@ static bool write_base(Lapic *a, uint64_t value)
         return false;
     if (!(old & BASE_ENABLE) && state == (BASE_ENABLE | BASE_X2APIC))
         return false;
-    a->st.base = (value & ~BASE_BSP) | (old & BASE_BSP);
+    __atomic_store_n(&a->st.base, (value & ~BASE_BSP) | (old & BASE_BSP), __ATOMIC_RELAXED);
     if ((old & BASE_ENABLE) && !(value & BASE_ENABLE))
         vit_lapic_init_reset(&a->parent);
-    show_window(a);
     lapic_update(&a->parent);
     return true;
 }
@@ -616,8 +601,7 @@ static void init_state(Lapic *a)
     uint64_t base = a->st.base;
     uint32_t id = a->st.id;
     bool lint0 = a->st.lint0;
-    memset(&a->st, 0, sizeof a->st);
-    a->st.base = base;
+    memset((uint8_t *) &a->st + sizeof base, 0, sizeof a->st - sizeof base);    /* base, the first, stays */
     a->st.id = id;
     a->st.lint0 = lint0;
     a->st.dfr = UINT32_MAX;
@@ -644,12 +628,6 @@ static void lapic_reset(VitDevice *d)
     a->st.base = BASE_RESET | BASE_ENABLE | (a->index == 0 ? BASE_BSP : 0);
     a->st.id = a->index << 24;
     init_state(a);
-    show_window(a);
-}
-
-static void lapic_loaded(VitDevice *d)
-{
-    show_window((Lapic *) d);
 }
 
 static bool lapic_init(VitDevice *d, GError **error)
@@ -661,7 +639,6 @@ static bool lapic_init(VitDevice *d, GError **error)
 
 static void lapic_finish(VitDevice *d)
 {
-    vit_lapic_map(d, NULL);
     vit_timer_free(((Lapic *) d)->timer);
 }
 
@@ -698,5 +675,5 @@ static const VitField lapic_hidden[] = {
 const VitDeviceClass vit_lapic_class = {
     .name = "lapic", .description = "local APIC", .version = 1, VIT_STATE(Lapic, st),
     .mmio_size = 0x1000, .reg_size = 4, VIT_REGS(lapic_regs), .hidden = lapic_hidden,
-    .init = lapic_init, .finish = lapic_finish, .reset = lapic_reset, .update = lapic_update, .loaded = lapic_loaded,
+    .init = lapic_init, .finish = lapic_finish, .reset = lapic_reset, .update = lapic_update,
 };

@@ -5,9 +5,9 @@
  * (vit_system_lock) around each call.  The callbacks in VitLapicCpuOps run on any thread with the
  * machine lock held: they note the event in the vCPU's atomic request word and wake it, no more.
  *
- * The xAPIC page is private to each processor, so each has an address space of its own in which the
- * APIC shows itself over the machine's memory (vit_lapic_map).  Elsewhere 0xfee00000..0xfeefffff is
- * the MSI window. */
+ * The xAPIC page is private to each processor: the slow path of its memory accesses compares the
+ * physical address with vit_lapic_page() and calls vit_lapic_mmio_read/write for it.  Everything else
+ * in 0xfee00000..0xfeefffff is the MSI window, which is an ordinary region of the machine. */
 #pragma once
 #include "engine/core/device.h"
 
@@ -46,9 +46,10 @@ bool vit_lapic_intr(VitDevice *lapic);
 uint8_t vit_lapic_get_cr8(VitDevice *lapic);
 void vit_lapic_set_cr8(VitDevice *lapic, uint8_t cr8);
 
-/* Shows the registers in a processor's memory (a container, borrowed; NULL: nowhere) at priority 1,
- * where APIC_BASE says; not while disabled or in x2APIC mode. */
-void vit_lapic_map(VitDevice *lapic, VitRegion *memory);
+/* Physical address of the xAPIC page; UINT64_MAX when disabled or in x2APIC mode.  Lock-free. */
+uint64_t vit_lapic_page(VitDevice *lapic);
+uint64_t vit_lapic_mmio_read(VitDevice *lapic, uint32_t offset, unsigned size);
+void vit_lapic_mmio_write(VitDevice *lapic, uint32_t offset, uint64_t value, unsigned size);
 
 uint32_t vit_lapic_id(VitDevice *lapic);        /* initial (x2)APIC ID */
 bool vit_lapic_is_bsp(VitDevice *lapic);

@@ -62,7 +62,7 @@ static void teardown(Fixture *f)
 
 static uint64_t load(Fixture *f, uint64_t at, unsigned size)
 {
-    return vit_as_load(f->board->cpu_memory[0], at, size, NULL);
+    return vit_as_load(f->sys->memory, at, size, NULL);
 }
 
 static uint64_t in(Fixture *f, uint16_t port, unsigned size)
@@ -205,7 +205,7 @@ static const VitLapicCpuOps cpu_ops = { cpu_intr, cpu_nmi, cpu_smi, cpu_init, cp
 
 static void store_apic(Fixture *f, unsigned cpu, uint32_t offset, uint32_t value)
 {
-    vit_as_store(f->board->cpu_memory[cpu], 0xfee00000 + offset, value, 4);
+    vit_lapic_mmio_write(f->board->lapics[cpu], offset, value, 4);
 }
 
 static void test_interrupts(gconstpointer machine)
@@ -250,13 +250,14 @@ static void test_interrupts(gconstpointer machine)
     g_assert_true(cpu[2].intr);
     g_assert_cmphex(vit_lapic_ack(f.board->lapics[2]), ==, 0x51);
 
-    /* INIT and SIPI to all others, seen by each APIC's own page */
+    /* INIT and SIPI to all others, seen by each APIC */
     store_apic(&f, 0, 0x300, 0xc4500);
     store_apic(&f, 0, 0x300, 0xc4699);
     g_assert_cmpint(cpu[0].inits, ==, 0);
     g_assert_cmpint(cpu[1].inits, ==, 1);
     g_assert_cmphex(cpu[2].sipis, ==, 0x99);
-    g_assert_cmphex(vit_as_load(f.board->cpu_memory[2], 0xfee00020, 4, NULL), ==, 2u << 24);
+    g_assert_cmphex(vit_lapic_page(f.board->lapics[2]), ==, 0xfee00000);
+    g_assert_cmphex(vit_lapic_mmio_read(f.board->lapics[2], 0x20, 4), ==, 2u << 24);
     vit_system_unlock(f.sys);
     teardown(&f);
 }
