@@ -3,6 +3,7 @@
 #pragma once
 #include "hw/deferred.h"
 #include "hw/display/vga.h"
+#include <stdatomic.h>
 
 enum {
     /* offsets in the device's window; the first two parts are BAR 2 as the guest sees it */
@@ -44,6 +45,10 @@ typedef struct {
     VitRegion     *mono_ports;      /* of the device: 0x3b0..0x3bf, while misc says so */
     VitScanout    *scanout;         /* owned */
     VitDeferred   *refresh;         /* owned */
+    atomic_bool    asleep;          /* another device draws into the scanout */
+    bool           slept;           /* the scanout's surface is not ours any more */
+    VitVgaResize   resize;          /* NULL: the guest cannot be told */
+    void          *resize_opaque;
     uint8_t        edid[VGA_EDID_SIZE];
 
     /* what has been drawn; see vga-render.c */

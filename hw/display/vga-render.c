@@ -389,6 +389,15 @@ static void render_blank(Vga *v)
 void vga_render(void *opaque)
 {
     Vga *v = opaque;
+
+    if (atomic_load(&v->asleep)) {
+        v->slept = true;
+        return;
+    }
+    if (v->slept) {
+        v->slept = false;
+        show(v, NULL, false);
+    }
     bool dirty = vit_ram_test_and_clear_dirty(v->vram, VIT_DIRTY_DISPLAY, 0, v->vram->size, v->dirty);
     bool text = !vga_vbe_on(v) && !(v->st.gc[GC_MISC] & 1);
     /* bochs-display has no attribute controller to blank with; the VBE drivers of guests unblank. */

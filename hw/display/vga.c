@@ -324,7 +324,14 @@ static void request_refresh(void *producer)
     vit_deferred_schedule(v->refresh);
 }
 
-static const VitScanoutProducer scanout_ops = { .refresh = request_refresh };
+static void request_size(void *producer, int width, int height, int width_mm, int height_mm)
+{
+    Vga *v = producer;
+    if (v->resize)
+        v->resize(v->resize_opaque, width, height, width_mm, height_mm);
+}
+
+static const VitScanoutProducer scanout_ops = { .refresh = request_refresh, .resize = request_size };
 
 static bool plug_pci(Vga *v, bool legacy, GError **error)
 {
@@ -449,6 +456,33 @@ static void vga_reset(VitDevice *d)
     v->st.vbe[VBE_ID] = 0xb0c5;
     v->st.vbe[VBE_BPP] = 8;
     vga_loaded(d);
+}
+
+void vit_vga_join(VitDevice *d, VitPciFunction *fn)
+{
+    Vga *v = (Vga *) d;
+
+    v->pci = fn;
+    v->bus = vit_pci_function_bus(fn);
+    vit_pci_set_bar(fn, 0, v->framebuffer, false, false, true);
+    if (v->rom_ram)
+        vit_pci_set_rom(fn, v->rom_ram, v->rom_size);
+    map_legacy(v);
+    show_ports(v);
+}
+
+void vit_vga_set_asleep(VitDevice *d, bool asleep)
+{
+    Vga *v = (Vga *) d;
+    if (atomic_exchange(&v->asleep, asleep) && !asleep)
+        vit_deferred_schedule(v->refresh);
+}
+
+void vit_vga_set_resize(VitDevice *d, VitVgaResize resize, void *opaque)
+{
+    Vga *v = (Vga *) d;
+    v->resize_opaque = opaque;
+    v->resize = resize;
 }
 
 void vit_vga_attach(VitDevice *d, VitPciBus *bus, int devfn)

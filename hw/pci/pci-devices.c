@@ -52,6 +52,7 @@ const VitPciDeviceType vit_pci_device_types[] = {
     { "virtio-rng-pci", "Virtio entropy source", vit_virtio_rng_create },
     { "virtio-serial-pci", "Virtio console with ports", vit_virtio_serial_create },
     { "virtio-tablet-pci", "Virtio tablet (absolute pointer)", vit_virtio_tablet_create },
+    { "virtio-vga", "Virtio display that starts as VGA", vit_virtio_vga_create },
     { "virtserialport", "Serial port of virtio-serial-pci", vit_virtio_serial_port_create },
     { NULL, NULL, NULL },
 };

@@ -21,6 +21,7 @@ VitDevice *vit_virtio_rng_create(VitDeviceContext *ctx, VitOptions *options, GEr
 VitDevice *vit_virtio_serial_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_serial_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_tablet_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_virtio_vga_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 
 /* What the create functions share: place=, vectors= and the class's own options, then setup() for
  * host handles (may fail; NULL = none), init, transport.  Cleans up after a failure. */

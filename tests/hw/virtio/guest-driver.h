@@ -63,14 +63,21 @@ static inline void reg_write(Guest *g, uint64_t addr, uint64_t value, unsigned s
 
 static inline void guest_probe(Guest *g, TestMachine *m, unsigned devfn, bool msix)
 {
-    uint64_t bars = 0xe0000000u + ((uint64_t) devfn << 16);
+    uint32_t at = 0xe0000000u + (devfn << 24);
     *g = (Guest) { .m = m, .devfn = devfn };
 
-    for (unsigned bar = 0; bar < 6; bar++)      /* 64-bit BARs keep their upper half zero */
-        if (cfg_read(m, devfn, 0x10 + 4 * bar, 4) & 4)
-            cfg_write(m, devfn, 0x10 + 4 * bar++, (uint32_t) (bars + 0x4000), 4);
-        else
-            cfg_write(m, devfn, 0x10 + 4 * bar, (uint32_t) (bars + 0x8000 + 0x1000 * bar), 4);
+    for (unsigned bar = 0; bar < 6; bar++) {    /* 64-bit BARs keep their upper half zero */
+        unsigned offset = 0x10 + 4 * bar;
+        cfg_write(m, devfn, offset, 0xffffffff, 4);
+        uint32_t mask = cfg_read(m, devfn, offset, 4);
+        uint32_t size = ~(mask & ~15u) + 1;
+        if (!size)
+            continue;
+        at = (at + size - 1) & ~(size - 1);
+        cfg_write(m, devfn, offset, at, 4);
+        at += size;
+        bar += mask >> 2 & 1;
+    }
     cfg_write(m, devfn, 4, 6, 2);
     for (unsigned cap = 0; (cap = cfg_find_cap(m, devfn, 9, cap));) {
         unsigned type = cfg_read(m, devfn, cap + 3, 1), bar = cfg_read(m, devfn, cap + 4, 1);

@@ -253,6 +253,56 @@ static void test_save(void)
     teardown(&t);
 }
 
+/* VGA text, then the driver's picture, then VGA again. */
+static void test_vga(void)
+{
+    Fixture t;
+    VitSystem *sys;
+    setup(&t, "virtio-vga,romfile=,vgamem_mb=4");
+    sys = t.f.m.sys;
+    g_assert_cmphex(cfg_read(&t.f.m, 0, 0, 4), ==, 0x10501af4);
+    g_assert_cmphex(cfg_read(&t.f.m, 0, 8, 4) >> 16, ==, 0x0300);
+    cfg_write(&t.f.m, 0, 4, 7, 2);
+    (void) vit_as_store(sys->io, 0x1ce, 1, 2);      /* VBE: 320x200x32 */
+    (void) vit_as_store(sys->io, 0x1cf, 320, 2);
+    (void) vit_as_store(sys->io, 0x1ce, 2, 2);
+    (void) vit_as_store(sys->io, 0x1cf, 200, 2);
+    (void) vit_as_store(sys->io, 0x1ce, 3, 2);
+    (void) vit_as_store(sys->io, 0x1cf, 32, 2);
+    (void) vit_as_store(sys->io, 0x1ce, 4, 2);
+    (void) vit_as_store(sys->io, 0x1cf, 0x41, 2);
+    (void) vit_as_load(sys->io, 0x3da, 1, NULL);
+    (void) vit_as_store(sys->io, 0x3c0, 0x20, 1);   /* screen on */
+    vit_scanout_refresh(t.scanout);
+    g_autoptr(VitSurface) first = NULL;
+    for (unsigned i = 0; i < 1000 && (!first || first->width != 320); i++) {
+        g_usleep(1000);
+        g_clear_pointer(&first, vit_surface_unref);
+        first = vit_scanout_ref_surface(t.scanout);
+    }
+    g_assert_cmpint(first->width, ==, 320);
+
+    (void) make_picture(&t, 5, 100, 50);
+    g_assert_cmphex(DO(&t, TRANSFER, 0, 0, 100, 50, 0, 0, 5, 0), ==, OK);
+    g_assert_cmphex(DO(&t, SCANOUT, 0, 0, 100, 50, 0, 5), ==, OK);
+    vit_scanout_refresh(t.scanout);
+    g_usleep(20000);
+    g_autoptr(VitSurface) second = vit_scanout_ref_surface(t.scanout);
+    g_assert_cmpint(second->width, ==, 100);
+    vit_scanout_request_size(t.scanout, 1111, 888, 0, 0);
+    g_assert_true(guest_wait_message(&t.f.g, 0, 1));
+
+    guest_reset(&t.f.g);
+    g_autoptr(VitSurface) third = NULL;
+    for (unsigned i = 0; i < 1000 && (!third || third->width != 320); i++) {
+        g_usleep(1000);
+        g_clear_pointer(&third, vit_surface_unref);
+        third = vit_scanout_ref_surface(t.scanout);
+    }
+    g_assert_cmpint(third->width, ==, 320);
+    teardown(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -261,5 +311,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-gpu/cursor", test_cursor);
     g_test_add_func("/virtio-gpu/resize", test_resize);
     g_test_add_func("/virtio-gpu/save", test_save);
+    g_test_add_func("/virtio-gpu/vga", test_vga);
     return g_test_run();
 }
