@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-blk.c - the disk as a driver uses it, against a file */
-#include "tests/hw/virtio/guest-driver.h"
+#include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
 #include <unistd.h>
@@ -285,6 +285,14 @@ static void test_options(void)
     teardown(&f);
 }
 
+static void test_garbage(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0,num-queues=2", true, BLK_FEATURES);
+    garbage(&f.g, 2, g_test_slow() ? 5000 : 300);
+    teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -298,5 +306,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/reset-under-load", test_reset_under_load);
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
+    g_test_add_func("/virtio-blk/garbage", test_garbage);
     return g_test_run();
 }

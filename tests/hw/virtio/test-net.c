@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-net.c - the network card as a driver uses it, with a host end that echoes */
 #include "hw/virtio/virtio.h"
-#include "tests/hw/virtio/guest-driver.h"
+#include "tests/hw/virtio/garbage.h"
 
 typedef struct {
     VitNetdev   netdev;         /* first member */
@@ -265,6 +265,14 @@ static void test_link_and_options(void)
     teardown(&t);
 }
 
+static void test_garbage(void)
+{
+    Fixture t;
+    setup(&t, "virtio-net-pci,netdev=n0");
+    garbage(&t.f.g, 3, g_test_slow() ? 5000 : 300);
+    teardown(&t);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -275,5 +283,6 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-net/filters", test_filters);
     g_test_add_func("/virtio-net/bad-frames", test_bad_frames);
     g_test_add_func("/virtio-net/link-and-options", test_link_and_options);
+    g_test_add_func("/virtio-net/garbage", test_garbage);
     return g_test_run();
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-ring.c - rings that a hostile guest makes, on the entropy device: it must say
  * DEVICE_NEEDS_RESET, stay alive, and work again after a reset */
-#include "tests/hw/virtio/guest-driver.h"
+#include "tests/hw/virtio/garbage.h"
 
 #define RINGS (1ull << 28 | 1ull << 29)
 
@@ -259,44 +259,6 @@ static void test_bad_areas(void)
     guest_machine_clear(&f);
 }
 
-/* Nonsense everywhere at once, from this thread while the device works. */
-static void garbage(GuestMachine *f, uint32_t seed, unsigned queues, unsigned rounds)
-{
-    GRand *rand = g_rand_new_with_seed(seed);
-    GuestQueue q[4];
-    for (unsigned round = 0; round < rounds; round++) {
-        (void) guest_negotiate(&f->g, ~0ull);
-        for (unsigned i = 0; i < queues; i++)
-            guest_queue(&f->g, &q[i], i, 16);
-        guest_driver_ok(&f->g);
-        for (unsigned step = 0; step < 12; step++) {
-            GuestQueue *one = &q[g_rand_int_range(rand, 0, (gint32) queues)];
-            uint64_t table = g_rand_boolean(rand) ? one->desc : guest_alloc(&f->g, 16 * 16);
-            for (unsigned d = 0; d < 16; d++) {
-                uint64_t addr = g_rand_int_range(rand, 0, 8) ? guest_alloc(&f->g, 256) : g_rand_int(rand);
-                uint32_t len = g_rand_int_range(rand, 0, 8) ? (uint32_t) g_rand_int_range(rand, 0, 200) : g_rand_int(rand);
-                for (unsigned b = 0; addr + 64 < TEST_RAM && b < 64; b += 4) {  /* commands that may mean something */
-                    uint32_t word = g_rand_int(rand) >> g_rand_int_range(rand, 0, 32);
-                    memcpy(guest_ptr(&f->g, addr + b), &word, 4);
-                }
-                if (g_rand_int_range(rand, 0, 6) == 0) {
-                    addr = table;
-                    len = 256;
-                }
-                put_desc(&f->g, table, d, addr, len, (uint16_t) (g_rand_int(rand) & 7), (uint16_t) (g_rand_int(rand) & 17));
-            }
-            guest_offer(one, (uint16_t) g_rand_int_range(rand, 0, 17));
-            guest_kick(one);
-            if (g_rand_int_range(rand, 0, 8) == 0)
-                reg_write(&f->g, f->g.common + (g_rand_int(rand) & 0x3f), g_rand_int(rand), 4);
-            if (g_rand_int_range(rand, 0, 8) == 0)
-                reg_write(&f->g, f->g.device + (g_rand_int(rand) & 0x3f), g_rand_int(rand), 4);
-        }
-    }
-    guest_reset(&f->g);
-    g_rand_free(rand);
-}
-
 static void test_garbage(gconstpointer data)
 {
     GuestMachine f;
@@ -304,7 +266,7 @@ static void test_garbage(gconstpointer data)
     guest_machine_add(&f, data);
     guest_machine_start(&f);
     unsigned queues = (unsigned) reg_read(&f.g, f.g.common + 0x12, 2);
-    garbage(&f, 7, MIN(queues, 4), g_test_slow() ? 5000 : 300);
+    garbage(&f.g, MIN(queues, 4), g_test_slow() ? 5000 : 300);
     guest_machine_clear(&f);
 }
 
