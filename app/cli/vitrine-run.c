@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-run.c - a machine without a window, from QEMU's options */
+#include "app/cli/run-options.h"
+#include "engine/core/log.h"
+#include "engine/machine/machine.h"
+
+#include <glib-unix.h>
+#include <stdio.h>
+#include <unistd.h>
+
+typedef struct {
+    GMainLoop *loop;
+    VitEngine *engine;
+    bool       no_shutdown;
+} Run;
+
+static int report(GError *error)
+{
+    fprintf(stderr, "vitrine-run: %s\n", error->message);
+    g_error_free(error);
+    return 1;
+}
+
+typedef struct { Run *run; VitEngineState state; char *reason; } StateChange;
+
+static gboolean on_state_idle(void *opaque)
+{
+    StateChange *change = opaque;
+
+    if (change->state == VIT_ENGINE_FAILED)
+        fprintf(stderr, "vitrine-run: the machine is paused: %s\n", change->reason ?: "a host failure");
+    if (change->state == VIT_ENGINE_STOPPED && !change->run->no_shutdown)
+        g_main_loop_quit(change->run->loop);
+    g_free(change->reason);
+    g_free(change);
+    return G_SOURCE_REMOVE;
+}
+
+static void on_state(void *opaque, VitEngineState state, const char *reason)
+{
+    StateChange *change = g_new(StateChange, 1);
+
+    *change = (StateChange) { opaque, state, g_strdup(reason) };
+    g_main_context_invoke(NULL, on_state_idle, change);
+}
+
+static gboolean on_signal(void *opaque)
+{
+    g_main_loop_quit(opaque);
+    return G_SOURCE_REMOVE;
+}
+
+static bool setup_log(const RunOptions *o, GError **error)
+{
+    unsigned mask = 0;
+
+    if (o->log_names && !vit_log_parse(o->log_names, &mask, error))
+        return false;
+    vit_log_setup(mask, o->log_file);
+    return true;
+}
+
+int main(int argc, char **argv)
+{
+    static const VitEngineListener listener = { .state_changed = on_state };
+    g_autofree char *text = NULL;
+    GError *error = NULL;
+    RunOptions *o = run_options_parse(argc, argv, &text, &error);
+    int code;
+
+    if (text) {
+        fputs(text, stdout);
+        return 0;
+    }
+    if (!o)
+        return report(error);
+    if (!setup_log(o, &error))
+        return report(error);
+    Run run = { .loop = g_main_loop_new(NULL, FALSE), .no_shutdown = o->no_shutdown };
+    run.engine = vit_engine_new(o->config, &error);
+    if (!run.engine) {
+        run_options_free(o);
+        return report(error);
+    }
+    g_unix_signal_add(SIGINT, on_signal, run.loop);
+    g_unix_signal_add(SIGTERM, on_signal, run.loop);
+    if (o->pidfile) {
+        g_autofree char *pid = g_strdup_printf("%d\n", (int) getpid());
+        if (!g_file_set_contents(o->pidfile, pid, -1, &error))
+            return report(error);
+    }
+    vit_engine_set_listener(run.engine, &listener, &run);
+    if (!o->config->start_paused)
+        vit_engine_run(run.engine);
+    g_main_loop_run(run.loop);
+    vit_engine_set_listener(run.engine, NULL, NULL);
+    code = vit_engine_exit_code(run.engine);
+    vit_engine_free(run.engine);
+    g_main_loop_unref(run.loop);
+    run_options_free(o);
+    return code;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/machine/engine-private.h - the parts of a running machine, shared by engine/machine/ */
+#pragma once
+#include "block/node.h"
+#include "engine/machine/machine.h"
+#include "hw/board/board.h"
+#include "hw/device-context.h"
+
+struct VitEngine {
+    VitMachineConfig *config;       /* owned copy */
+    VitSystem        *sys;          /* owned */
+    VitInputHub      *input;        /* owned */
+    VitIoThread      *block_thread; /* owned: disks */
+    VitIoThread      *net_thread;   /* owned: network */
+    GHashTable       *drives;       /* id -> VitBlockNode*, owned nodes */
+    GHashTable       *netdevs;      /* id -> VitNetdev*, owned */
+    GHashTable       *chardevs;     /* id -> VitChar*, owned */
+    GPtrArray        *scanouts;     /* VitScanout*, owned by their devices */
+    VitBoard         *board;        /* owned */
+    VitAccel         *accel;        /* owned */
+    GPtrArray        *cpus;         /* VitCpu*, owned */
+    VitDeviceContext  context;
+    unsigned          next_drive[3];/* next free index of each interface */
+
+    GMutex            control;      /* one lifecycle change at a time; outermost, no other lock held */
+    VitEngineState    state;        /* guarded by control */
+    bool              started;      /* vCPU threads exist */
+    bool              reset_once;   /* guarded by control: devices have been reset */
+    int               exit_code;
+    unsigned          requests;     /* atomic VitRequest bits not yet handled */
+    char             *request_reason;   /* guarded by request_lock, owned */
+    GMutex            request_lock;     /* leaf */
+    const VitEngineListener *listener;
+    void             *listener_opaque;
+};
+
+/* build.c: all of it, or false with everything freed by vit_engine_free(). */
+[[nodiscard]] bool engine_build(VitEngine *e, GError **error);
+/* drives.c */
+[[nodiscard]] bool engine_open_drives(VitEngine *e, GError **error);
+[[nodiscard]] bool engine_attach_drives(VitEngine *e, GError **error);
+/* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk controllers. */
+[[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
+/* x86-glue.c: vCPU and local APIC of one number, both ways; registers of a direct boot. */
+void engine_connect_cpu(VitEngine *e, unsigned n);
+void engine_reset_cpus(VitEngine *e);       /* vCPUs parked, machine lock held */
+[[nodiscard]] VitCpu *engine_new_cpu(VitEngine *e, unsigned n, GError **error);
