@@ -165,6 +165,7 @@ static void check_mxcsr(X86Cpu *x, uint32_t value)
 static void set_mxcsr(X86Cpu *x, uint32_t value)
 {
     x->mxcsr = value;
+    vit_cpu_wrote_csr(&x->cpu);
     x86_update_mode(x);
 }
 
@@ -181,6 +182,7 @@ uint64_t x86_h_fxsave(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t 
     uint8_t area[512];
 
     check_alignment(x, a, 16);
+    vit_cpu_read_csr(cpu);
     vit_cpu_probe(cpu, a, 512, true, mmu);
     vit_cpu_load_bytes(cpu, a, area, 512, mmu);         /* reserved bytes keep */
     x87_to_area(x, area, b);
@@ -226,6 +228,7 @@ uint64_t x86_h_xsave(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d
 
     check_xsave(x, a);
     rfbm = requested(x);
+    vit_cpu_read_csr(cpu);
     vit_cpu_probe(cpu, a, sizeof area, true, mmu);
     vit_cpu_load_bytes(cpu, a, area, sizeof area, mmu);
     bv = take(area + XSAVE_HEADER, 8);
@@ -279,11 +282,5 @@ uint64_t x86_h_ldmxcsr(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
 
     check_mxcsr(x, (uint32_t) a);
     set_mxcsr(x, (uint32_t) a);
-    return 0;
-}
-
-uint64_t x86_h_emms(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    ((X86Cpu *) cpu)->fp_tag = 0;
     return 0;
 }

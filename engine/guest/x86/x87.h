@@ -22,8 +22,7 @@ enum {              /* status word bits */
     X(x86_h_fxrstor)                                                                                \
     X(x86_h_xsave)      /* a = linear, b = REX.W, c = 0 XSAVE, 1 XSAVEOPT; EDX:EAX in state */      \
     X(x86_h_xrstor)                                                                                 \
-    X(x86_h_ldmxcsr)    /* a = value; #GP on reserved bits; updates the mode */                     \
-    X(x86_h_emms)
+    X(x86_h_ldmxcsr)    /* a = value; #GP on reserved bits; updates the mode */
 
 #define X(name) uint64_t name(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d); \
     extern const VitHelper helper_##name;
