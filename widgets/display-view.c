@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* widgets/display-view.c - draws a guest's picture: pixel-exact at any scale, uploading damage only */
+#include "widgets/display-view-private.h"
+
+#include <math.h>
+
+enum { REFRESH_MS = 33, THUMBNAIL_REFRESH_MS = 1000, RESIZE_DELAY_MS = 200 };
+enum { PROP_DISPLAY = 1, PROP_INTERACTIVE, PROP_SCALE_MODE, PROP_GRABBED, N_PROPS };
+
+static GParamSpec *props[N_PROPS];
+G_DEFINE_FINAL_TYPE(VitDisplayView, vit_display_view, GTK_TYPE_WIDGET)
+
+/* ---- The picture -------------------------------------------------------------------------------- */
+
+static void forget_texture(VitDisplayView *view)
+{
+    g_clear_object(&view->texture);
+    g_clear_pointer(&view->damage, cairo_region_destroy);
+}
+
+static void update_texture(VitDisplayView *view)
+{
+    static const GdkMemoryFormat formats[] = {
+        GDK_MEMORY_B8G8R8X8, GDK_MEMORY_B8G8R8X8, GDK_MEMORY_R8G8B8X8, GDK_MEMORY_R8G8B8X8,
+    };
+    int width, height, stride, format;
+    g_autoptr(GBytes) bytes =
+        view->display ? vit_display_get_pixels(view->display, &width, &height, &stride, &format) : NULL;
+
+    if (!bytes || format >= (int) G_N_ELEMENTS(formats)) {
+        forget_texture(view);
+        return;
+    }
+    if (view->texture && view->damage && cairo_region_is_empty(view->damage))
+        return;
+    g_autoptr(GdkMemoryTextureBuilder) builder = gdk_memory_texture_builder_new();
+    gdk_memory_texture_builder_set_bytes(builder, bytes);
+    gdk_memory_texture_builder_set_width(builder, width);
+    gdk_memory_texture_builder_set_height(builder, height);
+    gdk_memory_texture_builder_set_stride(builder, (gsize) stride);
+    gdk_memory_texture_builder_set_format(builder, formats[format]);
+    if (view->texture && view->damage && gdk_texture_get_width(view->texture) == width &&
+        gdk_texture_get_height(view->texture) == height) {
+        gdk_memory_texture_builder_set_update_texture(builder, view->texture);
+        gdk_memory_texture_builder_set_update_region(builder, view->damage);
+    }
+    GdkTexture *texture = gdk_memory_texture_builder_build(builder);
+    g_set_object(&view->texture, texture);
+    g_object_unref(texture);
+    g_clear_pointer(&view->damage, cairo_region_destroy);
+    view->damage = cairo_region_create();
+}
+
+static double device_scale(VitDisplayView *view)
+{
+    GtkNative *native = gtk_widget_get_native(GTK_WIDGET(view));
+    GdkSurface *surface = native ? gtk_native_get_surface(native) : NULL;
+
+    return surface ? gdk_surface_get_scale(surface) : 1;
+}
+
+/* Where a picture of that size stands: centred, its corner on a device pixel. */
+static graphene_rect_t place(VitDisplayView *view, int width, int height)
+{
+    double scale = device_scale(view), zoom;
+    double w = gtk_widget_get_width(GTK_WIDGET(view)), h = gtk_widget_get_height(GTK_WIDGET(view));
+
+    if (view->scale_mode == VIT_SCALE_FIT)
+        zoom = MIN(w * scale / width, h * scale / height);
+    else
+        zoom = view->scale_mode == VIT_SCALE_DOUBLE ? 2 : 1;
+    if (view->scale_mode == VIT_SCALE_FIT && fabs(zoom - 1) * MAX(width, height) < 2)
+        zoom = 1;               /* the guest has the size that we asked for: no filtering */
+    double pw = width * zoom / scale, ph = height * zoom / scale;
+    double x = round((w - pw) / 2 * scale) / scale, y = round((h - ph) / 2 * scale) / scale;
+    return GRAPHENE_RECT_INIT((float) x, (float) y, (float) pw, (float) ph);
+}
+
+static void snapshot(GtkWidget *widget, GtkSnapshot *snapshot)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
+    int w = gtk_widget_get_width(widget), h = gtk_widget_get_height(widget);
+    const GdkRGBA black = { 0, 0, 0, 1 };
+
+    update_texture(view);
+    gtk_snapshot_push_clip(snapshot, &GRAPHENE_RECT_INIT(0, 0, (float) w, (float) h));
+    gtk_snapshot_append_color(snapshot, &black, &GRAPHENE_RECT_INIT(0, 0, (float) w, (float) h));
+    if (view->texture) {
+        int width = gdk_texture_get_width(view->texture);
+        view->area = place(view, width, gdk_texture_get_height(view->texture));
+        double zoom = view->area.size.width * device_scale(view) / width;
+        GskScalingFilter filter = fabs(zoom - round(zoom)) < 0.001 ? GSK_SCALING_FILTER_NEAREST
+                                  : zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_LINEAR;
+        gtk_snapshot_append_scaled_texture(snapshot, view->texture, filter, &view->area);
+    }
+    gtk_snapshot_pop(snapshot);
+}
+
+static void measure(GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum, int *natural,
+                    int *minimum_baseline, int *natural_baseline)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
+    int size = 0;
+
+    if (view->display && view->interactive)
+        g_object_get(view->display, orientation == GTK_ORIENTATION_HORIZONTAL ? "width" : "height", &size, NULL);
+    *natural = (int) ceil(size * (view->scale_mode == VIT_SCALE_DOUBLE ? 2 : 1) / device_scale(view));
+    *minimum = view->scale_mode == VIT_SCALE_FIT ? 0 : *natural;
+    *minimum_baseline = *natural_baseline = -1;
+}
+
+/* ---- The guest follows the window ------------------------------------------------------------------ */
+
+static gboolean ask_size(void *opaque)
+{
+    VitDisplayView *view = opaque;
+    double scale = device_scale(view);
+    int width = (int) floor(gtk_widget_get_width(GTK_WIDGET(view)) * scale);
+    int height = (int) floor(gtk_widget_get_height(GTK_WIDGET(view)) * scale);
+
+    view->resize_timer = 0;
+    if (!view->display || (width == view->asked_width && height == view->asked_height) || width < 320 || height < 200)
+        return G_SOURCE_REMOVE;
+    view->asked_width = width;
+    view->asked_height = height;
+    vit_display_request_size(view->display, width, height, (int) (width / scale * 25.4 / 96),
+                             (int) (height / scale * 25.4 / 96));
+    return G_SOURCE_REMOVE;
+}
+
+static void size_allocate(GtkWidget *widget, int width, int height, int baseline)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
+
+    if (!view->interactive || view->scale_mode != VIT_SCALE_FIT)
+        return;
+    if (view->resize_timer)
+        g_source_remove(view->resize_timer);
+    view->resize_timer = g_timeout_add(RESIZE_DELAY_MS, ask_size, view);
+}
+
+/* ---- Signals of the display ---------------------------------------------------------------------------- */
+
+static void on_damaged(VitDisplay *display, int x, int y, int width, int height, VitDisplayView *view)
+{
+    if (view->damage)
+        cairo_region_union_rectangle(view->damage, &(cairo_rectangle_int_t) { x, y, width, height });
+    gtk_widget_queue_draw(GTK_WIDGET(view));
+}
+
+static void on_surface_changed(VitDisplay *display, VitDisplayView *view)
+{
+    forget_texture(view);
+    if (view->scale_mode == VIT_SCALE_FIT)
+        gtk_widget_queue_draw(GTK_WIDGET(view));
+    else
+        gtk_widget_queue_resize(GTK_WIDGET(view));
+}
+
+static void on_cursor_changed(VitDisplay *display, VitDisplayView *view)
+{
+    if (view->interactive)
+        display_view_update_cursor(view);
+}
+
+static gboolean refresh(void *opaque)
+{
+    VitDisplayView *view = opaque;
+
+    if (view->display)
+        vit_display_refresh(view->display);
+    return G_SOURCE_CONTINUE;
+}
+
+static void update_timer(VitDisplayView *view)
+{
+    bool wanted = view->display && gtk_widget_get_mapped(GTK_WIDGET(view));
+
+    if (view->refresh_timer) {
+        g_source_remove(view->refresh_timer);
+        view->refresh_timer = 0;
+    }
+    if (wanted) {
+        view->refresh_timer = g_timeout_add(view->interactive ? REFRESH_MS : THUMBNAIL_REFRESH_MS, refresh, view);
+        refresh(view);
+    }
+}
+
+void vit_display_view_set_display(VitDisplayView *view, VitDisplay *display)
+{
+    if (view->display == display)
+        return;
+    if (view->display)
+        g_signal_handlers_disconnect_by_data(view->display, view);
+    g_set_object(&view->display, display);
+    forget_texture(view);
+    view->asked_width = view->asked_height = 0;
+    if (display) {
+        g_signal_connect(display, "damaged", G_CALLBACK(on_damaged), view);
+        g_signal_connect(display, "surface-changed", G_CALLBACK(on_surface_changed), view);
+        g_signal_connect(display, "cursor-changed", G_CALLBACK(on_cursor_changed), view);
+    }
+    update_timer(view);
+    gtk_widget_queue_resize(GTK_WIDGET(view));
+    g_object_notify_by_pspec(G_OBJECT(view), props[PROP_DISPLAY]);
+}
+
+void vit_display_view_set_interactive(VitDisplayView *view, gboolean interactive)
+{
+    view->interactive = interactive;
+    gtk_widget_set_focusable(GTK_WIDGET(view), interactive);
+    gtk_widget_set_can_target(GTK_WIDGET(view), interactive);
+    update_timer(view);
+}
+
+void vit_display_view_set_scale_mode(VitDisplayView *view, VitScaleMode mode)
+{
+    view->scale_mode = mode;
+    gtk_widget_queue_resize(GTK_WIDGET(view));
+    g_object_notify_by_pspec(G_OBJECT(view), props[PROP_SCALE_MODE]);
+}
+
+void display_view_set_grabbed(VitDisplayView *view, gboolean grabbed)
+{
+    if (view->grabbed == grabbed)
+        return;
+    view->grabbed = grabbed;
+    g_object_notify_by_pspec(G_OBJECT(view), props[PROP_GRABBED]);
+}
+
+/* ---- Widget ------------------------------------------------------------------------------------------------ */
+
+static void map(GtkWidget *widget)
+{
+    GTK_WIDGET_CLASS(vit_display_view_parent_class)->map(widget);
+    update_timer(VIT_DISPLAY_VIEW(widget));
+}
+
+static void unmap(GtkWidget *widget)
+{
+    vit_display_view_release(VIT_DISPLAY_VIEW(widget));
+    GTK_WIDGET_CLASS(vit_display_view_parent_class)->unmap(widget);
+    update_timer(VIT_DISPLAY_VIEW(widget));
+}
+
+static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(object);
+
+    switch (id) {
+    case PROP_DISPLAY: g_value_set_object(value, view->display); break;
+    case PROP_INTERACTIVE: g_value_set_boolean(value, view->interactive); break;
+    case PROP_SCALE_MODE: g_value_set_int(value, view->scale_mode); break;
+    case PROP_GRABBED: g_value_set_boolean(value, view->grabbed); break;
+    default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+    }
+}
+
+static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(object);
+
+    switch (id) {
+    case PROP_DISPLAY: vit_display_view_set_display(view, g_value_get_object(value)); break;
+    case PROP_INTERACTIVE: vit_display_view_set_interactive(view, g_value_get_boolean(value)); break;
+    case PROP_SCALE_MODE: vit_display_view_set_scale_mode(view, (VitScaleMode) g_value_get_int(value)); break;
+    default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+    }
+}
+
+static void dispose(GObject *object)
+{
+    VitDisplayView *view = VIT_DISPLAY_VIEW(object);
+
+    vit_display_view_set_display(view, NULL);
+    if (view->resize_timer)
+        g_source_remove(view->resize_timer);
+    view->resize_timer = 0;
+    forget_texture(view);
+    G_OBJECT_CLASS(vit_display_view_parent_class)->dispose(object);
+}
+
+static void vit_display_view_class_init(VitDisplayViewClass *klass)
+{
+    const GParamFlags flags = G_PARAM_STATIC_STRINGS | G_PARAM_EXPLICIT_NOTIFY;
+    GtkWidgetClass *widget = GTK_WIDGET_CLASS(klass);
+    GObjectClass *object = G_OBJECT_CLASS(klass);
+
+    object->get_property = get_property;
+    object->set_property = set_property;
+    object->dispose = dispose;
+    widget->snapshot = snapshot;
+    widget->measure = measure;
+    widget->size_allocate = size_allocate;
+    widget->map = map;
+    widget->unmap = unmap;
+    props[PROP_DISPLAY] = g_param_spec_object("display", NULL, NULL, VIT_TYPE_DISPLAY, flags | G_PARAM_READWRITE);
+    props[PROP_INTERACTIVE] = g_param_spec_boolean("interactive", NULL, NULL, TRUE, flags | G_PARAM_READWRITE);
+    props[PROP_SCALE_MODE] = g_param_spec_int("scale-mode", NULL, NULL, VIT_SCALE_FIT, VIT_SCALE_DOUBLE,
+                                              VIT_SCALE_FIT, flags | G_PARAM_READWRITE);
+    props[PROP_GRABBED] = g_param_spec_boolean("grabbed", NULL, NULL, FALSE, flags | G_PARAM_READABLE);
+    g_object_class_install_properties(object, N_PROPS, props);
+    gtk_widget_class_set_css_name(widget, "displayview");
+    gtk_widget_class_set_accessible_role(widget, GTK_ACCESSIBLE_ROLE_IMG);
+}
+
+static void vit_display_view_init(VitDisplayView *view)
+{
+    view->interactive = TRUE;
+    view->last_x = view->last_y = -1;
+    gtk_widget_set_focusable(GTK_WIDGET(view), TRUE);
+    gtk_widget_set_overflow(GTK_WIDGET(view), GTK_OVERFLOW_HIDDEN);
+    display_view_add_controllers(view);
+}
+
+GtkWidget *vit_display_view_new(void)
+{
+    return g_object_new(VIT_TYPE_DISPLAY_VIEW, NULL);
+}
