@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/library.h - the machines that a person has: one JSON description each in the user's data folder */
+#pragma once
+#include "engine/vitrine.h"
+
+#define VITRINE_TYPE_LIBRARY (vitrine_library_get_type())
+G_DECLARE_FINAL_TYPE(VitrineLibrary, vitrine_library, VITRINE, LIBRARY, GObject)
+
+/* A GListModel of VitMachine, sorted by name.  folder NULL = the user's. */
+VitrineLibrary *vitrine_library_new(const char *folder);
+/* Reads every description; those that cannot be read are returned as messages (transfer full, may be empty). */
+GStrv vitrine_library_load(VitrineLibrary *library);
+/* Saves config under a new name; (transfer none). */
+VitMachine *vitrine_library_add(VitrineLibrary *library, const VitMachineConfig *config, GError **error);
+/* The machine of that name, or NULL; (transfer none). */
+VitMachine *vitrine_library_find(VitrineLibrary *library, const char *name);
+/* A path for a new disk of a machine; its folder exists.  NULL with error set. */
+char *vitrine_library_disk_path(VitrineLibrary *library, const char *machine_name, GError **error);
+/* Makes a sparse raw image; refuses to overwrite. */
+gboolean vitrine_library_create_disk(const char *path, guint64 bytes, GError **error);

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/window.c - the main window: library, and the page of the machine that is open */
+#include "app/window.h"
+
+#include "app/machine-card.h"
+#include "app/machine-page.h"
+#include "app/new-machine-dialog.h"
+
+#include <glib/gi18n.h>
+
+struct _VitrineWindow {
+    AdwApplicationWindow parent;
+    VitrineLibrary    *library;
+    AdwToastOverlay   *toasts;
+    AdwNavigationView *navigation;
+    GtkStack          *library_stack;
+    GtkFlowBox        *grid;
+    GHashTable        *pages;       /* VitMachine -> VitrineMachinePage, owned */
+};
+G_DEFINE_FINAL_TYPE(VitrineWindow, vitrine_window, ADW_TYPE_APPLICATION_WINDOW)
+
+void vitrine_window_toast(VitrineWindow *window, const char *text)
+{
+    g_autofree char *markup = g_markup_escape_text(text, -1);
+
+    adw_toast_overlay_add_toast(window->toasts, adw_toast_new(markup));
+}
+
+void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start)
+{
+    AdwNavigationPage *page = g_hash_table_lookup(window->pages, machine);
+
+    if (!page) {
+        page = vitrine_machine_page_new(machine);
+        g_hash_table_insert(window->pages, machine, g_object_ref_sink(page));
+    }
+    if (adw_navigation_view_get_visible_page(window->navigation) != page)
+        adw_navigation_view_push(window->navigation, page);
+    if (start)
+        vitrine_machine_page_start(VITRINE_MACHINE_PAGE(page));
+}
+
+static void on_card_activated(VitrineMachineCard *card, VitMachine *machine)
+{
+    VitrineWindow *window = VITRINE_WINDOW(gtk_widget_get_root(GTK_WIDGET(card)));
+
+    vitrine_window_open_machine(window, machine, vit_machine_get_state(machine) == VIT_MACHINE_OFF);
+}
+
+static GtkWidget *make_card(void *item, void *data)
+{
+    GtkWidget *card = vitrine_machine_card_new(item);
+
+    g_signal_connect_object(card, "activated", G_CALLBACK(on_card_activated), item, G_CONNECT_DEFAULT);
+    return card;
+}
+
+static void update_stack(VitrineWindow *window)
+{
+    bool any = g_list_model_get_n_items(G_LIST_MODEL(window->library)) > 0;
+
+    gtk_stack_set_visible_child_name(window->library_stack, any ? "machines" : "empty");
+}
+
+static void on_created(AdwDialog *dialog, VitMachine *machine, VitrineWindow *window)
+{
+    vitrine_window_open_machine(window, machine, TRUE);
+}
+
+void vitrine_window_new_machine(VitrineWindow *window, GFile *file)
+{
+    AdwDialog *dialog = vitrine_new_machine_dialog_new(window->library, file);
+
+    g_signal_connect_object(dialog, "created", G_CALLBACK(on_created), window, G_CONNECT_DEFAULT);
+    adw_dialog_present(dialog, GTK_WIDGET(window));
+}
+
+static void on_new_machine(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    vitrine_window_new_machine(VITRINE_WINDOW(widget), NULL);
+}
+
+static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y, VitrineWindow *window)
+{
+    vitrine_window_new_machine(window, g_value_get_object(value));
+    return TRUE;
+}
+
+/* ---- Leaving ---------------------------------------------------------------------------------------- */
+
+static guint running(VitrineWindow *window)
+{
+    guint n = 0;
+
+    for (guint i = 0; i < g_list_model_get_n_items(G_LIST_MODEL(window->library)); i++) {
+        g_autoptr(VitMachine) machine = g_list_model_get_item(G_LIST_MODEL(window->library), i);
+        n += vit_machine_get_state(machine) != VIT_MACHINE_OFF;
+    }
+    return n;
+}
+
+static void on_quit_answer(AdwAlertDialog *dialog, const char *response, VitrineWindow *window)
+{
+    if (g_str_equal(response, "quit"))
+        gtk_window_destroy(GTK_WINDOW(window));
+}
+
+static gboolean on_close(GtkWindow *gtk_window)
+{
+    VitrineWindow *window = VITRINE_WINDOW(gtk_window);
+    guint n = running(window);
+
+    if (!n)
+        return FALSE;
+    g_autofree char *body = g_strdup_printf(ngettext("%u machine is still running. What its guest has not saved is lost.",
+                                                     "%u machines are still running. What their guests have not saved is lost.", n), n);
+    AdwDialog *dialog = adw_alert_dialog_new(_("Power Off and Quit?"), body);
+    AdwAlertDialog *alert = ADW_ALERT_DIALOG(dialog);
+    adw_alert_dialog_add_responses(alert, "cancel", _("_Cancel"), "quit", _("Power Off and _Quit"), NULL);
+    adw_alert_dialog_set_response_appearance(alert, "quit", ADW_RESPONSE_DESTRUCTIVE);
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_quit_answer), window, G_CONNECT_DEFAULT);
+    adw_dialog_present(dialog, GTK_WIDGET(window));
+    return TRUE;
+}
+
+/* ---- Object -------------------------------------------------------------------------------------------- */
+
+static void dispose(GObject *object)
+{
+    VitrineWindow *window = VITRINE_WINDOW(object);
+
+    if (window->library)
+        g_signal_handlers_disconnect_by_data(window->library, window);
+    g_clear_pointer(&window->pages, g_hash_table_unref);
+    gtk_widget_dispose_template(GTK_WIDGET(window), VITRINE_TYPE_WINDOW);
+    g_clear_object(&window->library);
+    G_OBJECT_CLASS(vitrine_window_parent_class)->dispose(object);
+}
+
+static void vitrine_window_class_init(VitrineWindowClass *klass)
+{
+    GtkWidgetClass *widget = GTK_WIDGET_CLASS(klass);
+
+    G_OBJECT_CLASS(klass)->dispose = dispose;
+    GTK_WINDOW_CLASS(klass)->close_request = on_close;
+    gtk_widget_class_set_template_from_resource(widget, VITRINE_RESOURCES "/window.ui");
+    gtk_widget_class_bind_template_child(widget, VitrineWindow, toasts);
+    gtk_widget_class_bind_template_child(widget, VitrineWindow, navigation);
+    gtk_widget_class_bind_template_child(widget, VitrineWindow, library_stack);
+    gtk_widget_class_bind_template_child(widget, VitrineWindow, grid);
+    gtk_widget_class_install_action(widget, "win.new-machine", NULL, on_new_machine);
+}
+
+static void vitrine_window_init(VitrineWindow *window)
+{
+    GtkDropTarget *drop = gtk_drop_target_new(G_TYPE_FILE, GDK_ACTION_COPY);
+
+    gtk_widget_init_template(GTK_WIDGET(window));
+    window->pages = g_hash_table_new_full(NULL, NULL, NULL, g_object_unref);
+    g_signal_connect(drop, "drop", G_CALLBACK(on_drop), window);
+    gtk_widget_add_controller(GTK_WIDGET(window), GTK_EVENT_CONTROLLER(drop));
+}
+
+GtkWindow *vitrine_window_new(VitrineApplication *app)
+{
+    VitrineWindow *window = g_object_new(VITRINE_TYPE_WINDOW, "application", app, NULL);
+
+    window->library = g_object_ref(vitrine_application_get_library(app));
+    gtk_flow_box_bind_model(window->grid, G_LIST_MODEL(window->library), make_card, NULL, NULL);
+    g_signal_connect_swapped(window->library, "items-changed", G_CALLBACK(update_stack), window);
+    update_stack(window);
+    return GTK_WINDOW(window);
+}
