@@ -172,7 +172,13 @@ static bool build_cpus(VitEngine *e, GError **error)
         return false;
     }
     e->accel = klass->create(e->sys, error);
-    if (!e->accel || (options && !vit_accel_set_options(e->accel, options, error)))
+    if (!e->accel)
+        return false;
+    if (options && !klass->set_options) {
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "-accel %s takes no options", name);
+        return false;
+    }
+    if (options && !klass->set_options(e->accel, options, error))
         return false;
     for (unsigned n = 0; n < e->config->n_cpus; n++) {
         VitCpu *cpu = engine_new_cpu(e, n, error);

@@ -4,7 +4,6 @@
  * Guest requests arrive on any thread under the machine lock; they are noted and carried out on the
  * machine thread without it. */
 #include "engine/machine/engine-private.h"
-#include "hw/misc/acpi-pm.h"
 
 static void set_state(VitEngine *e, VitEngineState state, const char *reason)
 {
@@ -153,6 +152,8 @@ void vit_engine_free(VitEngine *e)
         e->accel->klass->destroy(e->accel);
     vit_board_free(e->board);
     vit_system_free(e->sys);        /* devices let go of their backends */
+    g_clear_pointer(&e->context.buses, g_hash_table_unref);
+    g_clear_pointer(&e->chardevs, g_hash_table_unref);
     g_clear_pointer(&e->netdevs, g_hash_table_unref);
     g_clear_pointer(&e->drives, g_hash_table_unref);
     vit_input_hub_free(e->input);
@@ -211,11 +212,7 @@ void vit_engine_reset(VitEngine *e)
 void vit_engine_power_button(VitEngine *e)
 {
     vit_system_lock(e->sys);
-    for (guint i = 0; i < e->sys->devices->len; i++) {
-        VitDevice *d = e->sys->devices->pdata[i];
-        if (d->klass == &vit_acpi_pm_class)
-            vit_acpi_pm_power_button(d);
-    }
+    vit_board_power_button(e->board);
     vit_system_unlock(e->sys);
 }
 

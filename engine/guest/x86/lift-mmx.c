@@ -5,6 +5,7 @@
  * An MMX register is the mantissa of a physical x87 register.  Each instruction leaves TOP 0 and all
  * registers valid, and a write sets the exponent to all ones. */
 #include "engine/guest/x86/lift-vector.h"
+#include "engine/guest/x86/x86-lifters.h"
 #include "engine/guest/x86/x87.h"
 
 #define NONE VIT_NO_VAL

@@ -5,6 +5,7 @@
  * operation is bracketed by helpers that look at what it raised. */
 #include "engine/guest/x86/lift-vector.h"
 
+#include "engine/guest/x86/x86-lifters.h"
 #include "engine/guest/x86/x87.h"
 
 #define NONE VIT_NO_VAL
