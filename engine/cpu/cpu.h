@@ -13,6 +13,14 @@ typedef struct VitCpu VitCpu;
 typedef struct VitIsa VitIsa;       /* engine/cpu/isa.h */
 typedef struct VitAccel VitAccel;   /* engine/cpu/accel.h */
 
+/* A page of guest-physical memory that is this CPU's alone (x86: the local APIC); accesses that are
+ * not RAM ask for it.  vCPU thread. */
+typedef struct {
+    uint64_t (*page)(void *opaque);     /* its address now; UINT64_MAX: none */
+    uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);
+    void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
+} VitCpuPrivatePage;
+
 typedef enum {                      /* bits of exit_request; any non-zero value leaves translated code at the next block head */
     VIT_EXIT_INTERRUPT = 1 << 0,    /* ISA has something to look at: interrupt line, NMI, INIT ... */
     VIT_EXIT_PAUSE = 1 << 1,        /* park until resumed */
@@ -39,6 +47,8 @@ struct VitCpu {
     bool          in_block;         /* a translated block runs: pc comes from jit_return or interp_pc */
     bool          csr_live;         /* the host's MXCSR is the guest's now */
     GAsyncQueue  *work;
+    const VitCpuPrivatePage *private_page;  /* borrowed; NULL: none */
+    void         *private_opaque;
     struct VitTlbAux *tlb_aux;      /* owned: engine/cpu/tlb.c */
     uint64_t      stats[16];        /* VIT_CPU_STAT_*; relaxed, owner writes */
     /* --- last: what translated code touches; the ISA's registers follow at once --- */

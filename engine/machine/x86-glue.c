@@ -81,6 +81,31 @@ static const X86CpuOps cpu_ops = {
     .set_cr8 = set_cr8, .apic_enabled = apic_enabled, .init = init_reset,
 };
 
+/* The xAPIC page is private to its processor: the slow path of memory accesses asks these. */
+static uint64_t private_page(void *lapic)
+{
+    return vit_lapic_page(lapic);
+}
+
+static uint64_t private_read(void *lapic, uint64_t offset, unsigned size)
+{
+    vit_device_lock(lapic);
+    uint64_t value = vit_lapic_mmio_read(lapic, (uint32_t) offset, size);
+    vit_device_unlock(lapic);
+    return value;
+}
+
+static void private_write(void *lapic, uint64_t offset, uint64_t value, unsigned size)
+{
+    vit_device_lock(lapic);
+    vit_lapic_mmio_write(lapic, (uint32_t) offset, value, size);
+    vit_device_unlock(lapic);
+}
+
+static const VitCpuPrivatePage private_ops = {
+    .page = private_page, .read = private_read, .write = private_write,
+};
+
 /* ---- vCPUs ------------------------------------------------------------------------------------------ */
 
 VitCpu *engine_new_cpu(VitEngine *e, unsigned n, GError **error)
@@ -104,7 +129,8 @@ void engine_connect_cpu(VitEngine *e, unsigned n)
 
     x->ops = &cpu_ops;
     x->ops_opaque = lapic;
-    x->cpu.memory = e->board->cpu_memory[n];
+    x->cpu.private_page = &private_ops;
+    x->cpu.private_opaque = lapic;
     vit_board_attach_cpu(e->board, n, &lapic_ops, x);
 }
 
@@ -112,7 +138,12 @@ void engine_connect_cpu(VitEngine *e, unsigned n)
 
 static X86Segment segment(const VitX86Segment *s)
 {
-    return (X86Segment) { .selector = s->selector, .attr = s->attr, .limit = s->limit, .base = s->base };
+    unsigned access = s->access;
+
+    return (X86Segment) {
+        .selector = s->selector, .limit = s->limit, .base = s->base,
+        .attr = (uint16_t) ((access & 0xff) | (access >> 12 & 0xf) << 8),
+    };
 }
 
 static void apply_boot_state(X86Cpu *x, const VitX86BootState *b)
