@@ -172,7 +172,7 @@ static void put_fadt(Builder *b, uint32_t facs, uint32_t dsdt)
     put_gas(t, SPACE_IO, 8, 0xcf9);
     put(t, 0x0f, 1);
     put_zeroes(t, 3);
-    put(t, facs, 8);
+    put(t, 0, 8);               /* the FACS is below 4 GiB: named once */
     put(t, dsdt, 8);
     put_gas(t, SPACE_IO, 32, pm + VIT_ACPI_PM1_EVT);
     put_gas(t, SPACE_IO, 0, 0);
@@ -185,7 +185,6 @@ static void put_fadt(Builder *b, uint32_t facs, uint32_t dsdt)
     g_assert(t->len - at == FADT_SIZE);
     add_pointer(b, VIT_ACPI_TABLES_FILE, at + 36, 4);
     add_pointer(b, VIT_ACPI_TABLES_FILE, at + 40, 4);
-    add_pointer(b, VIT_ACPI_TABLES_FILE, at + 132, 8);
     add_pointer(b, VIT_ACPI_TABLES_FILE, at + 140, 8);
     end_table(b, at, true);
 }

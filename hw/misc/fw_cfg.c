@@ -9,7 +9,7 @@
 enum {
     SELECTOR = 0, DATA = 1, DMA_HIGH = 4, DMA_LOW = 8,
     DMA_ERROR = 1, DMA_READ = 2, DMA_SKIP = 4, DMA_SELECT = 8, DMA_WRITE = 16,
-    ID_PORTS = 1, ID_DMA = 2, NAME_SIZE = 56, KEY_MASK = 0x3fff,
+    ID_PORTS = 1, ID_DMA = 2, NAME_SIZE = 56, KEY_MASK = 0xbfff,
 };
 static const uint64_t MOST_PADDING = 64 << 20;  /* zeroes past an item's end in one transfer */
 
