@@ -6,5 +6,6 @@
 
 const DeviceTestEntry device_test_setups[] = {
     { "mc146818", &device_test_rtc },
+    { "virtio-pci", &device_test_virtio },
     { 0 },
 };
