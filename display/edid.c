@@ -9,7 +9,13 @@
 #include <glib.h>
 #include <string.h>
 
-enum { BLOCK = 128, DESCRIPTORS = 54, DESCRIPTOR = 18, DTD_MAX_SIDE = 4095, DTD_MAX_CLOCK = 65535 /* 10 kHz */ };
+enum {
+    BLOCK = 128,
+    DESCRIPTORS = 54,
+    DESCRIPTOR = 18,
+    DTD_MAX_SIDE = 4095,
+    DTD_MAX_CLOCK = 65535 /* 10 kHz */
+};
 
 typedef struct {
     unsigned width, h_blank, h_front, h_sync;
@@ -19,11 +25,25 @@ typedef struct {
 
 static Timing reduced_blanking(unsigned width, unsigned height, unsigned refresh_mhz)
 {
-    enum { H_BLANK = 160, H_FRONT = 48, H_SYNC = 32, V_FRONT = 3, V_SYNC = 10, V_BACK = 6, MIN_BLANK_US = 460 };
+    enum {
+        H_BLANK = 160,
+        H_FRONT = 48,
+        H_SYNC = 32,
+        V_FRONT = 3,
+        V_SYNC = 10,
+        V_BACK = 6,
+        MIN_BLANK_US = 460
+    };
     double frame_us = 1e9 / refresh_mhz, line_us = MAX(frame_us - MIN_BLANK_US, 1) / height;
     unsigned v_blank = MAX((unsigned) (MIN_BLANK_US / line_us) + 1, V_FRONT + V_SYNC + V_BACK);
-    Timing t = { .width = width, .h_blank = H_BLANK, .h_front = H_FRONT, .h_sync = H_SYNC,
-                 .height = height, .v_blank = MIN(v_blank, 4095), .v_front = V_FRONT, .v_sync = V_SYNC };
+    Timing t = { .width = width,
+                 .h_blank = H_BLANK,
+                 .h_front = H_FRONT,
+                 .h_sync = H_SYNC,
+                 .height = height,
+                 .v_blank = MIN(v_blank, 4095),
+                 .v_front = V_FRONT,
+                 .v_sync = V_SYNC };
     uint64_t pixels = (uint64_t) (width + H_BLANK) * (height + t.v_blank);
     t.clock = (uint32_t) (pixels * refresh_mhz / 10000000);
     return t;
@@ -70,7 +90,8 @@ static void put_text(uint8_t *d, uint8_t tag, const char *text)
 
 static void put_limits(uint8_t *d)
 {
-    static const uint8_t limits[] = { 0, 0, 0, 0xfd, 8, 24, 240, 15, 255, 255, 1, 10, 32, 32, 32, 32, 32, 32 };
+    static const uint8_t limits[] = { 0,   0, 0,  0xfd, 8,  24, 240, 15, 255,
+                                      255, 1, 10, 32,   32, 32, 32,  32, 32 };
     memcpy(d, limits, sizeof limits);   /* 24-240 Hz, 15-510 kHz, any clock, no timing formula */
 }
 
@@ -85,7 +106,14 @@ static void put_checksum(uint8_t *block, unsigned first, unsigned at)
 /* DisplayID section 4.4.1: one type I timing, preferred. */
 static void put_display_id(uint8_t *block, const Timing *t)
 {
-    enum { EXTENSION = 0x70, VERSION = 0x13, TYPE_1_TIMING = 0x03, TIMING = 20, SECTION = 3 + TIMING, PREFERRED = 0x80 };
+    enum {
+        EXTENSION = 0x70,
+        VERSION = 0x13,
+        TYPE_1_TIMING = 0x03,
+        TIMING = 20,
+        SECTION = 3 + TIMING,
+        PREFERRED = 0x80
+    };
     uint8_t *s = block + 1, *d = s + 7;
 
     block[0] = EXTENSION;
@@ -130,7 +158,8 @@ size_t vit_edid_make(const VitEdidInfo *info, uint8_t edid[VIT_EDID_MAX])
     static const uint8_t srgb[] = { 0xee, 0x91, 0xa3, 0x54, 0x4c, 0x99, 0x26, 0x0f, 0x50, 0x54 };
     unsigned width = (unsigned) CLAMP(info->width, 64, VIT_EDID_MAX_SIDE);
     unsigned height = (unsigned) CLAMP(info->height, 64, VIT_EDID_MAX_SIDE);
-    unsigned refresh = (unsigned) (info->refresh_mhz > 0 ? CLAMP(info->refresh_mhz, 1000, 500000) : 60000);
+    unsigned refresh = (unsigned) (info->refresh_mhz > 0 ? CLAMP(info->refresh_mhz, 1000, 500000)
+                                                         : 60000);
     unsigned width_mm = info->width_mm > 0 ? (unsigned) info->width_mm : width * 254 / 960;
     unsigned height_mm = info->height_mm > 0 ? (unsigned) info->height_mm : height * 254 / 960;
     Timing t = reduced_blanking(width, height, refresh);

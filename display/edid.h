@@ -7,7 +7,7 @@
 enum { VIT_EDID_MAX = 256, VIT_EDID_MAX_SIDE = 16384 };
 
 typedef struct {
-    int         width, height;          /* preferred mode, pixels; clamped to 64..VIT_EDID_MAX_SIDE */
+    int width, height;          /* preferred mode, pixels; clamped to 64..VIT_EDID_MAX_SIDE */
     int         width_mm, height_mm;    /* 0 = as at 96 dots an inch */
     int         refresh_mhz;            /* 0 = 60000 */
     uint32_t    serial;

@@ -14,7 +14,8 @@
 typedef struct {
     VitSystem    *sys;
     VitPciBus    *pci;          /* root bus */
-    GHashTable   *buses;        /* id -> VitPciBus*: secondary buses, added by the bridges' create functions */
+    GHashTable
+        *buses; /* id -> VitPciBus*: secondary buses, added by the bridges' create functions */
     VitInputHub  *input;
     GHashTable   *drives;       /* id -> VitBlockNode* */
     GHashTable   *netdevs;      /* id -> VitNetdev* */

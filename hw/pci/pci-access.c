@@ -25,7 +25,8 @@ static bool mechanism1_read(VitDevice *d, uint32_t offset, unsigned size, uint64
     else if (offset == ADDRESS && size == 4)
         *value = a;
     else if (offset >= DATA && offset + size <= 8 && a >> ENABLE_BIT && m->bus)
-        *value = vit_pci_config_read(m->bus, a >> 16 & 0xff, a >> 8 & 0xff, (a & 0xfc) + (offset - DATA), size);
+        *value = vit_pci_config_read(m->bus, a >> 16 & 0xff, a >> 8 & 0xff,
+                                     (a & 0xfc) + (offset - DATA), size);
     else
         *value = UINT64_MAX;
     return true;
@@ -72,16 +73,19 @@ void vit_pci_mechanism1_set_port_cf9(VitDevice *device, uint8_t (*read)(void *op
 
 static uint64_t ecam_read(void *opaque, uint64_t offset, unsigned size)
 {
-    return vit_pci_config_read(opaque, (unsigned) (offset >> 20), offset >> 12 & 0xff, offset & 0xfff, size);
+    return vit_pci_config_read(opaque, (unsigned) (offset >> 20), offset >> 12 & 0xff,
+                               offset & 0xfff, size);
 }
 
 static void ecam_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
 {
-    vit_pci_config_write(opaque, (unsigned) (offset >> 20), offset >> 12 & 0xff, offset & 0xfff, (uint32_t) value,
-                         size);
+    vit_pci_config_write(opaque, (unsigned) (offset >> 20), offset >> 12 & 0xff, offset & 0xfff,
+                         (uint32_t) value, size);
 }
 
-static const VitMmioOps ecam_ops = { .read = ecam_read, .write = ecam_write, .min_size = 1, .max_size = 4 };
+static const VitMmioOps ecam_ops = {
+    .read = ecam_read, .write = ecam_write, .min_size = 1, .max_size = 4
+};
 
 VitRegion *vit_pci_ecam_region_new(VitPciBus *bus, unsigned buses)
 {

@@ -43,14 +43,16 @@ static void windows_update(Bridge *b)
     VitAddressSpace *memory = b->bus.host.sys->memory;
 
     vit_as_begin(memory);
-    window_set(b, WINDOW_IO, (uint64_t) (c[IO_BASE] & 0xf0) << 8, (uint64_t) (c[IO_LIMIT] & 0xf0) << 8 | 0xfff,
-               command & PCI_COMMAND_IO);
+    window_set(b, WINDOW_IO, (uint64_t) (c[IO_BASE] & 0xf0) << 8,
+               (uint64_t) (c[IO_LIMIT] & 0xf0) << 8 | 0xfff, command & PCI_COMMAND_IO);
     window_set(b, WINDOW_MEM, (uint64_t) (pci_get16(c + MEM_BASE) & 0xfff0) << 16,
-               (uint64_t) (pci_get16(c + MEM_LIMIT) & 0xfff0) << 16 | 0xfffff, command & PCI_COMMAND_MEMORY);
+               (uint64_t) (pci_get16(c + MEM_LIMIT) & 0xfff0) << 16 | 0xfffff,
+               command & PCI_COMMAND_MEMORY);
     uint64_t base = (uint64_t) (pci_get16(c + PREF_BASE) & 0xfff0) << 16;
     uint64_t limit = (uint64_t) (pci_get16(c + PREF_LIMIT) & 0xfff0) << 16 | 0xfffff;
     window_set(b, WINDOW_PREF, base | (uint64_t) pci_get32(c + PREF_BASE_HIGH) << 32,
-               limit | (uint64_t) pci_get32(c + PREF_LIMIT_HIGH) << 32, command & PCI_COMMAND_MEMORY);
+               limit | (uint64_t) pci_get32(c + PREF_LIMIT_HIGH) << 32,
+               command & PCI_COMMAND_MEMORY);
     vit_as_commit(memory);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/pci/pci-bus.c - a bus: who sits where, config cycles by bus number, interrupt lines, messages */
+/* hw/pci/pci-bus.c - a bus: who sits where, config cycles by number, interrupt lines, messages */
 #include "hw/pci/pci-private.h"
 
 enum { BRIDGE_SECONDARY = 0x19, BRIDGE_SUBORDINATE = 0x1a };
@@ -34,10 +34,10 @@ VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus)
     return bus->bridge;
 }
 
-/* ---- Config cycles --------------------------------------------------------------------------------- */
+/* ---- Config cycles --------------------------------------------------------------------------- */
 
-/* The function that answers; each level's bridges claim [secondary, subordinate].  Levels are as deep
- * as the machine was built, so the guest cannot make this loop. */
+/* The function that answers; each level's bridges claim [secondary, subordinate].  Levels are as
+ * deep as the machine was built, so the guest cannot make this loop. */
 static VitPciFunction *find(VitPciBus *bus, unsigned busno, unsigned devfn)
 {
     while (busno != 0) {
@@ -59,7 +59,8 @@ static VitPciFunction *find(VitPciBus *bus, unsigned busno, unsigned devfn)
     return devfn < 256 ? bus->functions[devfn] : NULL;
 }
 
-uint32_t vit_pci_config_read(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset, unsigned size)
+uint32_t vit_pci_config_read(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset,
+                             unsigned size)
 {
     VitPciFunction *fn = find(bus->root, busno, devfn);
     uint32_t ones = size >= 4 ? 0xffffffffu : (1u << 8 * size) - 1;
@@ -69,8 +70,8 @@ uint32_t vit_pci_config_read(VitPciBus *bus, unsigned busno, unsigned devfn, uns
     return pci_function_read(fn, offset, size) & ones;
 }
 
-void vit_pci_config_write(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset, uint32_t value,
-                          unsigned size)
+void vit_pci_config_write(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset,
+                          uint32_t value, unsigned size)
 {
     VitPciFunction *fn = find(bus->root, busno, devfn);
 
@@ -78,11 +79,11 @@ void vit_pci_config_write(VitPciBus *bus, unsigned busno, unsigned devfn, unsign
         pci_function_write(fn, offset, value, size);
 }
 
-/* ---- Interrupt lines --------------------------------------------------------------------------------- */
+/* ---- Interrupt lines ------------------------------------------------------------------------- */
 
 void pci_bus_set_line(VitPciBus *bus, unsigned devfn, unsigned pin, bool was, bool level)
 {
-    while (bus->bridge) {       /* each bridge turns the pins by the slot (PCI-PCI bridge 1.2, 9.1) */
+    while (bus->bridge) { /* each bridge turns the pins by the slot (PCI-PCI bridge 1.2, 9.1) */
         pin = ((devfn >> 3) + pin - 1) % 4 + 1;
         devfn = bus->bridge->devfn;
         bus = bus->bridge->bus;
@@ -97,7 +98,7 @@ void pci_bus_set_line(VitPciBus *bus, unsigned devfn, unsigned pin, bool was, bo
         bus->host.set_irq(bus->host.opaque, line, *count > 0);
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------- */
+/* ---- Messages -------------------------------------------------------------------------------- */
 
 typedef struct { VitSystem *sys; uint64_t address; uint32_t data; } LateMessage;
 

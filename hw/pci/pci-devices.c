@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-static VitDevice *create_bridge(VitDeviceContext *ctx, VitOptions *options, VitPciBridgeKind kind, GError **error)
+static VitDevice *create_bridge(VitDeviceContext *ctx, VitOptions *options, VitPciBridgeKind kind,
+                                GError **error)
 {
     VitPciPlace place;
 
@@ -16,7 +17,8 @@ static VitDevice *create_bridge(VitDeviceContext *ctx, VitOptions *options, VitP
         return NULL;
     static const char *const ignored[] = { "chassis", "slot", "port", "chassis_nr" };
     for (unsigned i = 0; i < G_N_ELEMENTS(ignored); i++)
-        (void) vit_options_take(options, ignored[i]);     /* numbers of slots that are not hot-plugged */
+        (void) vit_options_take(options,
+                                ignored[i]);     /* numbers of slots that are not hot-plugged */
     if (!vit_options_finish(options, error))
         return NULL;
     VitPciBus *bus = vit_pci_bridge_new(place.bus, place.devfn, kind, place.id, error);
@@ -75,8 +77,8 @@ VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text, GError
     }
     known[n] = NULL;
     g_autofree char *hint = vit_suggest_phrase(name ? name : "", known);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device: there is no device “%s”%s",
-                name ? name : "", hint);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "-device: there is no device “%s”%s", name ? name : "", hint);
     return NULL;
 }
 
@@ -100,7 +102,8 @@ static bool parse_addr(const char *text, int *devfn)
     return true;
 }
 
-bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace *place, GError **error)
+bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace *place,
+                        GError **error)
 {
     const char *addr = vit_options_take(options, "addr");
     const char *bus = vit_options_take(options, "bus");
@@ -112,8 +115,10 @@ bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace 
     if (bus && strcmp(bus, "pci.0") != 0 && strcmp(bus, "pcie.0") != 0) {
         place->bus = ctx->buses ? g_hash_table_lookup(ctx->buses, bus) : NULL;
         if (!place->bus) {
-            g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-device: there is no bus “%s”; name the id of a bridge given before this device", bus);
+            g_set_error(
+                error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "-device: there is no bus “%s”; name the id of a bridge given before this device",
+                bus);
             return false;
         }
     }
@@ -123,7 +128,8 @@ bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace 
         return false;
     }
     if (place->id && vit_system_find_device(ctx->sys, place->id)) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device: the id “%s” is taken", place->id);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "-device: the id “%s” is taken", place->id);
         return false;
     }
     return true;
@@ -139,7 +145,8 @@ bool vit_pci_take_props(VitDevice *device, VitOptions *options, GError **error)
     return true;
 }
 
-void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *table, const char *kind, GError **error)
+void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *table,
+                           const char *kind, GError **error)
 {
     const char *id = vit_options_take(options, key);
     void *found = id && table ? g_hash_table_lookup(table, id) : NULL;
@@ -147,8 +154,9 @@ void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *tab
     if (found)
         return found;
     if (!id) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: give it a %s with %s=ID",
-                    vit_options_get(options, "driver"), kind, key);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "-device %s: give it a %s with %s=ID", vit_options_get(options, "driver"), kind,
+                    key);
         return NULL;
     }
     g_autoptr(GPtrArray) known = g_ptr_array_new();
@@ -161,7 +169,8 @@ void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *tab
     }
     g_ptr_array_add(known, NULL);
     g_autofree char *hint = vit_suggest_phrase(id, (const char *const *) known->pdata);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: there is no %s “%s”%s",
-                vit_options_get(options, "driver"), kind, id, hint);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                "-device %s: there is no %s “%s”%s", vit_options_get(options, "driver"), kind, id,
+                hint);
     return NULL;
 }

@@ -15,13 +15,15 @@ extern const VitPciDeviceType vit_pci_device_types[];   /* ended by a NULL name 
 
 /* text: "virtio-blk-pci,drive=d0,...".  Machine lock held or machine not running.  Errors name the
  * device or option and the nearest known one. */
-[[nodiscard]] VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text, GError **error);
+[[nodiscard]] VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text,
+                                               GError **error);
 
 /* For create functions: id=, addr=, bus= and multifunction=. */
 typedef struct { const char *id; VitPciBus *bus; int devfn; } VitPciPlace;
-[[nodiscard]] bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace *place, GError **error);
+[[nodiscard]] bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options,
+                                      VitPciPlace *place, GError **error);
 /* Takes every option of the device's class->props. */
 [[nodiscard]] bool vit_pci_take_props(VitDevice *device, VitOptions *options, GError **error);
-/* The backend that option key names in a table, or NULL with error set (also when it is missing). */
-[[nodiscard]] void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *table, const char *kind,
-                                         GError **error);
+/* The backend that option key names in a table, or NULL with error set (as without the option). */
+[[nodiscard]] void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *table,
+                                         const char *kind, GError **error);

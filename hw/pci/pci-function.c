@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/pci/pci-function.c - config space of one PCI function, its BARs, capabilities and INTx
  *
- * PCI Local Bus 3.0 chapter 6; PCI Express 4.0 chapter 7.5 (capability version 2, no link training).
+ * PCI Local Bus 3.0 chapter 6; PCI Express 4.0 chapter 7.5 (capability version 2, no training).
  * Not modelled: parity and system errors, power management, VPD, latency timers. */
 #include "hw/pci/pci-private.h"
 
 #include <string.h>
 
-/* ---- BARs ------------------------------------------------------------------------------------------ */
+/* ---- BARs ------------------------------------------------------------------------------------ */
 
 static unsigned bar_offset(const VitPciFunction *fn, unsigned bar)
 {
@@ -32,7 +32,8 @@ static uint64_t bar_address(const VitPciFunction *fn, unsigned bar)
         address |= (uint64_t) pci_get32(config + 4) << 32;
     address &= ~(b->size - 1);
     /* Zero is what an unprogrammed BAR holds, the top what a BAR being sized holds. */
-    if (!address || !space || address + b->size < address || address + b->size > vit_region_size(space))
+    if (!address || !space || address + b->size < address ||
+        address + b->size > vit_region_size(space))
         return PCI_UNMAPPED;
     if (!b->is64 && !b->io && address + b->size > 0xffffffffu)
         return PCI_UNMAPPED;
@@ -65,16 +66,19 @@ static void bars_update(VitPciFunction *fn)
             bar_map(fn, i, bar_address(fn, i));
 }
 
-void vit_pci_set_bar(VitPciFunction *fn, unsigned bar, VitRegion *region, bool io, bool is64, bool prefetch)
+void vit_pci_set_bar(VitPciFunction *fn, unsigned bar, VitRegion *region, bool io, bool is64,
+                     bool prefetch)
 {
     PciBar *b = &fn->bars[bar];
     uint64_t size = vit_region_size(region);
     unsigned offset = bar_offset(fn, bar);
 
     g_assert(bar < (fn->bridge ? 2 : VIT_PCI_BARS) && !b->region && (size & (size - 1)) == 0);
-    *b = (PciBar) { .region = region, .size = size, .io = io, .is64 = is64, .mapped = PCI_UNMAPPED };
+    *b =
+        (PciBar) { .region = region, .size = size, .io = io, .is64 = is64, .mapped = PCI_UNMAPPED };
     uint64_t mask = ~(size - 1);
-    vit_pci_config_define(fn, offset, 4, io ? 1 : (is64 ? 4u : 0u) | (prefetch ? 8u : 0u), (uint32_t) mask, 0);
+    vit_pci_config_define(fn, offset, 4, io ? 1 : (is64 ? 4u : 0u) | (prefetch ? 8u : 0u),
+                          (uint32_t) mask, 0);
     if (is64)
         vit_pci_config_define(fn, offset + 4, 4, 0, (uint32_t) (mask >> 32), 0);
 }
@@ -90,12 +94,13 @@ void vit_pci_set_rom(VitPciFunction *fn, VitRam *rom, uint64_t size)
     vit_pci_config_define(fn, bar_offset(fn, PCI_ROM_INDEX), 4, 0, (uint32_t) ~(window - 1) | 1, 0);
 }
 
-/* ---- Interrupt pin -------------------------------------------------------------------------------- */
+/* ---- Interrupt pin --------------------------------------------------------------------------- */
 
 static void intx_update(VitPciFunction *fn)
 {
     unsigned command = pci_get16(fn->st.config + PCI_COMMAND);
-    bool level = (fn->st.config[PCI_STATUS] & PCI_STATUS_INTERRUPT) && !(command & PCI_COMMAND_INTX_OFF);
+    bool level = (fn->st.config[PCI_STATUS] & PCI_STATUS_INTERRUPT) &&
+                 !(command & PCI_COMMAND_INTX_OFF);
     unsigned pin = fn->initial[PCI_INTERRUPT_PIN];
 
     if (fn->bus && pin && (level != fn->driven || fn->announce))
@@ -128,7 +133,7 @@ void vit_pci_connect_intx(VitPciFunction *fn, VitDevice *core, unsigned n)
     vit_irq_connect(core, n, intx_from_core, fn, 0);
 }
 
-/* ---- Config space --------------------------------------------------------------------------------- */
+/* ---- Config space ---------------------------------------------------------------------------- */
 
 static void seal(VitPciFunction *fn)
 {
@@ -154,7 +159,8 @@ void vit_pci_config_define(VitPciFunction *fn, unsigned offset, unsigned size, u
     }
 }
 
-void vit_pci_set_config_hook(VitPciFunction *fn, void (*wrote)(void *opaque, unsigned offset, unsigned size),
+void vit_pci_set_config_hook(VitPciFunction *fn,
+                             void (*wrote)(void *opaque, unsigned offset, unsigned size),
                              void *opaque)
 {
     fn->wrote = wrote;
@@ -162,7 +168,8 @@ void vit_pci_set_config_hook(VitPciFunction *fn, void (*wrote)(void *opaque, uns
 }
 
 void vit_pci_set_config_read_hook(VitPciFunction *fn,
-                                  void (*reading)(void *opaque, unsigned offset, unsigned size), void *opaque)
+                                  void (*reading)(void *opaque, unsigned offset, unsigned size),
+                                  void *opaque)
 {
     fn->reading = reading;
     fn->reading_opaque = opaque;
@@ -242,10 +249,10 @@ VitAddressSpace *vit_pci_dma(VitPciFunction *fn)
     return fn->parent.sys->memory;
 }
 
-/* ---- Capabilities --------------------------------------------------------------------------------- */
+/* ---- Capabilities ---------------------------------------------------------------------------- */
 
-unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t id, const uint8_t *data,
-                                   const uint8_t *writable, unsigned size)
+unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t id,
+                                   const uint8_t *data, const uint8_t *writable, unsigned size)
 {
     uint8_t *config = vit_pci_config(fn);
 
@@ -256,7 +263,8 @@ unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t 
     }
     vit_pci_config_define(fn, offset, 2, id, 0, 0);
     for (unsigned i = 0; i < size; i++)
-        vit_pci_config_define(fn, offset + 2 + i, 1, data ? data[i] : 0, writable ? writable[i] : 0, 0);
+        vit_pci_config_define(fn, offset + 2 + i, 1, data ? data[i] : 0, writable ? writable[i] : 0,
+                              0);
     unsigned link = fn->last_cap ? fn->last_cap + 1 : PCI_CAP_POINTER;
     vit_pci_config_define(fn, link, 1, offset, 0, 0);
     vit_pci_config_define(fn, PCI_STATUS, 1, config[PCI_STATUS] | PCI_STATUS_CAP_LIST, 0, 0);
@@ -264,8 +272,8 @@ unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t 
     return offset;
 }
 
-unsigned vit_pci_add_capability(VitPciFunction *fn, uint8_t id, const uint8_t *data, const uint8_t *writable,
-                                unsigned size)
+unsigned vit_pci_add_capability(VitPciFunction *fn, uint8_t id, const uint8_t *data,
+                                const uint8_t *writable, unsigned size)
 {
     unsigned offset = 0x40, i = 0;
     while (i < size + 2) {      /* first gap, 4-byte aligned, that takes it */
@@ -302,7 +310,7 @@ static void add_express(VitPciFunction *fn)
     }
 }
 
-/* ---- The device ----------------------------------------------------------------------------------- */
+/* ---- The device ------------------------------------------------------------------------------ */
 
 static bool function_init(VitDevice *d, GError **error)
 {
@@ -315,8 +323,9 @@ static bool function_init(VitDevice *d, GError **error)
         fn->bars[i].mapped = PCI_UNMAPPED;
     memset(fn->used, 1, 0x40);
     vit_pci_config_define(fn, PCI_COMMAND, 2, 0,
-                          PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_PARITY |
-                              PCI_COMMAND_SERR | PCI_COMMAND_INTX_OFF, 0);
+                          PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+                              PCI_COMMAND_PARITY | PCI_COMMAND_SERR | PCI_COMMAND_INTX_OFF,
+                          0);
     vit_pci_config_define(fn, PCI_STATUS, 2, 0, 0, PCI_STATUS_ERRORS);
     vit_pci_config_define(fn, PCI_CACHE_LINE, 1, 0, 0xff, 0);
     return true;
@@ -377,9 +386,11 @@ static bool function_validate(VitDevice *d, const void *st, GError **error)
     VitPciFunction *fn = (VitPciFunction *) d;
     const uint8_t *config = st;     /* first in st */
 
-    if (memcmp(config, fn->initial, 4) == 0 && config[PCI_HEADER_TYPE] == fn->initial[PCI_HEADER_TYPE])
+    if (memcmp(config, fn->initial, 4) == 0 &&
+        config[PCI_HEADER_TYPE] == fn->initial[PCI_HEADER_TYPE])
         return true;
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: the saved state is of another PCI device", d->id);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                "%s: the saved state is of another PCI device", d->id);
     return false;
 }
 
@@ -410,8 +421,8 @@ const VitDeviceClass vit_pci_function_class = {
     .update = function_update, .loaded = function_loaded, .validate = function_validate,
 };
 
-VitPciFunction *vit_pci_function_new(VitPciBus *bus, int devfn, const VitPciIds *ids, const char *id,
-                                     GError **error)
+VitPciFunction *vit_pci_function_new(VitPciBus *bus, int devfn, const VitPciIds *ids,
+                                     const char *id, GError **error)
 {
     if (devfn < 0) {
         for (devfn = 0; devfn < 256 && bus->functions[devfn]; devfn += 8)
@@ -423,12 +434,14 @@ VitPciFunction *vit_pci_function_new(VitPciBus *bus, int devfn, const VitPciIds 
         }
     } else if (devfn > 255 || bus->functions[devfn]) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    devfn > 255 ? "PCI address %02x.%x does not exist" : "PCI slot %02x.%x is taken",
+                    devfn > 255 ? "PCI address %02x.%x does not exist"
+                                : "PCI slot %02x.%x is taken",
                     (unsigned) devfn >> 3, (unsigned) devfn & 7);
         return NULL;
     }
 
-    VitPciFunction *fn = (VitPciFunction *) vit_device_new(bus->host.sys, &vit_pci_function_class, id);
+    VitPciFunction *fn = (VitPciFunction *) vit_device_new(bus->host.sys, &vit_pci_function_class,
+                                                           id);
     fn->bus = bus;
     fn->devfn = (unsigned) devfn;
     fn->bridge = ids->base_class == 6 && ids->subclass == 4;
@@ -438,11 +451,13 @@ VitPciFunction *vit_pci_function_new(VitPciBus *bus, int devfn, const VitPciIds 
     bus->functions[devfn] = fn;
     vit_pci_config_define(fn, PCI_VENDOR_ID, 4, ids->vendor | (uint32_t) ids->device << 16, 0, 0);
     vit_pci_config_define(fn, PCI_REVISION, 4,
-                          ids->revision | (uint32_t) ids->prog_if << 8 | (uint32_t) ids->subclass << 16 |
-                              (uint32_t) ids->base_class << 24, 0, 0);
+                          ids->revision | (uint32_t) ids->prog_if << 8 |
+                              (uint32_t) ids->subclass << 16 | (uint32_t) ids->base_class << 24,
+                          0, 0);
     vit_pci_config_define(fn, PCI_HEADER_TYPE, 1, fn->bridge ? PCI_HEADER_BRIDGE : 0, 0, 0);
     if (!fn->bridge)
-        vit_pci_config_define(fn, PCI_SUBSYS_VENDOR, 4, ids->subsys_vendor | (uint32_t) ids->subsys << 16, 0, 0);
+        vit_pci_config_define(fn, PCI_SUBSYS_VENDOR, 4,
+                              ids->subsys_vendor | (uint32_t) ids->subsys << 16, 0, 0);
     if (ids->express && bus->host.express)
         add_express(fn);
     return fn;

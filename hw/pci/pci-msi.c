@@ -21,16 +21,17 @@ static unsigned msix_control(const VitPciFunction *fn)
 
 bool vit_pci_msi_enabled(const VitPciFunction *fn)
 {
-    return fn->msi_cap && (__atomic_load_n(&fn->st.config[fn->msi_cap + 2], __ATOMIC_RELAXED) & PCI_MSI_ENABLE);
+    return fn->msi_cap &&
+           (__atomic_load_n(&fn->st.config[fn->msi_cap + 2], __ATOMIC_RELAXED) & PCI_MSI_ENABLE);
 }
 
 bool vit_pci_msix_enabled(const VitPciFunction *fn)
 {
-    return fn->msix_cap &&
-           (__atomic_load_n(&fn->st.config[fn->msix_cap + 3], __ATOMIC_RELAXED) & (PCI_MSIX_ENABLE >> 8));
+    return fn->msix_cap && (__atomic_load_n(&fn->st.config[fn->msix_cap + 3], __ATOMIC_RELAXED) &
+                            (PCI_MSIX_ENABLE >> 8));
 }
 
-/* ---- Taking a message out, msi_lock held ----------------------------------------------------------- */
+/* ---- Taking a message out, msi_lock held ----------------------------------------------------- */
 
 static bool msi_take(VitPciFunction *fn, unsigned vector, Message *message)
 {
@@ -43,7 +44,8 @@ static bool msi_take(VitPciFunction *fn, unsigned vector, Message *message)
         pci_put32(cap + MSI_PENDING, pci_get32(cap + MSI_PENDING) | 1u << vector);
         return false;
     }
-    message->address = pci_get32(cap + MSI_ADDRESS) | (uint64_t) pci_get32(cap + MSI_ADDRESS + 4) << 32;
+    message->address = pci_get32(cap + MSI_ADDRESS) | (uint64_t) pci_get32(cap + MSI_ADDRESS + 4)
+                                                          << 32;
     message->data = (pci_get16(cap + MSI_DATA) & ~(granted - 1)) | vector;
     return true;
 }
@@ -97,7 +99,8 @@ static void flush_pending(VitPciFunction *fn)
         if (send)
             pci_bus_send_msi(fn->bus, message.address, message.data);
     }
-    for (unsigned i = 0; vit_pci_msi_enabled(fn) && !vit_pci_msix_enabled(fn) && i < fn->msi_vectors; i++) {
+    for (unsigned i = 0;
+         vit_pci_msi_enabled(fn) && !vit_pci_msix_enabled(fn) && i < fn->msi_vectors; i++) {
         Message message;
         pthread_mutex_lock(&fn->msi_lock);
         uint8_t *pending = fn->st.config + fn->msi_cap + MSI_PENDING;
@@ -115,7 +118,7 @@ void pci_msi_config_written(VitPciFunction *fn)
     flush_pending(fn);
 }
 
-/* ---- MSI-X table and pending bits in a BAR ---------------------------------------------------------- */
+/* ---- MSI-X table and pending bits in a BAR --------------------------------------------------- */
 
 static uint64_t table_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -156,10 +159,14 @@ static void pba_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     (void) opaque, (void) offset, (void) value, (void) size;    /* read-only to software */
 }
 
-static const VitMmioOps table_ops = { .read = table_read, .write = table_write, .min_size = 4, .max_size = 4 };
-static const VitMmioOps pba_ops = { .read = pba_read, .write = pba_write, .min_size = 4, .max_size = 4 };
+static const VitMmioOps table_ops = {
+    .read = table_read, .write = table_write, .min_size = 4, .max_size = 4
+};
+static const VitMmioOps pba_ops = {
+    .read = pba_read, .write = pba_write, .min_size = 4, .max_size = 4
+};
 
-/* ---- Capabilities --------------------------------------------------------------------------------- */
+/* ---- Capabilities ---------------------------------------------------------------------------- */
 
 static void define_msi(VitPciFunction *fn, unsigned cap, unsigned vectors)
 {
@@ -182,12 +189,15 @@ void vit_pci_add_msi(VitPciFunction *fn, unsigned vectors)
 
 void vit_pci_add_msi_at(VitPciFunction *fn, unsigned offset, unsigned vectors)
 {
-    define_msi(fn, vit_pci_add_capability_at(fn, offset, PCI_CAP_MSI, NULL, NULL, MSI_CAP_SIZE - 2), vectors);
+    define_msi(fn, vit_pci_add_capability_at(fn, offset, PCI_CAP_MSI, NULL, NULL, MSI_CAP_SIZE - 2),
+               vectors);
 }
 
-void vit_pci_add_msix(VitPciFunction *fn, unsigned vectors, unsigned bar, uint32_t table_offset, uint32_t pba_offset)
+void vit_pci_add_msix(VitPciFunction *fn, unsigned vectors, unsigned bar, uint32_t table_offset,
+                      uint32_t pba_offset)
 {
-    g_assert(vectors >= 1 && vectors <= VIT_PCI_MSIX_MAX && !fn->msix_cap && !((table_offset | pba_offset) & 7));
+    g_assert(vectors >= 1 && vectors <= VIT_PCI_MSIX_MAX && !fn->msix_cap &&
+             !((table_offset | pba_offset) & 7));
     uint32_t table_size = vectors * 16, pba_size = (vectors + 63) / 64 * 8;
 
     if (!fn->bars[bar].region) {

@@ -30,19 +30,23 @@ VitPciBus *vit_pci_function_bus(VitPciFunction *fn);
 
 /* BAR n shows region, whose size is a power of two (at least 16 bytes; 4096 for memory is advised).
  * The region stays the caller's.  A 64-bit BAR takes n and n + 1. */
-void vit_pci_set_bar(VitPciFunction *fn, unsigned bar, VitRegion *region, bool io, bool is64, bool prefetch);
+void vit_pci_set_bar(VitPciFunction *fn, unsigned bar, VitRegion *region, bool io, bool is64,
+                     bool prefetch);
 void vit_pci_set_rom(VitPciFunction *fn, VitRam *rom, uint64_t size);
 void vit_pci_set_intx_pin(VitPciFunction *fn, unsigned pin /* 1 = A */);
-/* Appends a capability; returns its offset. data excludes the two header bytes; writable is a mask or NULL. */
-unsigned vit_pci_add_capability(VitPciFunction *fn, uint8_t id, const uint8_t *data, const uint8_t *writable, unsigned size);
+/* Appends a capability; returns its offset.  data excludes the two header bytes; writable is a mask
+ * or NULL. */
+unsigned vit_pci_add_capability(VitPciFunction *fn, uint8_t id, const uint8_t *data,
+                                const uint8_t *writable, unsigned size);
 /* The same at an offset that the device's datasheet fixes. */
-unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t id, const uint8_t *data,
-                                   const uint8_t *writable, unsigned size);
+unsigned vit_pci_add_capability_at(VitPciFunction *fn, unsigned offset, uint8_t id,
+                                   const uint8_t *data, const uint8_t *writable, unsigned size);
 void vit_pci_add_msi(VitPciFunction *fn, unsigned vectors);
 void vit_pci_add_msi_at(VitPciFunction *fn, unsigned offset, unsigned vectors);
 /* Table and PBA lie over the BAR's region, which must be a container; when the BAR is not set yet,
  * one that just holds them is made. */
-void vit_pci_add_msix(VitPciFunction *fn, unsigned vectors, unsigned bar, uint32_t table_offset, uint32_t pba_offset);
+void vit_pci_add_msix(VitPciFunction *fn, unsigned vectors, unsigned bar, uint32_t table_offset,
+                      uint32_t pba_offset);
 bool vit_pci_msix_enabled(const VitPciFunction *fn);        /* any thread */
 bool vit_pci_msi_enabled(const VitPciFunction *fn);         /* any thread */
 /* Sends vector n by MSI-X or MSI; dropped when neither is enabled.  Any thread, never waits for the
@@ -63,25 +67,31 @@ void vit_pci_config_define(VitPciFunction *fn, unsigned offset, unsigned size, u
                            uint32_t writable, uint32_t w1c);
 /* Called after a guest config write to [offset, offset+size), and with (0, whole size) after reset
  * and load, so that what is derived from config space follows. */
-void vit_pci_set_config_hook(VitPciFunction *fn, void (*wrote)(void *opaque, unsigned offset, unsigned size), void *opaque);
+void vit_pci_set_config_hook(VitPciFunction *fn,
+                             void (*wrote)(void *opaque, unsigned offset, unsigned size),
+                             void *opaque);
 /* Called before a guest config read of [offset, offset+size): may refresh the bytes. */
-void vit_pci_set_config_read_hook(VitPciFunction *fn, void (*reading)(void *opaque, unsigned offset, unsigned size),
+void vit_pci_set_config_read_hook(VitPciFunction *fn,
+                                  void (*reading)(void *opaque, unsigned offset, unsigned size),
                                   void *opaque);
 /* Called once when the function goes away, for owners of regions shown in BARs. */
 void vit_pci_set_finish_hook(VitPciFunction *fn, void (*finish)(void *opaque), void *opaque);
 
-uint32_t vit_pci_config_read(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset, unsigned size);
-void vit_pci_config_write(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset, uint32_t value, unsigned size);
+uint32_t vit_pci_config_read(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset,
+                             unsigned size);
+void vit_pci_config_write(VitPciBus *bus, unsigned busno, unsigned devfn, unsigned offset,
+                          uint32_t value, unsigned size);
 
 typedef struct {                /* what a host bridge gives its root bus */
     VitSystem *sys;
-    VitRegion *memory, *io;     /* where BARs are mapped, at negative priorities: fixed devices win */
+    VitRegion *memory, *io; /* where BARs are mapped, at negative priorities: fixed devices win */
     bool       express;
-    /* ORed level of an interrupt line (below 64); told of changes, and again after reset and load. */
-    void     (*set_irq)(void *opaque, unsigned line /* (slot + pin - 1) & 3 by default */, bool level);
-    unsigned (*map_irq)(void *opaque, unsigned devfn, unsigned pin);    /* NULL = the default swizzle */
-    /* Any thread, with or without the machine lock; must not wait for it.  NULL = a store to memory,
-     * on the machine thread when the lock is taken. */
+    /* ORed level of an interrupt line (below 64); told of changes, and after reset and load. */
+    void (*set_irq)(void *opaque, unsigned line /* (slot + pin - 1) & 3 by default */, bool level);
+    unsigned (*map_irq)(void *opaque, unsigned devfn,
+                        unsigned pin); /* NULL = the default swizzle */
+    /* Any thread, with or without the machine lock; must not wait for it.  NULL = a store to
+     * memory, on the machine thread when the lock is taken. */
     void     (*send_msi)(void *opaque, uint64_t address, uint32_t data);
     void      *opaque;
 } VitPciHostOps;
@@ -91,14 +101,14 @@ VitPciFunction *vit_pci_bus_function(VitPciBus *bus, unsigned devfn);   /* or NU
 bool vit_pci_bus_is_express(const VitPciBus *bus);
 VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus);         /* NULL for a root bus */
 
-/* ---- Bridges -------------------------------------------------------------------------------------- */
+/* ---- Bridges --------------------------------------------------------------------------------- */
 
 typedef enum { VIT_PCI_BRIDGE, VIT_PCIE_ROOT_PORT } VitPciBridgeKind;
 /* A bridge function on the parent; returns its secondary bus, owned by the function. */
 [[nodiscard]] VitPciBus *vit_pci_bridge_new(VitPciBus *parent, int devfn, VitPciBridgeKind kind,
                                             const char *id, GError **error);
 
-/* ---- Ways into config space ----------------------------------------------------------------------- */
+/* ---- Ways into config space ------------------------------------------------------------------ */
 
 /* Configuration mechanism #1: an 8-byte window for ports 0xCF8 to 0xCFF.  Byte accesses to 0xCF9
  * (reset control) go to the hooks; either may be NULL. */

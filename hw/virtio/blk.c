@@ -8,13 +8,26 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SECTOR = 512, ID_BYTES = 20, MAX_SEGMENTS = 32, MAX_RANGE_SECTORS = 1 << 22, CONFIG_SIZE = 60 };
+enum {
+    SECTOR = 512,
+    ID_BYTES = 20,
+    MAX_SEGMENTS = 32,
+    MAX_RANGE_SECTORS = 1 << 22,
+    CONFIG_SIZE = 60
+};
 enum { T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_WRITE_ZEROES = 13 };
 enum { S_OK = 0, S_IOERR = 1, S_UNSUPP = 2 };
 enum { RANGE_UNMAP = 1 };
 enum {
-    F_SEG_MAX = 2, F_RO = 5, F_BLK_SIZE = 6, F_FLUSH = 9, F_TOPOLOGY = 10, F_CONFIG_WCE = 11, F_MQ = 12,
-    F_DISCARD = 13, F_WRITE_ZEROES = 14,
+    F_SEG_MAX = 2,
+    F_RO = 5,
+    F_BLK_SIZE = 6,
+    F_FLUSH = 9,
+    F_TOPOLOGY = 10,
+    F_CONFIG_WCE = 11,
+    F_MQ = 12,
+    F_DISCARD = 13,
+    F_WRITE_ZEROES = 14,
 };
 #define BIT(n) (1ull << (n))
 
@@ -43,7 +56,7 @@ typedef struct {
     Range            ranges[];  /* DISCARD, WRITE_ZEROES */
 } BlkRequest;
 
-/* ---- Requests, on the node's iothread ------------------------------------------------------------------ */
+/* ---- Requests, on the node's iothread -------------------------------------------------------- */
 
 static void complete(BlkRequest *r, uint8_t status)
 {
@@ -89,7 +102,9 @@ static void submit_range(BlkRequest *r)
 {
     const Range *range = &r->ranges[r->range++];
     bool zeroes = r->req.op == VIT_BLOCK_WRITE_ZEROES;
-    uint32_t flags = zeroes ? write_flags(r->blk) | (range->flags & RANGE_UNMAP ? VIT_BLOCK_MAY_UNMAP : 0) : 0;
+    uint32_t flags = zeroes ? write_flags(r->blk) |
+                                  (range->flags & RANGE_UNMAP ? VIT_BLOCK_MAY_UNMAP : 0)
+                            : 0;
     submit(r, r->req.op, flags, range->sector * SECTOR, (uint64_t) range->sectors * SECTOR);
 }
 
@@ -119,7 +134,8 @@ static void transfer(BlkRequest *r, uint64_t sector, bool write)
     r->req.iov = iov;
     r->req.niov = (int) n;
     r->written = write ? 0 : bytes;
-    submit(r, write ? VIT_BLOCK_WRITE : VIT_BLOCK_READ, write ? write_flags(r->blk) : 0, sector * SECTOR, bytes);
+    submit(r, write ? VIT_BLOCK_WRITE : VIT_BLOCK_READ, write ? write_flags(r->blk) : 0,
+           sector * SECTOR, bytes);
 }
 
 static void ranges(BlkRequest *r, VitBlockOp op)
@@ -141,7 +157,8 @@ static void ranges(BlkRequest *r, VitBlockOp op)
             complete(r, S_UNSUPP);
             return;
         }
-        if (range->sectors > MAX_RANGE_SECTORS || !range_ok(b, range->sector, (uint64_t) range->sectors * SECTOR)) {
+        if (range->sectors > MAX_RANGE_SECTORS ||
+            !range_ok(b, range->sector, (uint64_t) range->sectors * SECTOR)) {
             complete(r, S_IOERR);
             return;
         }
@@ -167,7 +184,8 @@ static void blk_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
     Blk *b = (Blk *) v;
     struct { uint32_t type, ioprio; uint64_t sector; } header;
 
-    if (vit_iov_read(e->out, e->n_out, 0, &header, sizeof header) != sizeof header || e->in_size < 1) {
+    if (vit_iov_read(e->out, e->n_out, 0, &header, sizeof header) != sizeof header ||
+        e->in_size < 1) {
         vit_virtio_broken(v, "a disk request without header or status");
         vit_virtq_push(e, 0);
         return;
@@ -177,7 +195,8 @@ static void blk_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
     uint64_t sector = GUINT64_FROM_LE(header.sector);
     bool ranged = type == T_DISCARD || type == T_WRITE_ZEROES;
     size_t range_bytes = e->out_size - sizeof header;
-    bool ranges_ok = ranged && range_bytes % sizeof(Range) == 0 && range_bytes / sizeof(Range) <= MAX_SEGMENTS;
+    bool ranges_ok = ranged && range_bytes % sizeof(Range) == 0 &&
+                     range_bytes / sizeof(Range) <= MAX_SEGMENTS;
     unsigned n_ranges = ranges_ok ? (unsigned) (range_bytes / sizeof(Range)) : 0;
 
     BlkRequest *r = g_malloc0(sizeof *r + n_ranges * sizeof(Range));
@@ -203,7 +222,7 @@ static void blk_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
         complete(r, ranged ? S_IOERR : S_UNSUPP);
 }
 
-/* ---- Configuration ---------------------------------------------------------------------------------------- */
+/* ---- Configuration --------------------------------------------------------------------------- */
 
 static void put16(uint8_t *p, uint16_t v) { v = GUINT16_TO_LE(v); memcpy(p, &v, 2); }
 static void put32(uint8_t *p, uint32_t v) { v = GUINT32_TO_LE(v); memcpy(p, &v, 4); }
@@ -212,7 +231,8 @@ static void put64(uint8_t *p, uint64_t v) { v = GUINT64_TO_LE(v); memcpy(p, &v, 
 static uint64_t blk_features(VitVirtio *v)
 {
     Blk *b = (Blk *) v;
-    uint64_t f = BIT(F_SEG_MAX) | BIT(F_BLK_SIZE) | BIT(F_FLUSH) | BIT(F_TOPOLOGY) | BIT(F_CONFIG_WCE);
+    uint64_t f = BIT(F_SEG_MAX) | BIT(F_BLK_SIZE) | BIT(F_FLUSH) | BIT(F_TOPOLOGY) |
+                 BIT(F_CONFIG_WCE);
     if (b->info.read_only)
         f |= BIT(F_RO);
     if (b->num_queues > 1)
@@ -230,7 +250,8 @@ static void blk_read_config(VitVirtio *v, uint8_t *c)
     uint32_t logical = b->logical_block, physical = MAX(b->physical_block, logical);
 
     put64(c + 0, b->info.size / SECTOR);
-    put32(c + 12, MIN(b->queue_entries, VIT_VIRTIO_CHAIN) - 2);     /* seg_max: all but header and status */
+    put32(c + 12,
+          MIN(b->queue_entries, VIT_VIRTIO_CHAIN) - 2); /* seg_max: all but header and status */
     put32(c + 20, logical);
     c[24] = (uint8_t) (g_bit_storage(physical / logical) - 1);      /* physical block exponent */
     put16(c + 26, (uint16_t) (physical / logical));                 /* minimum I/O in blocks */
@@ -261,7 +282,7 @@ static const VitVirtioClass blk_virtio = {
     .write_config = blk_write_config, .element = blk_element, .reset = blk_reset,
 };
 
-/* ---- The device ----------------------------------------------------------------------------------------------- */
+/* ---- The device ------------------------------------------------------------------------------ */
 
 static bool power_of_two(uint32_t n, uint32_t low, uint32_t high)
 {
@@ -284,13 +305,14 @@ static bool blk_init(VitDevice *d, GError **error)
         return false;
     }
     if (b->num_queues < 1 || b->num_queues > VIT_VIRTIO_QUEUES) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: num-queues must be from 1 to %d", d->id,
-                    VIT_VIRTIO_QUEUES);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "%s: num-queues must be from 1 to %d", d->id, VIT_VIRTIO_QUEUES);
         return false;
     }
     if (!power_of_two(b->queue_entries, 4, VIT_VIRTIO_QUEUE_SIZE)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: queue-size must be a power of two from 4 to %d", d->id, VIT_VIRTIO_QUEUE_SIZE);
+                    "%s: queue-size must be a power of two from 4 to %d", d->id,
+                    VIT_VIRTIO_QUEUE_SIZE);
         return false;
     }
     b->virtio.n_queues = b->num_queues;
@@ -302,7 +324,9 @@ static bool blk_init(VitDevice *d, GError **error)
     return true;
 }
 
-static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk), VIT_BOOL(Blk, st.write_cache, true), { VIT_END } };
+static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
+                                       VIT_BOOL(Blk, st.write_cache, true),
+                                       { VIT_END } };
 
 static const VitProp blk_props[] = {
     VIT_PROP("serial", VIT_PROP_STR, Blk, serial, NULL, "serial number, at most 20 characters"),
@@ -316,8 +340,15 @@ static const VitProp blk_props[] = {
 };
 
 const VitDeviceClass vit_virtio_blk_class = {
-    .name = "virtio-blk", .description = "Virtio disk", .version = 1, VIT_STATE(Blk, st),
-    .hidden = blk_hidden, .props = blk_props, .init = blk_init, .finish = vit_virtio_finish, VIT_VIRTIO_HOOKS,
+    .name = "virtio-blk",
+    .description = "Virtio disk",
+    .version = 1,
+    VIT_STATE(Blk, st),
+    .hidden = blk_hidden,
+    .props = blk_props,
+    .init = blk_init,
+    .finish = vit_virtio_finish,
+    VIT_VIRTIO_HOOKS,
 };
 
 static bool blk_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, GError **error)

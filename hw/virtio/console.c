@@ -8,9 +8,25 @@
 
 #include <string.h>
 
-enum { MAX_PORTS = 31, CTRL_RX = 2, CTRL_TX = 3, QUEUE_ENTRIES = 128, CONFIG_SIZE = 12, NAME_MAX_BYTES = 64 };
+enum {
+    MAX_PORTS = 31,
+    CTRL_RX = 2,
+    CTRL_TX = 3,
+    QUEUE_ENTRIES = 128,
+    CONFIG_SIZE = 12,
+    NAME_MAX_BYTES = 64
+};
 enum { F_MULTIPORT = 1 };
-enum { DEVICE_READY, PORT_ADD, PORT_REMOVE, PORT_READY, CONSOLE_PORT, RESIZE, PORT_OPEN, PORT_NAME };
+enum {
+    DEVICE_READY,
+    PORT_ADD,
+    PORT_REMOVE,
+    PORT_READY,
+    CONSOLE_PORT,
+    RESIZE,
+    PORT_OPEN,
+    PORT_NAME
+};
 
 typedef struct { uint32_t id; uint16_t event, value; } Control;     /* little-endian in memory */
 static_assert(sizeof(Control) == 8);
@@ -33,8 +49,8 @@ struct Console {
         VitVirtioState virtio;
         bool     guest_open[MAX_PORTS];
         bool     host_open[MAX_PORTS];      /* as the guest was told */
-        uint64_t announce[MAX_PORTS];       /* control messages that wait for a buffer: bit = event */
-        uint32_t tx_done[MAX_PORTS];        /* bytes of the oldest chain that the host took already */
+        uint64_t announce[MAX_PORTS]; /* control messages that wait for a buffer: bit = event */
+        uint32_t tx_done[MAX_PORTS]; /* bytes of the oldest chain that the host took already */
     } st;
 };
 
@@ -42,7 +58,7 @@ static unsigned rx_queue(unsigned port) { return port ? 2 + 2 * port : 0; }
 static unsigned tx_queue(unsigned port) { return rx_queue(port) + 1; }
 static bool multiport(Console *c) { return vit_virtio_has(&c->virtio, 1u << F_MULTIPORT); }
 
-/* ---- Control messages ------------------------------------------------------------------------------------ */
+/* ---- Control messages ------------------------------------------------------------------------ */
 
 /* Sends what is announced as far as there are buffers; the rest waits for the next kick. */
 static void flush_control(Console *c)
@@ -66,7 +82,8 @@ static void flush_control(Console *c)
                           GUINT16_TO_LE((uint16_t) (order[i] == PORT_OPEN ? open : 1)) };
             size_t size = vit_iov_write(e->in, e->n_in, 0, &m, sizeof m);
             if (order[i] == PORT_NAME && c->ports[port].name)
-                size += vit_iov_write(e->in, e->n_in, size, c->ports[port].name, strlen(c->ports[port].name));
+                size += vit_iov_write(e->in, e->n_in, size, c->ports[port].name,
+                                      strlen(c->ports[port].name));
             vit_virtq_push(e, size);
             c->st.announce[port] &= ~bit;
             sent = true;
@@ -113,19 +130,21 @@ static void take_control(Console *c, VitVirtqElement *e)
     flush_control(c);
 }
 
-/* ---- Data ---------------------------------------------------------------------------------------------------- */
+/* ---- Data ------------------------------------------------------------------------------------ */
 
 static bool port_reads(const Port *p)
 {
     Console *c = p->console;
-    return vit_virtio_driver_ok(&c->virtio) && (c->st.guest_open[p->n] || p->is_console || !multiport(c));
+    return vit_virtio_driver_ok(&c->virtio) &&
+           (c->st.guest_open[p->n] || p->is_console || !multiport(c));
 }
 
 static size_t port_can_receive(void *opaque)
 {
     Port *p = opaque;
     enum { AT_ONCE = 4096 };
-    return port_reads(p) && vit_virtq_has_buffers(&p->console->virtio, rx_queue(p->n)) ? AT_ONCE : 0;
+    return port_reads(p) && vit_virtq_has_buffers(&p->console->virtio, rx_queue(p->n)) ? AT_ONCE
+                                                                                       : 0;
 }
 
 static void port_receive(void *opaque, const uint8_t *data, size_t size)
@@ -165,7 +184,10 @@ static void port_writable(void *opaque)
 }
 
 static const VitCharFront port_front = {
-    .can_receive = port_can_receive, .receive = port_receive, .event = port_event, .writable = port_writable,
+    .can_receive = port_can_receive,
+    .receive = port_receive,
+    .event = port_event,
+    .writable = port_writable,
 };
 
 /* Takes output until the host end is full; the chain that it stopped in waits for writable(). */
@@ -225,7 +247,7 @@ static void console_kicked(VitVirtio *v, unsigned queue)
         vit_char_accept_input(c->ports[port].chr);
 }
 
-/* ---- Configuration and life ----------------------------------------------------------------------------------- */
+/* ---- Configuration and life ------------------------------------------------------------------ */
 
 static uint64_t console_features(VitVirtio *v) { return 1u << F_MULTIPORT; }
 
@@ -244,8 +266,14 @@ static void console_reset(VitVirtio *v)
 }
 
 static const VitVirtioClass console_virtio = {
-    .id = 3, .pci_class = 0x0780, .features = console_features, .read_config = console_read_config,
-    .takes = console_takes, .element = console_element, .kicked = console_kicked, .reset = console_reset,
+    .id = 3,
+    .pci_class = 0x0780,
+    .features = console_features,
+    .read_config = console_read_config,
+    .takes = console_takes,
+    .element = console_element,
+    .kicked = console_kicked,
+    .reset = console_reset,
 };
 
 static bool console_init(VitDevice *d, GError **error)
@@ -253,8 +281,8 @@ static bool console_init(VitDevice *d, GError **error)
     Console *c = (Console *) d;
 
     if (c->max_ports < 1 || c->max_ports > MAX_PORTS) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: max_ports must be from 1 to %d", d->id,
-                    MAX_PORTS);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "%s: max_ports must be from 1 to %d", d->id, MAX_PORTS);
         return false;
     }
     for (unsigned i = 0; i < MAX_PORTS; i++) {
@@ -307,15 +335,24 @@ static const VitProp console_props[] = {
 };
 
 const VitDeviceClass vit_virtio_console_class = {
-    .name = "virtio-serial", .description = "Virtio console", .version = 1, VIT_STATE(Console, st),
-    .hidden = console_hidden, .props = console_props, .init = console_init, .finish = console_finish,
-    .reset = console_device_reset, .loaded = vit_virtio_loaded, .validate = vit_virtio_validate,
+    .name = "virtio-serial",
+    .description = "Virtio console",
+    .version = 1,
+    VIT_STATE(Console, st),
+    .hidden = console_hidden,
+    .props = console_props,
+    .init = console_init,
+    .finish = console_finish,
+    .reset = console_device_reset,
+    .loaded = vit_virtio_loaded,
+    .validate = vit_virtio_validate,
     .quiesce = vit_virtio_quiesce,
 };
 
-/* ---- Ports by name: virtconsole, virtserialport, and a console in one piece ------------------------------------ */
+/* ---- Ports by name: virtconsole, virtserialport, and a console in one piece ------------------ */
 
-static bool add_port(Console *c, VitOptions *options, VitDeviceContext *ctx, bool is_console, GError **error)
+static bool add_port(Console *c, VitOptions *options, VitDeviceContext *ctx, bool is_console,
+                     GError **error)
 {
     uint64_t nr = 0;
     bool given = vit_options_get(options, "nr");
@@ -324,7 +361,9 @@ static bool add_port(Console *c, VitOptions *options, VitDeviceContext *ctx, boo
         return false;
     const char *name = vit_options_take(options, "name");
     const char *chardev = vit_options_get(options, "chardev");
-    VitChar *chr = chardev ? vit_pci_take_backend(options, "chardev", ctx->chardevs, "character device", error) : NULL;
+    VitChar *chr = chardev ? vit_pci_take_backend(options, "chardev", ctx->chardevs,
+                                                  "character device", error)
+                           : NULL;
     if (chardev && !chr)
         return false;
     /* Port 0 is kept for a console, unless asked for: drivers without MULTIPORT have only that. */
@@ -333,12 +372,13 @@ static bool add_port(Console *c, VitOptions *options, VitDeviceContext *ctx, boo
             ;
     if (nr >= c->max_ports || c->ports[nr].exists) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: port %u of %s is taken or does not exist", vit_options_get(options, "driver"),
-                    (unsigned) nr, c->virtio.parent.id);
+                    "-device %s: port %u of %s is taken or does not exist",
+                    vit_options_get(options, "driver"), (unsigned) nr, c->virtio.parent.id);
         return false;
     }
     if (name && strlen(name) > NAME_MAX_BYTES) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: the name is longer than %d bytes",
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "-device %s: the name is longer than %d bytes",
                     vit_options_get(options, "driver"), NAME_MAX_BYTES);
         return false;
     }
@@ -356,7 +396,8 @@ static void attach_port(Port *p)
         vit_char_attach(p->chr, &port_front, p);
 }
 
-static VitDevice *create_port(VitDeviceContext *ctx, VitOptions *options, bool is_console, GError **error)
+static VitDevice *create_port(VitDeviceContext *ctx, VitOptions *options, bool is_console,
+                              GError **error)
 {
     Console *c = (Console *) ctx->serial_bus;
 
@@ -364,7 +405,8 @@ static VitDevice *create_port(VitDeviceContext *ctx, VitOptions *options, bool i
     (void) vit_options_take(options, "bus");
     if (!c) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: put -device virtio-serial-pci before it", vit_options_get(options, "driver"));
+                    "-device %s: put -device virtio-serial-pci before it",
+                    vit_options_get(options, "driver"));
         return NULL;
     }
     Port before[MAX_PORTS];
@@ -385,7 +427,8 @@ static VitDevice *create_port(VitDeviceContext *ctx, VitOptions *options, bool i
     return ok ? &c->virtio.parent : NULL;
 }
 
-VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error)
+VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options,
+                                          GError **error)
 {
     return create_port(ctx, options, true, error);
 }

@@ -44,7 +44,8 @@ static void resource_free(void *data)
 
 void gpu_resources_init(GpuResources *r, uint64_t budget)
 {
-    *r = (GpuResources) { .by_id = g_hash_table_new_full(NULL, NULL, NULL, resource_free), .budget = budget };
+    *r = (GpuResources) { .by_id = g_hash_table_new_full(NULL, NULL, NULL, resource_free),
+                          .budget = budget };
 }
 
 void gpu_resources_clear(GpuResources *r)
@@ -63,7 +64,8 @@ GpuResource *gpu_resource_find(GpuResources *r, uint32_t id)
     return id ? g_hash_table_lookup(r->by_id, GUINT_TO_POINTER(id)) : NULL;
 }
 
-GpuResult gpu_resource_create(GpuResources *r, uint32_t id, uint32_t format, uint32_t width, uint32_t height)
+GpuResult gpu_resource_create(GpuResources *r, uint32_t id, uint32_t format, uint32_t width,
+                              uint32_t height)
 {
     VitPixelFormat pixel = VIT_PIXEL_XRGB8888;
     bool swap = false;
@@ -127,7 +129,7 @@ void gpu_resource_detach(GpuResources *r, GpuResource *res)
     res->backing_size = 0;
 }
 
-/* ---- Transfer ------------------------------------------------------------------------------------------- */
+/* ---- Transfer -------------------------------------------------------------------------------- */
 
 /* The piece that holds byte `at`; at is within the backing. */
 static uint32_t find_piece(const GpuResource *res, uint64_t at)
@@ -143,7 +145,8 @@ static uint32_t find_piece(const GpuResource *res, uint64_t at)
     return low;
 }
 
-static bool copy_from_backing(const GpuResource *res, VitAddressSpace *as, uint64_t at, uint8_t *to, uint64_t size)
+static bool copy_from_backing(const GpuResource *res, VitAddressSpace *as, uint64_t at, uint8_t *to,
+                              uint64_t size)
 {
     if (at > res->backing_size || size > res->backing_size - at)
         return false;
@@ -172,7 +175,8 @@ bool gpu_resource_transfer(GpuResource *res, VitAddressSpace *as, VitRect rect, 
     uint64_t stride = (uint64_t) s->width * BYTES, row = (uint64_t) rect.width * BYTES;
 
     for (int y = 0; y < rect.height; y++) {
-        uint8_t *to = s->pixels + (size_t) (rect.y + y) * (size_t) s->stride + (size_t) rect.x * BYTES;
+        uint8_t *to = s->pixels + (size_t) (rect.y + y) * (size_t) s->stride +
+                      (size_t) rect.x * BYTES;
         if (offset + stride * (uint64_t) y < offset ||
             !copy_from_backing(res, as, offset + stride * (uint64_t) y, to, row))
             return false;
@@ -186,7 +190,7 @@ bool gpu_resource_transfer(GpuResource *res, VitAddressSpace *as, VitRect rect, 
     return true;
 }
 
-/* ---- Save and load ---------------------------------------------------------------------------------------- */
+/* ---- Save and load --------------------------------------------------------------------------- */
 
 typedef struct { uint32_t id, format, width, height, n_backing, zero; } SavedResource;
 typedef struct { uint64_t addr; uint32_t length, zero; } SavedBacking;
@@ -200,12 +204,16 @@ void gpu_resources_save(GpuResources *r, uint8_t **data, size_t *size)
     g_hash_table_iter_init(&iter, r->by_id);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         const GpuResource *res = value;
-        SavedResource s = { GUINT32_TO_LE(res->id), GUINT32_TO_LE(res->format),
+        SavedResource s = { GUINT32_TO_LE(res->id),
+                            GUINT32_TO_LE(res->format),
                             GUINT32_TO_LE((uint32_t) res->surface->width),
-                            GUINT32_TO_LE((uint32_t) res->surface->height), GUINT32_TO_LE(res->n_backing), 0 };
+                            GUINT32_TO_LE((uint32_t) res->surface->height),
+                            GUINT32_TO_LE(res->n_backing),
+                            0 };
         g_byte_array_append(out, (const uint8_t *) &s, sizeof s);
         for (uint32_t i = 0; i < res->n_backing; i++) {
-            SavedBacking b = { GUINT64_TO_LE(res->backing[i].addr), GUINT32_TO_LE(res->backing[i].length), 0 };
+            SavedBacking b = { GUINT64_TO_LE(res->backing[i].addr),
+                               GUINT32_TO_LE(res->backing[i].length), 0 };
             g_byte_array_append(out, (const uint8_t *) &b, sizeof b);
         }
     }

@@ -31,7 +31,8 @@ void gpu_resources_init(GpuResources *r, uint64_t budget);
 void gpu_resources_clear(GpuResources *r);      /* to empty */
 void gpu_resources_finish(GpuResources *r);
 GpuResource *gpu_resource_find(GpuResources *r, uint32_t id);
-GpuResult gpu_resource_create(GpuResources *r, uint32_t id, uint32_t format, uint32_t width, uint32_t height);
+GpuResult gpu_resource_create(GpuResources *r, uint32_t id, uint32_t format, uint32_t width,
+                              uint32_t height);
 void gpu_resource_unref(GpuResources *r, uint32_t id);
 /* Takes entries (with addr and length set). False: more than the budget allows. */
 bool gpu_resource_attach(GpuResources *r, GpuResource *res, GpuBacking *entries, uint32_t n);

@@ -12,8 +12,17 @@
 #include <pthread.h>
 #include <string.h>
 
-enum { CONTROL = 0, CURSOR = 1, F_EDID = 1, EVENT_DISPLAY = 1, FLAG_FENCE = 1, CONFIG_SIZE = 16, MAX_BACKING = 16384,
-       CURSOR_SIDE = 256, EDID_FIELD = 1024 };
+enum {
+    CONTROL = 0,
+    CURSOR = 1,
+    F_EDID = 1,
+    EVENT_DISPLAY = 1,
+    FLAG_FENCE = 1,
+    CONFIG_SIZE = 16,
+    MAX_BACKING = 16384,
+    CURSOR_SIDE = 256,
+    EDID_FIELD = 1024
+};
 enum {
     GET_DISPLAY_INFO = 0x100, RESOURCE_CREATE_2D, RESOURCE_UNREF, SET_SCANOUT, RESOURCE_FLUSH,
     TRANSFER_TO_HOST_2D, ATTACH_BACKING, DETACH_BACKING, GET_CAPSET_INFO, GET_CAPSET, GET_EDID,
@@ -56,7 +65,7 @@ typedef struct {
     } st;
 } Gpu;
 
-/* ---- Showing ---------------------------------------------------------------------------------------------- */
+/* ---- Showing --------------------------------------------------------------------------------- */
 
 static void unref_surface(void *surface) { vit_surface_unref(surface); }
 
@@ -74,8 +83,9 @@ static void show(Gpu *g, unsigned n)
     }
     VitSurface *whole = res->surface;
     uint8_t *pixels = whole->pixels + (size_t) o->y * (size_t) whole->stride + (size_t) o->x * 4;
-    g_autoptr(VitSurface) part = vit_surface_new_shared((int) o->width, (int) o->height, whole->stride, whole->format,
-                                                        pixels, unref_surface, vit_surface_ref(whole));
+    g_autoptr(VitSurface)
+        part = vit_surface_new_shared((int) o->width, (int) o->height, whole->stride, whole->format,
+                                      pixels, unref_surface, vit_surface_ref(whole));
     vit_scanout_set_surface(g->scanouts[n], part);
 }
 
@@ -102,7 +112,8 @@ static void show_cursor(Gpu *g, unsigned n)
     }
     size_t pixels = (size_t) s->width * (size_t) s->height;
     g_autofree VitCursor *c = g_malloc(sizeof *c + pixels * 4);
-    *c = (VitCursor) { s->width, s->height, (int) MIN(o->hot_x, CURSOR_SIDE), (int) MIN(o->hot_y, CURSOR_SIDE) };
+    *c = (VitCursor) { s->width, s->height, (int) MIN(o->hot_x, CURSOR_SIDE),
+                       (int) MIN(o->hot_y, CURSOR_SIDE) };
     bool bgr = s->format == VIT_PIXEL_ABGR8888 || s->format == VIT_PIXEL_XBGR8888;
     bool opaque = s->format == VIT_PIXEL_XRGB8888 || s->format == VIT_PIXEL_XBGR8888;
     for (int y = 0; y < s->height; y++)
@@ -112,7 +123,8 @@ static void show_cursor(Gpu *g, unsigned n)
             p = GUINT32_FROM_LE(p);
             if (bgr)
                 p = (p & 0xff00ff00u) | (p & 0xff) << 16 | (p >> 16 & 0xff);
-            c->argb[(size_t) y * (size_t) s->width + (size_t) x] = opaque ? p | 0xff000000u : straight(p);
+            c->argb[(size_t) y * (size_t) s->width + (size_t) x] = opaque ? p | 0xff000000u
+                                                                          : straight(p);
         }
     vit_scanout_set_cursor(g->scanouts[n], c);
     vit_scanout_move_cursor(g->scanouts[n], (int) o->cursor_x, (int) o->cursor_y, true);
@@ -130,7 +142,7 @@ static void forget_resource(Gpu *g, uint32_t id)
     }
 }
 
-/* ---- Commands, on the command thread -------------------------------------------------------------------------- */
+/* ---- Commands, on the command thread --------------------------------------------------------- */
 
 typedef struct {
     Gpu             *gpu;
@@ -195,7 +207,10 @@ static uint32_t get_edid(Command *c)
     pthread_mutex_lock(&g->lock);
     Mode m = g->modes[n];
     pthread_mutex_unlock(&g->lock);
-    VitEdidInfo info = { .width = m.width, .height = m.height, .width_mm = m.width_mm, .height_mm = m.height_mm,
+    VitEdidInfo info = { .width = m.width,
+                         .height = m.height,
+                         .width_mm = m.width_mm,
+                         .height_mm = m.height_mm,
                          .serial = n + 1 };
     size_t size = vit_edid_make(&info, c->reply + sizeof(Header) + 8);
     put32(c->reply + sizeof(Header), (uint32_t) size);
@@ -205,7 +220,8 @@ static uint32_t get_edid(Command *c)
 
 static uint32_t create_2d(Command *c)
 {
-    switch (gpu_resource_create(&c->gpu->resources, body32(c, 0), body32(c, 4), body32(c, 8), body32(c, 12))) {
+    switch (gpu_resource_create(&c->gpu->resources, body32(c, 0), body32(c, 4), body32(c, 8),
+                                body32(c, 12))) {
     case GPU_OK: return OK_NODATA;
     case GPU_EXISTS: return ERR_RESOURCE;
     case GPU_NO_MEMORY: return ERR_OUT_OF_MEMORY;
@@ -239,7 +255,8 @@ static uint32_t set_scanout(Command *c)
             return ERR_RESOURCE;
         if (!inside(r, res->surface))
             return ERR_PARAMETER;
-        bool same = o->resource == id && o->x == r.x && o->y == r.y && o->width == r.width && o->height == r.height;
+        bool same = o->resource == id && o->x == r.x && o->y == r.y && o->width == r.width &&
+                    o->height == r.height;
         o->resource = id;
         o->x = r.x;
         o->y = r.y;
@@ -268,8 +285,9 @@ static uint32_t flush(Command *c)
     for (unsigned i = 0; i < g->max_outputs; i++) {
         const Output *o = &g->st.outputs[i];
         if (o->resource == id)      /* the scanout clips */
-            vit_scanout_damage(g->scanouts[i], (VitRect) { (int) r.x - (int) o->x, (int) r.y - (int) o->y,
-                                                           (int) r.width, (int) r.height });
+            vit_scanout_damage(g->scanouts[i],
+                               (VitRect) { (int) r.x - (int) o->x, (int) r.y - (int) o->y,
+                                           (int) r.width, (int) r.height });
     }
     return OK_NODATA;
 }
@@ -285,7 +303,9 @@ static uint32_t transfer(Command *c)
     if (!inside(r, res->surface) || !res->backing)
         return ERR_PARAMETER;
     VitRect rect = { (int) r.x, (int) r.y, (int) r.width, (int) r.height };
-    return gpu_resource_transfer(res, g->virtio.parent.sys->memory, rect, body64(c, 16)) ? OK_NODATA : ERR_UNSPEC;
+    return gpu_resource_transfer(res, g->virtio.parent.sys->memory, rect, body64(c, 16))
+               ? OK_NODATA
+               : ERR_UNSPEC;
 }
 
 static uint32_t attach_backing(Command *c)
@@ -339,7 +359,8 @@ static uint32_t cursor(Command *c, bool update)
         o->hot_y = body32(c, 24);
         show_cursor(g, n);
     } else {
-        vit_scanout_move_cursor(g->scanouts[n], (int) o->cursor_x, (int) o->cursor_y, o->cursor != 0);
+        vit_scanout_move_cursor(g->scanouts[n], (int) o->cursor_x, (int) o->cursor_y,
+                                o->cursor != 0);
     }
     return OK_NODATA;
 }
@@ -387,7 +408,7 @@ static void gpu_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
     vit_virtq_push(e, vit_iov_write(e->in, e->n_in, 0, c.reply, c.reply_size));
 }
 
-/* ---- Configuration -------------------------------------------------------------------------------------------- */
+/* ---- Configuration --------------------------------------------------------------------------- */
 
 static uint64_t gpu_features(VitVirtio *v) { return ((Gpu *) v)->edid ? 1u << F_EDID : 0; }
 
@@ -410,11 +431,12 @@ static void gpu_write_config(VitVirtio *v, unsigned offset, unsigned size, uint3
     pthread_mutex_unlock(&g->lock);
 }
 
-void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm, int height_mm)
+void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm,
+                           int height_mm)
 {
     Gpu *g = (Gpu *) d;
-    Mode mode = { CLAMP(width, 64, VIT_EDID_MAX_SIDE), CLAMP(height, 64, VIT_EDID_MAX_SIDE), MAX(width_mm, 0),
-                  MAX(height_mm, 0) };
+    Mode mode = { CLAMP(width, 64, VIT_EDID_MAX_SIDE), CLAMP(height, 64, VIT_EDID_MAX_SIDE),
+                  MAX(width_mm, 0), MAX(height_mm, 0) };
 
     if (output >= g->max_outputs)
         return;
@@ -436,7 +458,7 @@ static void producer_resize(void *opaque, int width, int height, int width_mm, i
 
 static const VitScanoutProducer producer_ops = { .resize = producer_resize };
 
-/* ---- Life ------------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static void go_dark(Gpu *g)
 {
@@ -473,8 +495,8 @@ static bool gpu_init(VitDevice *d, GError **error)
     pthread_mutex_init(&g->lock, NULL);
     gpu_resources_init(&g->resources, g->max_hostmem);
     if (g->max_outputs < 1 || g->max_outputs > VIT_VIRTIO_GPU_OUTPUTS) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: max_outputs must be from 1 to %d", d->id,
-                    VIT_VIRTIO_GPU_OUTPUTS);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "%s: max_outputs must be from 1 to %d", d->id, VIT_VIRTIO_GPU_OUTPUTS);
         g->max_outputs = 0;
         return false;
     }
@@ -482,7 +504,9 @@ static bool gpu_init(VitDevice *d, GError **error)
         g_autofree char *name = g_strdup_printf("%s.%u", d->id, i);
         g->producers[i].virtio = &g->virtio;
         g->producers[i].n = i;
-        g->scanouts[i] = i == 0 && g->shared ? g->shared : vit_scanout_new(name, &producer_ops, &g->producers[i]);
+        g->scanouts[i] = i == 0 && g->shared
+                             ? g->shared
+                             : vit_scanout_new(name, &producer_ops, &g->producers[i]);
     }
     g->modes[0] = (Mode) { .width = (int) CLAMP(g->xres, 64, VIT_EDID_MAX_SIDE),
                            .height = (int) CLAMP(g->yres, 64, VIT_EDID_MAX_SIDE) };
@@ -531,12 +555,13 @@ static bool gpu_validate(VitDevice *d, const void *st, GError **error)
     for (unsigned i = 0; ok && i < VIT_VIRTIO_GPU_OUTPUTS; i++) {
         const Output *o = &s->outputs[i];
         GpuResource *res = gpu_resource_find(&trial, o->resource);
-        ok = !o->resource ||
-             (i < g->max_outputs && res && inside((Rect) { o->x, o->y, o->width, o->height }, res->surface));
+        ok = !o->resource || (i < g->max_outputs && res &&
+                              inside((Rect) { o->x, o->y, o->width, o->height }, res->surface));
     }
     gpu_resources_finish(&trial);
     if (!ok)
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: the saved state has pictures that do not fit", d->id);
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "%s: the saved state has pictures that do not fit", d->id);
     return ok;
 }
 
@@ -554,8 +579,9 @@ static void gpu_loaded(VitDevice *d)
     g_hash_table_iter_init(&iter, g->resources.by_id);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
         GpuResource *res = value;
-        (void) gpu_resource_transfer(res, d->sys->memory, (VitRect) { 0, 0, res->surface->width, res->surface->height },
-                                     0);    /* a shorter backing draws as far as it goes */
+        (void) gpu_resource_transfer(res, d->sys->memory,
+                                     (VitRect) { 0, 0, res->surface->width, res->surface->height },
+                                     0); /* a shorter backing draws as far as it goes */
     }
     for (unsigned i = 0; i < g->max_outputs; i++) {
         show(g, i);
@@ -564,17 +590,28 @@ static void gpu_loaded(VitDevice *d)
 }
 
 static const VitField output_rows[] = {
-    VIT_UINT(Output, resource), VIT_UINT(Output, x), VIT_UINT(Output, y), VIT_UINT(Output, width),
-    VIT_UINT(Output, height), VIT_UINT(Output, cursor), VIT_UINT(Output, cursor_x, .max = INT32_MAX),
-    VIT_UINT(Output, cursor_y, .max = INT32_MAX), VIT_UINT(Output, hot_x), VIT_UINT(Output, hot_y), { VIT_END },
+    VIT_UINT(Output, resource),
+    VIT_UINT(Output, x),
+    VIT_UINT(Output, y),
+    VIT_UINT(Output, width),
+    VIT_UINT(Output, height),
+    VIT_UINT(Output, cursor),
+    VIT_UINT(Output, cursor_x, .max = INT32_MAX),
+    VIT_UINT(Output, cursor_y, .max = INT32_MAX),
+    VIT_UINT(Output, hot_x),
+    VIT_UINT(Output, hot_y),
+    { VIT_END },
 };
 
 static const VitField gpu_hidden[] = {
     VIT_VIRTIO_ROWS(Gpu),
     VIT_UINT(Gpu, st.events),
     VIT_STRUCTS(Gpu, st.outputs, output_rows),
-    { .kind = VIT_FIELD_VARBYTES, .offset = offsetof(Gpu, st.saved), .len_offset = offsetof(Gpu, st.saved_size),
-      .count = 1, .name = "st.saved" },
+    { .kind = VIT_FIELD_VARBYTES,
+      .offset = offsetof(Gpu, st.saved),
+      .len_offset = offsetof(Gpu, st.saved_size),
+      .count = 1,
+      .name = "st.saved" },
     { VIT_END },
 };
 
@@ -588,9 +625,18 @@ static const VitProp gpu_props[] = {
 };
 
 const VitDeviceClass vit_virtio_gpu_class = {
-    .name = "virtio-gpu", .description = "Virtio display", .version = 1, VIT_STATE(Gpu, st), .hidden = gpu_hidden,
-    .props = gpu_props, .init = gpu_init, .finish = gpu_finish, .reset = vit_virtio_reset, .loaded = gpu_loaded,
-    .validate = gpu_validate, .quiesce = gpu_quiesce,
+    .name = "virtio-gpu",
+    .description = "Virtio display",
+    .version = 1,
+    VIT_STATE(Gpu, st),
+    .hidden = gpu_hidden,
+    .props = gpu_props,
+    .init = gpu_init,
+    .finish = gpu_finish,
+    .reset = vit_virtio_reset,
+    .loaded = gpu_loaded,
+    .validate = gpu_validate,
+    .quiesce = gpu_quiesce,
 };
 
 void vit_virtio_gpu_setup(VitDevice *d, VitIoThread *thread, VitScanout *shared)
@@ -603,7 +649,8 @@ void vit_virtio_gpu_setup(VitDevice *d, VitIoThread *thread, VitScanout *shared)
 unsigned vit_virtio_gpu_n_scanouts(VitDevice *d) { return ((Gpu *) d)->max_outputs; }
 VitScanout *vit_virtio_gpu_scanout(VitDevice *d, unsigned n) { return ((Gpu *) d)->scanouts[n]; }
 
-void vit_virtio_gpu_set_active_hook(VitDevice *d, void (*active)(void *opaque, bool on), void *opaque)
+void vit_virtio_gpu_set_active_hook(VitDevice *d, void (*active)(void *opaque, bool on),
+                                    void *opaque)
 {
     Gpu *g = (Gpu *) d;
     g->active = active;

@@ -12,6 +12,8 @@ void vit_virtio_gpu_setup(VitDevice *d, VitIoThread *thread, VitScanout *shared)
 unsigned vit_virtio_gpu_n_scanouts(VitDevice *d);
 VitScanout *vit_virtio_gpu_scanout(VitDevice *d, unsigned n);   /* borrowed */
 /* Told, on the command thread, when output 0 starts or stops showing a resource. */
-void vit_virtio_gpu_set_active_hook(VitDevice *d, void (*active)(void *opaque, bool on), void *opaque);
-/* A viewer wants another size: what the scanout's resize does when the device owns it. Any thread. */
-void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm, int height_mm);
+void vit_virtio_gpu_set_active_hook(VitDevice *d, void (*active)(void *opaque, bool on),
+                                    void *opaque);
+/* A viewer wants another size: what the resize of a scanout of the device's own does. Any thread. */
+void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm,
+                           int height_mm);

@@ -12,7 +12,14 @@ enum {
     EVENTS = 0, STATUS = 1, PENDING = 256, CONFIG_SIZE = 136, PAYLOAD = 8, PAYLOAD_SIZE = 128,
     ABS_MAX_VALUE = 32767, BUS = 6 /* virtual */,
 };
-enum { CFG_NAME = 0x01, CFG_SERIAL = 0x02, CFG_IDS = 0x03, CFG_PROPS = 0x10, CFG_BITS = 0x11, CFG_ABS = 0x12 };
+enum {
+    CFG_NAME = 0x01,
+    CFG_SERIAL = 0x02,
+    CFG_IDS = 0x03,
+    CFG_PROPS = 0x10,
+    CFG_BITS = 0x11,
+    CFG_ABS = 0x12
+};
 
 typedef enum { KEYBOARD, MOUSE, TABLET, N_KINDS } Kind;
 
@@ -39,7 +46,7 @@ static const struct { const char *name; uint16_t product; } kinds[N_KINDS] = {
     [TABLET] = { "Vitrine Virtio Tablet", 3 },
 };
 
-/* ---- Host to guest ------------------------------------------------------------------------------------- */
+/* ---- Host to guest --------------------------------------------------------------------------- */
 
 static void queue_event(Input *in, uint16_t type, uint16_t code, int32_t value)
 {
@@ -118,8 +125,8 @@ static void input_sync(void *opaque)
             vit_virtq_unpop(elements[--n]);
     } else {
         for (unsigned i = 0; i < n; i++)
-            written[i] = vit_iov_write(elements[i]->in, elements[i]->n_in, 0, in->st.pending + i * sizeof(Event),
-                                       sizeof(Event));
+            written[i] = vit_iov_write(elements[i]->in, elements[i]->n_in, 0,
+                                       in->st.pending + i * sizeof(Event), sizeof(Event));
         vit_virtq_push_many(elements, written, n);
         vit_virtq_notify(v, EVENTS);
     }
@@ -133,13 +140,13 @@ static bool input_active(void *opaque)
 
 static const VitInputSink sinks[N_KINDS] = {
     [KEYBOARD] = { "virtio-keyboard", 1 << VIT_INPUT_KEY, input_active, input_event, input_sync },
-    [MOUSE] = { "virtio-mouse", 1 << VIT_INPUT_REL | 1 << VIT_INPUT_BUTTON | 1 << VIT_INPUT_WHEEL, input_active,
-                input_event, input_sync },
-    [TABLET] = { "virtio-tablet", 1 << VIT_INPUT_ABS | 1 << VIT_INPUT_BUTTON | 1 << VIT_INPUT_WHEEL, input_active,
-                 input_event, input_sync },
+    [MOUSE] = { "virtio-mouse", 1 << VIT_INPUT_REL | 1 << VIT_INPUT_BUTTON | 1 << VIT_INPUT_WHEEL,
+                input_active, input_event, input_sync },
+    [TABLET] = { "virtio-tablet", 1 << VIT_INPUT_ABS | 1 << VIT_INPUT_BUTTON | 1 << VIT_INPUT_WHEEL,
+                 input_active, input_event, input_sync },
 };
 
-/* ---- Guest to host: LEDs ---------------------------------------------------------------------------------- */
+/* ---- Guest to host: LEDs --------------------------------------------------------------------- */
 
 static void input_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
 {
@@ -159,7 +166,7 @@ static void input_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
 
 static bool input_takes(VitVirtio *v, unsigned queue) { return queue == STATUS; }
 
-/* ---- Configuration ------------------------------------------------------------------------------------------ */
+/* ---- Configuration --------------------------------------------------------------------------- */
 
 static uint8_t set_bit(uint8_t *bits, unsigned n)
 {
@@ -177,7 +184,8 @@ static uint8_t set_bits(uint8_t *bits, const uint16_t *codes, unsigned n)
 
 static uint8_t ev_bits(const Input *in, uint8_t type, uint8_t *bits)
 {
-    static const uint16_t buttons[] = { BTN_LEFT, BTN_RIGHT, BTN_MIDDLE, BTN_SIDE, BTN_EXTRA, BTN_FORWARD, BTN_BACK };
+    static const uint16_t buttons[] = { BTN_LEFT,  BTN_RIGHT,   BTN_MIDDLE, BTN_SIDE,
+                                        BTN_EXTRA, BTN_FORWARD, BTN_BACK };
     static const uint16_t wheels[] = { REL_WHEEL, REL_HWHEEL, REL_WHEEL_HI_RES, REL_HWHEEL_HI_RES };
     static const uint16_t motion[] = { REL_X, REL_Y };
     static const uint16_t axes[] = { ABS_X, ABS_Y };
@@ -222,8 +230,8 @@ static uint8_t payload(const Input *in, uint8_t *p)
         text = in->serial;
         break;
     case CFG_IDS: {
-        uint16_t ids[4] = { GUINT16_TO_LE(BUS), GUINT16_TO_LE(0x1af4), GUINT16_TO_LE(kinds[in->kind].product),
-                            GUINT16_TO_LE(1) };
+        uint16_t ids[4] = { GUINT16_TO_LE(BUS), GUINT16_TO_LE(0x1af4),
+                            GUINT16_TO_LE(kinds[in->kind].product), GUINT16_TO_LE(1) };
         memcpy(p, ids, sizeof ids);
         return sizeof ids;
     }
@@ -275,12 +283,17 @@ static void input_reset(VitVirtio *v)
 
 static const VitVirtioClass input_virtio[N_KINDS] = {
 #define INPUT_CLASS(c)                                                                             \
-    { .id = 18, .pci_class = (c), .read_config = input_read_config, .write_config = input_write_config, \
-      .takes = input_takes, .element = input_element, .reset = input_reset }
+    { .id = 18,                                                                                    \
+      .pci_class = (c),                                                                            \
+      .read_config = input_read_config,                                                            \
+      .write_config = input_write_config,                                                          \
+      .takes = input_takes,                                                                        \
+      .element = input_element,                                                                    \
+      .reset = input_reset }
     [KEYBOARD] = INPUT_CLASS(0x0900), [MOUSE] = INPUT_CLASS(0x0902), [TABLET] = INPUT_CLASS(0x0980),
 };
 
-/* ---- The device ----------------------------------------------------------------------------------------------- */
+/* ---- The device ------------------------------------------------------------------------------ */
 
 static bool input_init(VitDevice *d, GError **error)
 {
@@ -321,11 +334,19 @@ static const VitProp input_props[] = {
 };
 
 const VitDeviceClass vit_virtio_input_class = {
-    .name = "virtio-input", .description = "Virtio keyboard, mouse or tablet", .version = 1, VIT_STATE(Input, st),
-    .hidden = input_hidden, .props = input_props, .init = input_init, .finish = input_finish, VIT_VIRTIO_HOOKS,
+    .name = "virtio-input",
+    .description = "Virtio keyboard, mouse or tablet",
+    .version = 1,
+    VIT_STATE(Input, st),
+    .hidden = input_hidden,
+    .props = input_props,
+    .init = input_init,
+    .finish = input_finish,
+    VIT_VIRTIO_HOOKS,
 };
 
-static VitDevice *create(VitDeviceContext *ctx, VitOptions *options, VitVirtioSetup setup, GError **error)
+static VitDevice *create(VitDeviceContext *ctx, VitOptions *options, VitVirtioSetup setup,
+                         GError **error)
 {
     return vit_virtio_create_pci(ctx, options, &vit_virtio_input_class, setup, 0, error);
 }

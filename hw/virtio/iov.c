@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static size_t iov_copy(const struct iovec *iov, unsigned n, size_t offset, uint8_t *buf, size_t size, bool write)
+static size_t iov_copy(const struct iovec *iov, unsigned n, size_t offset, uint8_t *buf,
+                       size_t size, bool write)
 {
     size_t done = 0;
 
@@ -30,7 +31,8 @@ size_t vit_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *bu
     return iov_copy(iov, n, offset, buf, size, false);
 }
 
-size_t vit_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf, size_t size)
+size_t vit_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf,
+                     size_t size)
 {
     return iov_copy(iov, n, offset, (uint8_t *) buf, size, true);
 }

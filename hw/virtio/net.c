@@ -17,8 +17,17 @@ enum {
 #define BIT(n) (1ull << (n))
 enum { STATUS_LINK_UP = 1, STATUS_ANNOUNCE = 2 };
 enum {
-    HEADER = 12, NUM_BUFFERS = 10, MAX_FRAME = 65550, MAX_MERGED = 64, MAX_MACS = 64, CONFIG_SIZE = 8,
-    CTRL_OK = 0, CTRL_ERR = 1, MAC_LEN = 6, MIN_FRAME = 14, VLANS = 4096,
+    HEADER = 12,
+    NUM_BUFFERS = 10,
+    MAX_FRAME = 65550,
+    MAX_MERGED = 64,
+    MAX_MACS = 64,
+    CONFIG_SIZE = 8,
+    CTRL_OK = 0,
+    CTRL_ERR = 1,
+    MAC_LEN = 6,
+    MIN_FRAME = 14,
+    VLANS = 4096,
 };
 
 typedef struct {
@@ -28,7 +37,7 @@ typedef struct {
     uint32_t   rx_queue_size, tx_queue_size;
     uint8_t    own_mac[MAC_LEN];
     uint8_t   *frame;           /* owned: the frame being sent, out of the guest's reach */
-    pthread_mutex_t lock;            /* leaf: mac and announce between the iothread and config reads */
+    pthread_mutex_t lock; /* leaf: mac and announce between the iothread and config reads */
     struct {
         VitVirtioState virtio;
         uint8_t mac[MAC_LEN];   /* guarded by lock as well */
@@ -41,7 +50,7 @@ typedef struct {
     } st;                       /* filters: used on the iothread only */
 } Net;
 
-/* ---- Host to guest ------------------------------------------------------------------------------------- */
+/* ---- Host to guest --------------------------------------------------------------------------- */
 
 static bool listed(const uint8_t *table, unsigned n, const uint8_t *mac)
 {
@@ -77,8 +86,8 @@ static bool wanted(Net *n, const uint8_t *header)
 }
 
 /* Copies [offset, offset+size) of one list into another, from its start + at. */
-static void copy_between(VitVirtqElement *e, size_t at, const struct iovec *iov, unsigned niov, size_t offset,
-                         size_t size)
+static void copy_between(VitVirtqElement *e, size_t at, const struct iovec *iov, unsigned niov,
+                         size_t offset, size_t size)
 {
     for (unsigned i = 0; i < niov && size; i++) {
         if (offset >= iov[i].iov_len) {
@@ -159,7 +168,7 @@ static void net_link_changed(void *opaque, bool up)
 
 static const VitNetPeer net_peer = { .receive = net_receive, .link_changed = net_link_changed };
 
-/* ---- Guest to host ------------------------------------------------------------------------------------- */
+/* ---- Guest to host --------------------------------------------------------------------------- */
 
 static void transmit(Net *n, VitVirtqElement *e)
 {
@@ -186,7 +195,8 @@ static bool control_rx(Net *n, unsigned command, bool on)
     return true;
 }
 
-static size_t take_table(VitVirtqElement *e, size_t at, uint8_t *table, uint8_t *count, bool *overflow)
+static size_t take_table(VitVirtqElement *e, size_t at, uint8_t *table, uint8_t *count,
+                         bool *overflow)
 {
     uint32_t entries;
 
@@ -231,7 +241,8 @@ static bool control_vlan(Net *n, VitVirtqElement *e, unsigned command)
     if (vlan >= VLANS)
         return false;
     uint8_t bit = (uint8_t) (1 << (vlan % 8));
-    n->st.vlans[vlan / 8] = command == 0 ? n->st.vlans[vlan / 8] | bit : n->st.vlans[vlan / 8] & (uint8_t) ~bit;
+    n->st.vlans[vlan / 8] = command == 0 ? n->st.vlans[vlan / 8] | bit
+                                         : n->st.vlans[vlan / 8] & (uint8_t) ~bit;
     return true;
 }
 
@@ -276,12 +287,12 @@ static void net_kicked(VitVirtio *v, unsigned queue)
         vit_netdev_flush(n->netdev);    /* there are buffers again */
 }
 
-/* ---- Configuration and life ---------------------------------------------------------------------------- */
+/* ---- Configuration and life ------------------------------------------------------------------ */
 
 static uint64_t net_features(VitVirtio *v)
 {
-    return BIT(F_MAC) | BIT(F_MRG_RXBUF) | BIT(F_STATUS) | BIT(F_CTRL_VQ) | BIT(F_CTRL_RX) | BIT(F_CTRL_VLAN) |
-           BIT(F_CTRL_RX_EXTRA) | BIT(F_GUEST_ANNOUNCE) | BIT(F_CTRL_MAC_ADDR);
+    return BIT(F_MAC) | BIT(F_MRG_RXBUF) | BIT(F_STATUS) | BIT(F_CTRL_VQ) | BIT(F_CTRL_RX) |
+           BIT(F_CTRL_VLAN) | BIT(F_CTRL_RX_EXTRA) | BIT(F_GUEST_ANNOUNCE) | BIT(F_CTRL_MAC_ADDR);
 }
 
 static void net_read_config(VitVirtio *v, uint8_t *config)
@@ -289,7 +300,8 @@ static void net_read_config(VitVirtio *v, uint8_t *config)
     Net *n = (Net *) v;
     pthread_mutex_lock(&n->lock);
     memcpy(config, n->st.mac, MAC_LEN);
-    config[6] = (uint8_t) ((n->st.link_down ? 0 : STATUS_LINK_UP) | (n->st.announce ? STATUS_ANNOUNCE : 0));
+    config[6] = (uint8_t) ((n->st.link_down ? 0 : STATUS_LINK_UP) |
+                           (n->st.announce ? STATUS_ANNOUNCE : 0));
     pthread_mutex_unlock(&n->lock);
 }
 
@@ -320,7 +332,9 @@ static bool parse_mac(const char *text, uint8_t *mac)
     unsigned b[MAC_LEN];
     int end = 0;
 
-    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) != 6 || text[end])
+    if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5], &end) !=
+            6 ||
+        text[end])
         return false;
     for (unsigned i = 0; i < MAC_LEN; i++)
         mac[i] = (uint8_t) b[i];
@@ -349,7 +363,8 @@ static bool net_init(VitDevice *d, GError **error)
     pthread_mutex_init(&n->lock, NULL);
     if (n->mac_text && !parse_mac(n->mac_text, n->own_mac)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: “mac=%s” is not an address of one card, such as 52:54:00:12:34:56", d->id, n->mac_text);
+                    "%s: “mac=%s” is not an address of one card, such as 52:54:00:12:34:56", d->id,
+                    n->mac_text);
         return false;
     }
     if (!n->mac_text)
@@ -357,8 +372,8 @@ static bool net_init(VitDevice *d, GError **error)
     for (unsigned i = 0; i < 2; i++)
         if (sizes[i] < 64 || sizes[i] > VIT_VIRTIO_QUEUE_SIZE || (sizes[i] & (sizes[i] - 1))) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "%s: %s_queue_size must be a power of two from 64 to %d", d->id, i ? "tx" : "rx",
-                        VIT_VIRTIO_QUEUE_SIZE);
+                        "%s: %s_queue_size must be a power of two from 64 to %d", d->id,
+                        i ? "tx" : "rx", VIT_VIRTIO_QUEUE_SIZE);
             return false;
         }
     n->frame = g_malloc(MAX_FRAME);
@@ -433,9 +448,18 @@ static const VitProp net_props[] = {
 };
 
 const VitDeviceClass vit_virtio_net_class = {
-    .name = "virtio-net", .description = "Virtio network card", .version = 1, VIT_STATE(Net, st),
-    .hidden = net_hidden, .props = net_props, .init = net_init, .finish = net_finish, .reset = net_device_reset,
-    .loaded = net_loaded, .validate = vit_virtio_validate, .quiesce = vit_virtio_quiesce,
+    .name = "virtio-net",
+    .description = "Virtio network card",
+    .version = 1,
+    VIT_STATE(Net, st),
+    .hidden = net_hidden,
+    .props = net_props,
+    .init = net_init,
+    .finish = net_finish,
+    .reset = net_device_reset,
+    .loaded = net_loaded,
+    .validate = vit_virtio_validate,
+    .quiesce = vit_virtio_quiesce,
 };
 
 static bool net_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, GError **error)
@@ -449,7 +473,8 @@ static bool net_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, 
     (void) vit_options_take(options, "romfile");    /* there is no boot ROM to leave out */
     if (n->netdev->peer) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device virtio-net-pci: the network backend “%s” is in use by another card", n->netdev->id);
+                    "-device virtio-net-pci: the network backend “%s” is in use by another card",
+                    n->netdev->id);
         n->netdev = NULL;
         return false;
     }

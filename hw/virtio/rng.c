@@ -29,7 +29,8 @@ static void rng_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
     ssize_t got = getrandom(bytes, want, GRND_NONBLOCK);    /* the host's pool is long seeded */
 
     if (!vit_timer_armed(r->timer))
-        vit_timer_set(r->timer, vit_clock_now(v->parent.sys->clock) + r->period_ms * (int64_t) VIT_NS_PER_MS);
+        vit_timer_set(r->timer,
+                      vit_clock_now(v->parent.sys->clock) + r->period_ms * (int64_t) VIT_NS_PER_MS);
     size_t n = got > 0 ? (size_t) got : 0;
     r->st.quota -= n;
     vit_virtq_push(e, vit_iov_write(e->in, e->n_in, 0, bytes, n));
@@ -85,8 +86,15 @@ static const VitProp rng_props[] = {
 };
 
 const VitDeviceClass vit_virtio_rng_class = {
-    .name = "virtio-rng", .description = "Virtio entropy source", .version = 1, VIT_STATE(Rng, st),
-    .hidden = rng_hidden, .props = rng_props, .init = rng_init, .finish = rng_finish, VIT_VIRTIO_HOOKS,
+    .name = "virtio-rng",
+    .description = "Virtio entropy source",
+    .version = 1,
+    VIT_STATE(Rng, st),
+    .hidden = rng_hidden,
+    .props = rng_props,
+    .init = rng_init,
+    .finish = rng_finish,
+    VIT_VIRTIO_HOOKS,
 };
 
 static bool rng_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, GError **error)

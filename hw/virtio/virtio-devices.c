@@ -4,8 +4,9 @@
 
 #include "hw/virtio/virtio-pci.h"
 
-VitDevice *vit_virtio_create_pci(VitDeviceContext *ctx, VitOptions *options, const VitDeviceClass *klass,
-                                 VitVirtioSetup setup, unsigned default_vectors, GError **error)
+VitDevice *vit_virtio_create_pci(VitDeviceContext *ctx, VitOptions *options,
+                                 const VitDeviceClass *klass, VitVirtioSetup setup,
+                                 unsigned default_vectors, GError **error)
 {
     VitPciPlace place;
     uint64_t vectors = default_vectors;

@@ -12,19 +12,23 @@ extern const VitDeviceClass vit_virtio_net_class;
 extern const VitDeviceClass vit_virtio_rng_class;
 
 VitDevice *vit_virtio_blk_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
-VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options,
+                                          GError **error);
 VitDevice *vit_virtio_gpu_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_keyboard_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_mouse_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_net_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_rng_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
-VitDevice *vit_virtio_serial_port_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_virtio_serial_port_create(VitDeviceContext *ctx, VitOptions *options,
+                                         GError **error);
 VitDevice *vit_virtio_serial_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_tablet_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_vga_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 
 /* What the create functions share: place=, vectors= and the class's own options, then setup() for
  * host handles (may fail; NULL = none), init, transport.  Cleans up after a failure. */
-typedef bool (*VitVirtioSetup)(VitDevice *device, VitDeviceContext *ctx, VitOptions *options, GError **error);
-VitDevice *vit_virtio_create_pci(VitDeviceContext *ctx, VitOptions *options, const VitDeviceClass *klass,
-                                 VitVirtioSetup setup, unsigned default_vectors, GError **error);
+typedef bool (*VitVirtioSetup)(VitDevice *device, VitDeviceContext *ctx, VitOptions *options,
+                               GError **error);
+VitDevice *vit_virtio_create_pci(VitDeviceContext *ctx, VitOptions *options,
+                                 const VitDeviceClass *klass, VitVirtioSetup setup,
+                                 unsigned default_vectors, GError **error);

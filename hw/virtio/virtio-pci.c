@@ -12,9 +12,22 @@
 #include <string.h>
 
 enum {
-    COMMON = 0x0000, ISR = 0x1000, DEVICE = 0x2000, NOTIFY = 0x3000, PAGE = 0x1000, BAR_SIZE = 0x4000,
-    NOTIFY_MULTIPLIER = 4, NO_VECTOR = 0xffff, ISR_QUEUE = 1, ISR_CONFIG = 2,
-    CAP_VENDOR = 0x09, CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_ISR = 3, CAP_DEVICE = 4, CAP_PCI = 5,
+    COMMON = 0x0000,
+    ISR = 0x1000,
+    DEVICE = 0x2000,
+    NOTIFY = 0x3000,
+    PAGE = 0x1000,
+    BAR_SIZE = 0x4000,
+    NOTIFY_MULTIPLIER = 4,
+    NO_VECTOR = 0xffff,
+    ISR_QUEUE = 1,
+    ISR_CONFIG = 2,
+    CAP_VENDOR = 0x09,
+    CAP_COMMON = 1,
+    CAP_NOTIFY = 2,
+    CAP_ISR = 3,
+    CAP_DEVICE = 4,
+    CAP_PCI = 5,
     COMMON_SIZE = 0x38,
 };
 
@@ -38,7 +51,7 @@ typedef struct {
     } st;
 } Transport;
 
-/* ---- Interrupts ------------------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static void transport_update(VitDevice *d)
 {
@@ -87,7 +100,7 @@ static const VitVirtioTransport transport_ops = {
     .notify_queue = notify_queue, .notify_config = notify_config, .dma_enabled = dma_enabled,
 };
 
-/* ---- Common configuration ------------------------------------------------------------------------------------ */
+/* ---- Common configuration -------------------------------------------------------------------- */
 
 static VitVirtio *core(VitDevice *d) { return ((Transport *) d)->virtio; }
 static unsigned selected(VitDevice *d) { return ((Transport *) d)->st.queue_select; }
@@ -102,7 +115,8 @@ static uint64_t read_device_feature(VitDevice *d, uint32_t offset)
 static uint64_t read_driver_feature(VitDevice *d, uint32_t offset)
 {
     uint32_t select = ((Transport *) d)->st.driver_feature_select;
-    return core(d) && select < 2 ? (uint32_t) (vit_virtio_driver_features(core(d)) >> 32 * select) : 0;
+    return core(d) && select < 2 ? (uint32_t) (vit_virtio_driver_features(core(d)) >> 32 * select)
+                                 : 0;
 }
 
 static void write_driver_feature(VitDevice *d, uint32_t offset, uint64_t value)
@@ -126,8 +140,14 @@ static void write_config_vector(VitDevice *d, uint32_t offset, uint64_t value)
     t->st.config_vector = checked_vector(t, value);
 }
 
-static uint64_t read_num_queues(VitDevice *d, uint32_t offset) { return core(d) ? core(d)->n_queues : 0; }
-static uint64_t read_status(VitDevice *d, uint32_t offset) { return core(d) ? vit_virtio_status(core(d)) : 0; }
+static uint64_t read_num_queues(VitDevice *d, uint32_t offset)
+{
+    return core(d) ? core(d)->n_queues : 0;
+}
+static uint64_t read_status(VitDevice *d, uint32_t offset)
+{
+    return core(d) ? vit_virtio_status(core(d)) : 0;
+}
 
 static void transport_defaults(Transport *t)
 {
@@ -161,15 +181,24 @@ static void write_queue_vector(VitDevice *d, uint32_t offset, uint64_t value)
 {
     Transport *t = (Transport *) d;
     if (selected_exists(d))
-        __atomic_store_n(&t->st.queue_vectors[selected(d)], checked_vector(t, value), __ATOMIC_RELAXED);
+        __atomic_store_n(&t->st.queue_vectors[selected(d)], checked_vector(t, value),
+                         __ATOMIC_RELAXED);
 }
 
-enum { QUEUE_SIZE = 0x18, QUEUE_ENABLE = 0x1c, QUEUE_NOTIFY_OFF = 0x1e, QUEUE_DESC = 0x20, QUEUE_DRIVER = 0x28,
-       QUEUE_DEVICE = 0x30 };
+enum {
+    QUEUE_SIZE = 0x18,
+    QUEUE_ENABLE = 0x1c,
+    QUEUE_NOTIFY_OFF = 0x1e,
+    QUEUE_DESC = 0x20,
+    QUEUE_DRIVER = 0x28,
+    QUEUE_DEVICE = 0x30
+};
 
 static uint64_t *queue_address(VitVirtqueueState *s, uint32_t offset)
 {
-    return (offset & ~7u) == QUEUE_DESC ? &s->desc : (offset & ~7u) == QUEUE_DRIVER ? &s->avail : &s->used;
+    return (offset & ~7u) == QUEUE_DESC     ? &s->desc
+           : (offset & ~7u) == QUEUE_DRIVER ? &s->avail
+                                            : &s->used;
 }
 
 static uint64_t read_queue(VitDevice *d, uint32_t offset)
@@ -214,29 +243,37 @@ static uint64_t read_isr(VitDevice *d, uint32_t offset)
 }
 
 static const VitReg transport_regs[] = {
-    { 0x00, VIT_ANY_BANK, "device_feature_select", VIT_AT(Transport, st.device_feature_select), .rw = 0xffffffff },
+    { 0x00, VIT_ANY_BANK, "device_feature_select", VIT_AT(Transport, st.device_feature_select),
+      .rw = 0xffffffff },
     { 0x04, VIT_ANY_BANK, "device_feature", .size = 4, .read = read_device_feature },
-    { 0x08, VIT_ANY_BANK, "driver_feature_select", VIT_AT(Transport, st.driver_feature_select), .rw = 0xffffffff },
-    { 0x0c, VIT_ANY_BANK, "driver_feature", .size = 4, .read = read_driver_feature, .write = write_driver_feature },
-    { 0x10, VIT_ANY_BANK, "config_msix_vector", VIT_AT(Transport, st.config_vector), .write = write_config_vector,
-      .reset = NO_VECTOR },
+    { 0x08, VIT_ANY_BANK, "driver_feature_select", VIT_AT(Transport, st.driver_feature_select),
+      .rw = 0xffffffff },
+    { 0x0c, VIT_ANY_BANK, "driver_feature", .size = 4, .read = read_driver_feature,
+      .write = write_driver_feature },
+    { 0x10, VIT_ANY_BANK, "config_msix_vector", VIT_AT(Transport, st.config_vector),
+      .write = write_config_vector, .reset = NO_VECTOR },
     { 0x12, VIT_ANY_BANK, "num_queues", .size = 2, .read = read_num_queues },
     { 0x14, VIT_ANY_BANK, "device_status", .size = 1, .read = read_status, .write = write_status },
     { 0x15, VIT_ANY_BANK, "config_generation", .size = 1, .read = read_generation },
     { 0x16, VIT_ANY_BANK, "queue_select", VIT_AT(Transport, st.queue_select), .rw = 0xffff },
     { QUEUE_SIZE, VIT_ANY_BANK, "queue_size", .size = 2, .read = read_queue, .write = write_queue },
-    { 0x1a, VIT_ANY_BANK, "queue_msix_vector", .size = 2, .read = read_queue_vector, .write = write_queue_vector },
-    { QUEUE_ENABLE, VIT_ANY_BANK, "queue_enable", .size = 2, .read = read_queue, .write = write_queue },
+    { 0x1a, VIT_ANY_BANK, "queue_msix_vector", .size = 2, .read = read_queue_vector,
+      .write = write_queue_vector },
+    { QUEUE_ENABLE, VIT_ANY_BANK, "queue_enable", .size = 2, .read = read_queue,
+      .write = write_queue },
     { QUEUE_NOTIFY_OFF, VIT_ANY_BANK, "queue_notify_off", .size = 2, .read = read_queue },
-    { QUEUE_DESC, VIT_ANY_BANK, "queue_desc", .size = 4, .count = 2, .read = read_queue, .write = write_queue },
-    { QUEUE_DRIVER, VIT_ANY_BANK, "queue_driver", .size = 4, .count = 2, .read = read_queue, .write = write_queue },
-    { QUEUE_DEVICE, VIT_ANY_BANK, "queue_device", .size = 4, .count = 2, .read = read_queue, .write = write_queue },
+    { QUEUE_DESC, VIT_ANY_BANK, "queue_desc", .size = 4, .count = 2, .read = read_queue,
+      .write = write_queue },
+    { QUEUE_DRIVER, VIT_ANY_BANK, "queue_driver", .size = 4, .count = 2, .read = read_queue,
+      .write = write_queue },
+    { QUEUE_DEVICE, VIT_ANY_BANK, "queue_device", .size = 4, .count = 2, .read = read_queue,
+      .write = write_queue },
     { ISR, VIT_ANY_BANK, "isr", VIT_AT(Transport, st.isr), .read = read_isr },
 };
 
 static const VitField transport_hidden[] = { VIT_UINTS(Transport, st.queue_vectors), { VIT_END } };
 
-/* ---- Device configuration: the device's own layout -------------------------------------------------------------- */
+/* ---- Device configuration: the device's own layout ------------------------------------------- */
 
 static bool device_read(VitDevice *d, uint32_t offset, unsigned size, uint64_t *value)
 {
@@ -255,7 +292,7 @@ static bool device_write(VitDevice *d, uint32_t offset, unsigned size, uint64_t 
     return true;
 }
 
-/* ---- Notifications: without the machine lock, straight to the iothread ------------------------------------------ */
+/* ---- Notifications: without the machine lock, straight to the iothread ----------------------- */
 
 static uint64_t notify_read(void *opaque, uint64_t offset, unsigned size)
 {
@@ -274,7 +311,7 @@ static const VitMmioOps notify_ops = {
     .read = notify_read, .write = notify_write, .min_size = 1, .max_size = 4, .unlocked = true,
 };
 
-/* ---- PCI configuration access capability (4.1.4.9): the BAR through config space -------------------------------- */
+/* ---- PCI configuration access capability (4.1.4.9): the BAR through config space ------------- */
 
 enum { ACCESS_BAR = 4, ACCESS_OFFSET = 8, ACCESS_LENGTH = 12, ACCESS_DATA = 16 };
 
@@ -328,7 +365,7 @@ static void config_wrote(void *opaque, unsigned offset, unsigned size)
         notify_write(t, at - NOTIFY, value, length);
 }
 
-/* ---- Building ---------------------------------------------------------------------------------------------------- */
+/* ---- Building -------------------------------------------------------------------------------- */
 
 static bool transport_init(VitDevice *d, GError **error)
 {
@@ -375,20 +412,33 @@ static bool transport_validate(VitDevice *d, const void *st, GError **error)
     for (unsigned i = 0; i < VIT_VIRTIO_QUEUES; i++)
         ok = ok && (s->queue_vectors[i] == NO_VECTOR || s->queue_vectors[i] < t->vectors);
     if (!ok)
-        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: the saved state has an interrupt vector that "
-                    "this device does not have", d->id);
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    "%s: the saved state has an interrupt vector that "
+                    "this device does not have",
+                    d->id);
     return ok;
 }
 
 const VitDeviceClass vit_virtio_pci_class = {
-    .name = "virtio-pci", .description = "Virtio transport over PCI", .version = 1, VIT_STATE(Transport, st),
-    .mmio_size = NOTIFY, VIT_REGS(transport_regs), .hidden = transport_hidden,
-    .raw_read = device_read, .raw_write = device_write, .init = transport_init, .finish = transport_finish,
-    .reset = transport_reset, .update = transport_update, .validate = transport_validate,
+    .name = "virtio-pci",
+    .description = "Virtio transport over PCI",
+    .version = 1,
+    VIT_STATE(Transport, st),
+    .mmio_size = NOTIFY,
+    VIT_REGS(transport_regs),
+    .hidden = transport_hidden,
+    .raw_read = device_read,
+    .raw_write = device_write,
+    .init = transport_init,
+    .finish = transport_finish,
+    .reset = transport_reset,
+    .update = transport_update,
+    .validate = transport_validate,
     .quiesce = transport_quiesce,
 };
 
-static unsigned add_cap(Transport *t, unsigned type, uint32_t offset, uint32_t length, unsigned extra)
+static unsigned add_cap(Transport *t, unsigned type, uint32_t offset, uint32_t length,
+                        unsigned extra)
 {
     uint8_t data[18] = { 0 };
     uint32_t o = GUINT32_TO_LE(offset), l = GUINT32_TO_LE(length);
@@ -406,12 +456,18 @@ static void free_bar(void *opaque)
     vit_region_free(opaque);
 }
 
-VitPciFunction *vit_virtio_pci_new(VitPciBus *bus, VitVirtio *v, const VitVirtioPciOptions *options, GError **error)
+VitPciFunction *vit_virtio_pci_new(VitPciBus *bus, VitVirtio *v, const VitVirtioPciOptions *options,
+                                   GError **error)
 {
     unsigned pci_class = options->pci_class ? options->pci_class : v->virtio_class->pci_class;
     uint16_t device = (uint16_t) (0x1040 + v->virtio_class->id);
-    VitPciIds ids = { .vendor = 0x1af4, .device = device, .subsys_vendor = 0x1af4, .subsys = 0x1100,
-                      .revision = 1, .base_class = (uint8_t) (pci_class >> 8), .subclass = (uint8_t) pci_class,
+    VitPciIds ids = { .vendor = 0x1af4,
+                      .device = device,
+                      .subsys_vendor = 0x1af4,
+                      .subsys = 0x1100,
+                      .revision = 1,
+                      .base_class = (uint8_t) (pci_class >> 8),
+                      .subclass = (uint8_t) pci_class,
                       .express = true };
     g_autofree char *fn_id = g_strconcat(v->parent.id, ".pci", NULL);
     g_autofree char *id = g_strconcat(v->parent.id, ".transport", NULL);

@@ -12,7 +12,8 @@ typedef struct {
 } VitVirtioPciOptions;
 
 /* v is initialised.  The function and the transport are devices "<id>.pci" and "<id>.transport". */
-[[nodiscard]] VitPciFunction *vit_virtio_pci_new(VitPciBus *bus, VitVirtio *v, const VitVirtioPciOptions *options,
+[[nodiscard]] VitPciFunction *vit_virtio_pci_new(VitPciBus *bus, VitVirtio *v,
+                                                 const VitVirtioPciOptions *options,
                                                  GError **error);
 
 extern const VitDeviceClass vit_virtio_pci_class;

@@ -32,8 +32,10 @@ static bool give_rom(VitDevice *vga, const char *name, GError **error)
     if (!rom)
         return false;
     if (g_bytes_get_size(rom) == 0 || g_bytes_get_size(rom) > ROM_MAX) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device virtio-vga: “%s” is no video BIOS: its size is not from 1 byte to 1 MiB", name);
+        g_set_error(
+            error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+            "-device virtio-vga: “%s” is no video BIOS: its size is not from 1 byte to 1 MiB",
+            name);
         return false;
     }
     vit_vga_set_rom(vga, g_bytes_get_data(rom, NULL), g_bytes_get_size(rom));
@@ -42,10 +44,13 @@ static bool give_rom(VitDevice *vga, const char *name, GError **error)
 
 /* Frees what it was given on failure.  The VGA is made first, since it outlives the other's use of
  * its scanout. */
-static VitDevice *assemble(VitDeviceContext *ctx, VitDevice *vga, VitDevice *gpu, const VitPciPlace *place,
-                           unsigned vectors, GError **error)
+static VitDevice *assemble(VitDeviceContext *ctx, VitDevice *vga, VitDevice *gpu,
+                           const VitPciPlace *place, unsigned vectors, GError **error)
 {
-    VitVirtioPciOptions o = { .devfn = place->devfn, .vectors = vectors, .bar = VIRTIO_BAR, .msix_bar = MSIX_BAR,
+    VitVirtioPciOptions o = { .devfn = place->devfn,
+                              .vectors = vectors,
+                              .bar = VIRTIO_BAR,
+                              .msix_bar = MSIX_BAR,
                               .pci_class = CLASS_VGA };
 
     vit_virtio_gpu_setup(gpu, ctx->iothread, vit_vga_scanout(vga));

@@ -24,7 +24,7 @@ const VitField vit_virtqueue_rows[] = {
     { VIT_END },
 };
 
-/* ---- Life of the rings, lock held ---------------------------------------------------------------------- */
+/* ---- Life of the rings, lock held ------------------------------------------------------------ */
 
 static void rings_unref(VitVirtioRings *r)
 {
@@ -42,7 +42,8 @@ bool virtio_queue_live(VitVirtioRings *r, unsigned queue)
 
     return v && !r->reset_pending && !r->quiesced && (v->state->status & LIVE_MASK) == LIVE &&
            v->state->queues[queue].enabled &&
-           (!v->transport || !v->transport->dma_enabled || v->transport->dma_enabled(v->transport_opaque));
+           (!v->transport || !v->transport->dma_enabled ||
+            v->transport->dma_enabled(v->transport_opaque));
 }
 
 static void invalidate_areas(VitVirtioRings *r)
@@ -89,7 +90,7 @@ static void wait_idle(VitVirtioRings *r)
         pthread_cond_wait(&r->idle, &r->lock);
 }
 
-/* ---- Kicks ------------------------------------------------------------------------------------------------ */
+/* ---- Kicks ----------------------------------------------------------------------------------- */
 
 static void schedule(Virtqueue *q);
 
@@ -169,7 +170,8 @@ bool vit_virtio_enter(VitVirtio *v)
     VitVirtioRings *r = v->rings;
     pthread_mutex_lock(&r->lock);
     bool live = !r->reset_pending && !r->quiesced &&
-                (v->state->status & (VIT_VIRTIO_DRIVER_OK | VIT_VIRTIO_NEEDS_RESET)) == VIT_VIRTIO_DRIVER_OK;
+                (v->state->status & (VIT_VIRTIO_DRIVER_OK | VIT_VIRTIO_NEEDS_RESET)) ==
+                    VIT_VIRTIO_DRIVER_OK;
     if (live)
         r->busy++;
     pthread_mutex_unlock(&r->lock);
@@ -184,7 +186,7 @@ void vit_virtio_leave(VitVirtio *v)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- Trouble and changes ---------------------------------------------------------------------------------- */
+/* ---- Trouble and changes --------------------------------------------------------------------- */
 
 static void config_change(void *opaque)
 {
@@ -236,7 +238,7 @@ bool vit_virtio_driver_ok(VitVirtio *v)
     return vit_virtio_status(v) & VIT_VIRTIO_DRIVER_OK;
 }
 
-/* ---- For transports ------------------------------------------------------------------------------------------ */
+/* ---- For transports -------------------------------------------------------------------------- */
 
 void vit_virtio_attach(VitVirtio *v, const VitVirtioTransport *transport, void *opaque)
 {
@@ -374,7 +376,7 @@ void vit_virtio_enable_queue(VitVirtio *v, unsigned queue)
     pthread_mutex_unlock(&r->lock);
 }
 
-/* ---- Device hooks --------------------------------------------------------------------------------------------- */
+/* ---- Device hooks ---------------------------------------------------------------------------- */
 
 void vit_virtio_init(VitVirtio *v, const VitVirtioClass *virtio_class, VitVirtioState *state)
 {

@@ -22,15 +22,19 @@ enum {
     VIT_VIRTIO_CONFIG = 256,        /* bytes of device configuration */
 };
 
-enum {  /* device status, 2.1 */
-    VIT_VIRTIO_ACKNOWLEDGE = 1, VIT_VIRTIO_DRIVER = 2, VIT_VIRTIO_DRIVER_OK = 4, VIT_VIRTIO_FEATURES_OK = 8,
-    VIT_VIRTIO_NEEDS_RESET = 64, VIT_VIRTIO_FAILED = 128,
+enum { /* device status, 2.1 */
+       VIT_VIRTIO_ACKNOWLEDGE = 1,
+       VIT_VIRTIO_DRIVER = 2,
+       VIT_VIRTIO_DRIVER_OK = 4,
+       VIT_VIRTIO_FEATURES_OK = 8,
+       VIT_VIRTIO_NEEDS_RESET = 64,
+       VIT_VIRTIO_FAILED = 128,
 };
 #define VIT_VIRTIO_F_INDIRECT  (1ull << 28)
 #define VIT_VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIT_VIRTIO_F_VERSION_1 (1ull << 32)
 
-/* ---- State, all that is saved ----------------------------------------------------------------------- */
+/* ---- State, all that is saved ---------------------------------------------------------------- */
 
 typedef struct {
     uint64_t desc, avail, used;     /* guest-physical addresses */
@@ -54,7 +58,7 @@ extern const VitField vit_virtqueue_rows[];
     VIT_UINT(T, st.virtio.driver_features), VIT_UINT(T, st.virtio.status),                         \
         VIT_UINT(T, st.virtio.generation), VIT_STRUCTS(T, st.virtio.queues, vit_virtqueue_rows)
 
-/* ---- Queue elements --------------------------------------------------------------------------------- */
+/* ---- Queue elements -------------------------------------------------------------------------- */
 
 /* One chain of guest buffers, mapped; out is what the device reads, in what it writes.  The memory
  * behind it may be changed by the guest at any time: copy before checking. */
@@ -87,12 +91,13 @@ void vit_virtq_notify(VitVirtio *v, unsigned queue);
 
 /* Copies within bounds; returns the bytes copied. */
 size_t vit_iov_read(const struct iovec *iov, unsigned n, size_t offset, void *buf, size_t size);
-size_t vit_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf, size_t size);
+size_t vit_iov_write(const struct iovec *iov, unsigned n, size_t offset, const void *buf,
+                     size_t size);
 /* Drops size bytes from the front (or the back) of a list, in place. */
 void vit_iov_drop_front(struct iovec **iov, unsigned *n, size_t size);
 void vit_iov_drop_back(struct iovec *iov, unsigned *n, size_t size);
 
-/* ---- Devices ------------------------------------------------------------------------------------------ */
+/* ---- Devices --------------------------------------------------------------------------------- */
 
 typedef struct {
     uint16_t id;                    /* device type, chapter 5 */
@@ -107,7 +112,7 @@ typedef struct {
     void (*element)(VitVirtio *v, unsigned queue, VitVirtqElement *element);
     /* A kick of a queue that is not taken; may be NULL. */
     void (*kicked)(VitVirtio *v, unsigned queue);
-    void (*status)(VitVirtio *v, uint8_t status);   /* driver changed it; machine lock; may be NULL */
+    void (*status)(VitVirtio *v, uint8_t status); /* driver changed it; machine lock; may be NULL */
     /* Back to the state after power-on, no handler running, no element outstanding; any thread.
      * Must not call back into the queues.  May be NULL. */
     void (*reset)(VitVirtio *v);
@@ -122,8 +127,8 @@ typedef struct {                    /* what a transport gives */
 struct VitVirtio {
     VitDevice                 parent;       /* first member */
     const VitVirtioClass     *virtio_class;
-    VitVirtioState           *state;        /* inside the instance's st; guarded by the queue lock */
-    VitIoThread              *thread;       /* borrowed; NULL = machine thread with the machine lock */
+    VitVirtioState *state; /* inside the instance's st; guarded by the queue lock */
+    VitIoThread *thread; /* borrowed; NULL = machine thread with the machine lock */
     unsigned                  n_queues;
     uint16_t                  queue_size[VIT_VIRTIO_QUEUES];
     uint32_t                  config_size;
@@ -159,11 +164,12 @@ void vit_virtio_broken(VitVirtio *v, const char *why);
 /* Runs the queue's handler on its thread; coalesced.  Any thread. */
 void vit_virtio_kick(VitVirtio *v, unsigned queue);
 
-/* ---- For transports (machine lock held) ---------------------------------------------------------------- */
+/* ---- For transports (machine lock held) ------------------------------------------------------ */
 
 void vit_virtio_attach(VitVirtio *v, const VitVirtioTransport *transport, void *opaque);
 uint8_t vit_virtio_status(VitVirtio *v);
-void vit_virtio_set_status(VitVirtio *v, uint8_t status);   /* 0 starts a reset; poll status for its end */
+void vit_virtio_set_status(VitVirtio *v,
+                           uint8_t status); /* 0 starts a reset; poll status for its end */
 uint64_t vit_virtio_features(VitVirtio *v);
 uint64_t vit_virtio_driver_features(VitVirtio *v);
 void vit_virtio_set_driver_features(VitVirtio *v, uint64_t features);

@@ -18,7 +18,7 @@ enum {
 
 typedef struct { uint64_t addr; uint32_t len; uint16_t flags, next; } Descriptor;
 
-/* ---- Access to the areas, lock held ---------------------------------------------------------------- */
+/* ---- Access to the areas, lock held ---------------------------------------------------------- */
 
 static bool ram_access(VitAddressSpace *as, uint64_t addr, void *buf, size_t size, bool write)
 {
@@ -66,10 +66,12 @@ static void areas_refresh(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueSta
     q->areas_valid = true;
 }
 
-static bool read16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset, uint16_t *value)
+static bool read16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset,
+                   uint16_t *value)
 {
     if (area->host) {
-        *value = GUINT16_FROM_LE(__atomic_load_n((uint16_t *) (area->host + offset), __ATOMIC_ACQUIRE));
+        *value = GUINT16_FROM_LE(
+            __atomic_load_n((uint16_t *) (area->host + offset), __ATOMIC_ACQUIRE));
         return true;
     }
     uint16_t raw;
@@ -80,7 +82,8 @@ static bool read16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsig
     return true;
 }
 
-static bool write16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset, uint16_t value)
+static bool write16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset,
+                    uint16_t value)
 {
     uint16_t raw = GUINT16_TO_LE(value);
     if (area->host) {
@@ -97,8 +100,8 @@ static void decode_descriptor(const uint8_t *raw, Descriptor *d)
     struct { uint64_t addr; uint32_t len; uint16_t flags, next; } le;
     static_assert(sizeof le == DESC_SIZE);
     memcpy(&le, raw, sizeof le);
-    *d = (Descriptor) { GUINT64_FROM_LE(le.addr), GUINT32_FROM_LE(le.len), GUINT16_FROM_LE(le.flags),
-                        GUINT16_FROM_LE(le.next) };
+    *d = (Descriptor) { GUINT64_FROM_LE(le.addr), GUINT32_FROM_LE(le.len),
+                        GUINT16_FROM_LE(le.flags), GUINT16_FROM_LE(le.next) };
 }
 
 static bool event_idx(const VitVirtioRings *r)
@@ -106,7 +109,7 @@ static bool event_idx(const VitVirtioRings *r)
     return r->virtio->state->driver_features & VIT_VIRTIO_F_EVENT_IDX;
 }
 
-/* ---- Taking a chain, lock held ---------------------------------------------------------------------- */
+/* ---- Taking a chain, lock held --------------------------------------------------------------- */
 
 typedef struct {
     struct iovec iov[VIT_VIRTIO_CHAIN];
@@ -145,8 +148,8 @@ static const char *chain_add(VitAddressSpace *as, Chain *chain, const Descriptor
     return NULL;
 }
 
-static const char *chain_walk(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s, uint16_t head,
-                              Chain *chain)
+static const char *chain_walk(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s,
+                              uint16_t head, Chain *chain)
 {
     VitAddressSpace *as = r->sys->memory;
     bool indirect = false;
@@ -189,7 +192,8 @@ static const char *chain_walk(VitVirtioRings *r, Virtqueue *q, const VitVirtqueu
     }
 }
 
-static void unmap_all(VitSystem *sys, const struct iovec *iov, unsigned n, unsigned n_out, size_t written)
+static void unmap_all(VitSystem *sys, const struct iovec *iov, unsigned n, unsigned n_out,
+                      size_t written)
 {
     for (unsigned i = 0; i < n; i++) {
         size_t part = i < n_out ? 0 : MIN(written, iov[i].iov_len);
@@ -198,7 +202,8 @@ static void unmap_all(VitSystem *sys, const struct iovec *iov, unsigned n, unsig
     }
 }
 
-static VitVirtqElement *element_new(VitVirtioRings *r, unsigned queue, uint16_t head, const Chain *chain)
+static VitVirtqElement *element_new(VitVirtioRings *r, unsigned queue, uint16_t head,
+                                    const Chain *chain)
 {
     size_t iovs = chain->n * sizeof(struct iovec);
     VitVirtqElement *e = g_malloc(sizeof *e + 2 * iovs);
@@ -246,7 +251,8 @@ static VitVirtqElement *pop_locked(VitVirtioRings *r, unsigned queue)
         return NULL;
 
     uint16_t head;
-    if (!read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * (s->last_avail & (s->size - 1u)), &head)) {
+    if (!read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * (s->last_avail & (s->size - 1u)),
+                &head)) {
         virtio_broken_locked(r, "the available ring lies outside of RAM");
         return NULL;
     }
@@ -275,7 +281,7 @@ VitVirtqElement *vit_virtq_pop(VitVirtio *v, unsigned queue)
     return e;
 }
 
-/* ---- Giving back -------------------------------------------------------------------------------------- */
+/* ---- Giving back ----------------------------------------------------------------------------- */
 
 static bool used_write(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s, uint16_t index,
                        uint16_t head, uint32_t written)
@@ -298,7 +304,8 @@ static bool should_notify(VitVirtioRings *r, unsigned queue)
     uint8_t status = r->virtio->state->status;
 
     /* Not virtio_queue_live(): what completes while the device comes to rest must be told. */
-    if (!s->enabled || r->reset_pending || !(status & VIT_VIRTIO_DRIVER_OK) || (status & VIT_VIRTIO_NEEDS_RESET))
+    if (!s->enabled || r->reset_pending || !(status & VIT_VIRTIO_DRIVER_OK) ||
+        (status & VIT_VIRTIO_NEEDS_RESET))
         return false;
     areas_refresh(r, q, s);
     atomic_thread_fence(memory_order_seq_cst);      /* used index before what the driver asks for */
@@ -314,13 +321,15 @@ static bool should_notify(VitVirtioRings *r, unsigned queue)
     return !valid || (uint16_t) (now - value - 1) < (uint16_t) (now - before);
 }
 
-static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, const size_t *written, unsigned n)
+static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, const size_t *written,
+                        unsigned n)
 {
     unsigned queue = elements[0]->queue;
     Virtqueue *q = &r->queues[queue];
     VitVirtqueueState *s = &r->virtio->state->queues[queue];
 
-    if (elements[0]->life != r->life || !s->enabled || (r->virtio->state->status & VIT_VIRTIO_NEEDS_RESET))
+    if (elements[0]->life != r->life || !s->enabled ||
+        (r->virtio->state->status & VIT_VIRTIO_NEEDS_RESET))
         return;
     bool ok = true;
     areas_refresh(r, q, s);
@@ -388,7 +397,7 @@ void vit_virtq_unpop(VitVirtqElement *e)
     g_free(e);
 }
 
-/* ---- Notifications ------------------------------------------------------------------------------------ */
+/* ---- Notifications --------------------------------------------------------------------------- */
 
 void vit_virtq_notify(VitVirtio *v, unsigned queue)
 {

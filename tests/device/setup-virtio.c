@@ -5,7 +5,9 @@
 
 static VitDevice *build(VitSystem *sys, const VitDeviceClass *klass, void **cookie)
 {
-    VitPciHostOps ops = { .sys = sys, .memory = sys->memory_root, .io = sys->io_root, .express = true };
+    VitPciHostOps ops = {
+        .sys = sys, .memory = sys->memory_root, .io = sys->io_root, .express = true
+    };
     VitDeviceContext ctx = { .sys = sys, .pci = vit_pci_root_bus_new(&ops) };
     GError *error = NULL;
 
@@ -22,6 +24,8 @@ static void cleanup(void *cookie)
 }
 
 const DeviceTestSetup device_test_virtio = {
-    .build = build, .cleanup = cleanup,
-    .reads_vary = true,     /* the transport's registers show the device behind it, which has its own state */
+    .build = build,
+    .cleanup = cleanup,
+    .reads_vary =
+        true, /* the transport's registers show the device behind it, which has its own state */
 };

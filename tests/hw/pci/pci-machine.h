@@ -42,8 +42,13 @@ static inline void test_machine_init(TestMachine *m, bool express)
     vit_region_add(m->sys->memory_root, 0, m->pci_memory, -1);
     vit_region_add(m->sys->io_root, 0, m->pci_io, -1);
     vit_system_unlock(m->sys);
-    VitPciHostOps ops = { .sys = m->sys, .memory = m->pci_memory, .io = m->pci_io, .express = express,
-                          .set_irq = test_set_irq, .send_msi = test_send_msi, .opaque = m };
+    VitPciHostOps ops = { .sys = m->sys,
+                          .memory = m->pci_memory,
+                          .io = m->pci_io,
+                          .express = express,
+                          .set_irq = test_set_irq,
+                          .send_msi = test_send_msi,
+                          .opaque = m };
     m->bus = vit_pci_root_bus_new(&ops);
 }
 
@@ -73,7 +78,8 @@ static inline uint32_t cfg_read(TestMachine *m, unsigned devfn, unsigned offset,
     return value;
 }
 
-static inline void cfg_write(TestMachine *m, unsigned devfn, unsigned offset, uint32_t value, unsigned size)
+static inline void cfg_write(TestMachine *m, unsigned devfn, unsigned offset, uint32_t value,
+                             unsigned size)
 {
     vit_system_lock(m->sys);
     vit_pci_config_write(m->bus, 0, devfn, offset, value, size);

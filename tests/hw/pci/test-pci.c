@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/hw/pci/test-pci.c - config space, BARs, interrupts, bridges as firmware and drivers use them */
+/* tests/hw/pci/test-pci.c - config space, BARs, interrupts, bridges as drivers use them */
 #include "tests/hw/pci/pci-machine.h"
 
-static const VitPciIds test_ids = { .vendor = 0x1234, .device = 0x5678, .base_class = 1, .subclass = 6,
-                                    .express = true };
+static const VitPciIds test_ids = {
+    .vendor = 0x1234, .device = 0x5678, .base_class = 1, .subclass = 6, .express = true
+};
 
 static uint64_t read_tag(void *opaque, uint64_t offset, unsigned size)
 {
@@ -72,7 +73,8 @@ static void test_bars(void)
 {
     TestMachine m;
     test_machine_init(&m, false);
-    VitRegion *mem = tag_region(0x1000, 0x2000), *big = tag_region(0x2000, 0x100000), *io = tag_region(0x3000, 32);
+    VitRegion *mem = tag_region(0x1000, 0x2000), *big = tag_region(0x2000, 0x100000),
+              *io = tag_region(0x3000, 32);
     VitPciFunction *fn = new_function(&m, 8, mem);
     vit_pci_set_bar(fn, 1, io, true, false, false);
     vit_pci_set_bar(fn, 2, big, false, true, true);
@@ -154,7 +156,8 @@ static void test_intx(void)
 {
     TestMachine m;
     test_machine_init(&m, false);
-    VitPciFunction *a = new_function(&m, VIT_PCI_DEVFN(1, 0), NULL), *b = new_function(&m, VIT_PCI_DEVFN(5, 0), NULL);
+    VitPciFunction *a = new_function(&m, VIT_PCI_DEVFN(1, 0), NULL),
+                   *b = new_function(&m, VIT_PCI_DEVFN(5, 0), NULL);
     vit_pci_set_intx_pin(a, 1);
     vit_pci_set_intx_pin(b, 1);
     vit_system_reset(m.sys);
@@ -257,7 +260,8 @@ static void test_bridge(void)
     TestMachine m;
     GError *error = NULL;
     test_machine_init(&m, true);
-    VitPciBus *behind = vit_pci_bridge_new(m.bus, VIT_PCI_DEVFN(2, 0), VIT_PCIE_ROOT_PORT, "rp", &error);
+    VitPciBus *behind = vit_pci_bridge_new(m.bus, VIT_PCI_DEVFN(2, 0), VIT_PCIE_ROOT_PORT, "rp",
+                                           &error);
     g_assert_no_error(error);
     VitRegion *bar = tag_region(0x7000, 0x1000);
     VitPciFunction *fn = vit_pci_function_new(behind, VIT_PCI_DEVFN(0, 0), &test_ids, NULL, &error);

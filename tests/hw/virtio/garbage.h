@@ -10,8 +10,12 @@ static inline uint32_t garbage_word(GRand *rand, bool first)
 {
     switch (g_rand_int_range(rand, 0, 4)) {
     case 0: return g_rand_int(rand) >> g_rand_int_range(rand, 0, 32);
-    case 1: return first ? (uint32_t) g_rand_int_range(rand, 0, 15) : (uint32_t) g_rand_int_range(rand, 0, 300);
-    case 2: return first ? (uint32_t) g_rand_int_range(rand, 0x100, 0x10c) : (uint32_t) g_rand_int_range(rand, 0, 3);
+    case 1:
+        return first ? (uint32_t) g_rand_int_range(rand, 0, 15)
+                     : (uint32_t) g_rand_int_range(rand, 0, 300);
+    case 2:
+        return first ? (uint32_t) g_rand_int_range(rand, 0x100, 0x10c)
+                     : (uint32_t) g_rand_int_range(rand, 0, 3);
     default: return first ? (uint32_t) g_rand_int_range(rand, 0x300, 0x302) : 1;
     }
 }
@@ -28,8 +32,10 @@ static inline void garbage(Guest *g, unsigned queues, unsigned rounds)
         for (unsigned step = 0; step < 12; step++) {
             GuestQueue *one = &q[g_rand_int_range(rand, 0, (gint32) queues)];
             uint64_t table = g_rand_boolean(rand) ? one->desc : guest_alloc(g, 16 * 16);
-            bool nice = g_rand_int_range(rand, 0, 3);    /* the chain holds together, what it says may not */
-            unsigned first_in = (unsigned) g_rand_int_range(rand, 1, 4), last = first_in + (unsigned) g_rand_int_range(rand, 0, 3);
+            bool nice = g_rand_int_range(rand, 0,
+                                         3); /* the chain holds together, what it says may not */
+            unsigned first_in = (unsigned) g_rand_int_range(rand, 1, 4),
+                     last = first_in + (unsigned) g_rand_int_range(rand, 0, 3);
             for (unsigned d = 0; d < 16; d++) {
                 bool good = nice || g_rand_int_range(rand, 0, 8);
                 uint64_t addr = good ? guest_alloc(g, 256) : g_rand_int(rand);
@@ -42,7 +48,8 @@ static inline void garbage(Guest *g, unsigned queues, unsigned rounds)
                     addr = table;
                     len = 256;
                 }
-                unsigned flags = nice ? (d >= first_in ? 2 : 0) | (d < last ? 1 : 0) : g_rand_int(rand) & 7;
+                unsigned flags = nice ? (d >= first_in ? 2 : 0) | (d < last ? 1 : 0)
+                                      : g_rand_int(rand) & 7;
                 put_desc(g, table, d, addr, MAX(len, nice ? 24 : 0), (uint16_t) flags,
                          (uint16_t) (nice ? d + 1 : g_rand_int(rand) & 17));
             }

@@ -26,7 +26,7 @@ typedef struct {
 
 typedef struct { uint64_t addr; uint32_t len; bool write; } GuestBuf;
 
-/* ---- Guest memory ------------------------------------------------------------------------------------ */
+/* ---- Guest memory ---------------------------------------------------------------------------- */
 
 static uint64_t guest_alloc_at;
 
@@ -59,7 +59,7 @@ static inline void reg_write(Guest *g, uint64_t addr, uint64_t value, unsigned s
     (void) vit_as_store(g->m->sys->memory, addr, value, size);
 }
 
-/* ---- Transport ---------------------------------------------------------------------------------------- */
+/* ---- Transport ------------------------------------------------------------------------------- */
 
 static inline void guest_probe(Guest *g, TestMachine *m, unsigned devfn, bool msix)
 {
@@ -81,7 +81,8 @@ static inline void guest_probe(Guest *g, TestMachine *m, unsigned devfn, bool ms
     cfg_write(m, devfn, 4, 6, 2);
     for (unsigned cap = 0; (cap = cfg_find_cap(m, devfn, 9, cap));) {
         unsigned type = cfg_read(m, devfn, cap + 3, 1), bar = cfg_read(m, devfn, cap + 4, 1);
-        uint64_t at = (cfg_read(m, devfn, 0x10 + 4 * bar, 4) & ~15u) + cfg_read(m, devfn, cap + 8, 4);
+        uint64_t at = (cfg_read(m, devfn, 0x10 + 4 * bar, 4) & ~15u) +
+                      cfg_read(m, devfn, cap + 8, 4);
         if (type == 1)
             g->common = at;
         else if (type == 2)
@@ -96,7 +97,8 @@ static inline void guest_probe(Guest *g, TestMachine *m, unsigned devfn, bool ms
     if (!msix)
         return;
     g_assert_cmpuint(cap, !=, 0);
-    unsigned vectors = (cfg_read(m, devfn, cap + 2, 2) & 0x7ff) + 1, bar = cfg_read(m, devfn, cap + 4, 1);
+    unsigned vectors = (cfg_read(m, devfn, cap + 2, 2) & 0x7ff) + 1,
+             bar = cfg_read(m, devfn, cap + 4, 1);
     uint64_t table = cfg_read(m, devfn, 0x10 + 4 * bar, 4) & ~15u;
     g->message_base = 16;
     for (unsigned v = 0; v < vectors; v++) {
@@ -167,10 +169,10 @@ static inline void guest_driver_ok(Guest *g)
     guest_set_status(g, 15);
 }
 
-/* ---- Rings -------------------------------------------------------------------------------------------- */
+/* ---- Rings ----------------------------------------------------------------------------------- */
 
-static inline void put_desc(Guest *g, uint64_t table, unsigned i, uint64_t addr, uint32_t len, uint16_t flags,
-                            uint16_t next)
+static inline void put_desc(Guest *g, uint64_t table, unsigned i, uint64_t addr, uint32_t len,
+                            uint16_t flags, uint16_t next)
 {
     struct { uint64_t addr; uint32_t len; uint16_t flags, next; } d = { addr, len, flags, next };
     memcpy((uint8_t *) guest_ptr(g, table) + 16 * i, &d, 16);
@@ -191,7 +193,8 @@ static inline uint16_t guest_add(GuestQueue *q, const GuestBuf *bufs, unsigned n
     uint16_t head = (uint16_t) (q->next_desc % q->size);
 
     for (unsigned i = 0; i < n; i++) {
-        unsigned at = indirect ? i : (head + i) % q->size, next = indirect ? i + 1 : (head + i + 1) % q->size;
+        unsigned at = indirect ? i : (head + i) % q->size,
+                 next = indirect ? i + 1 : (head + i + 1) % q->size;
         uint16_t flags = (uint16_t) ((i + 1 < n ? 1 : 0) | (bufs[i].write ? 2 : 0));
         put_desc(g, table, at, bufs[i].addr, bufs[i].len, flags, (uint16_t) next);
     }
@@ -247,7 +250,7 @@ static inline bool guest_wait_message(Guest *g, unsigned vector, unsigned count)
     return g->m->messages[g->message_base + vector] >= count;
 }
 
-/* ---- A machine with one device in slot 0 --------------------------------------------------------------- */
+/* ---- A machine with one device in slot 0 ----------------------------------------------------- */
 
 typedef struct {
     TestMachine      m;

@@ -5,7 +5,15 @@
 #include <glib/gstdio.h>
 #include <unistd.h>
 
-enum { DISK = 8 << 20, T_IN = 0, T_OUT = 1, T_FLUSH = 4, T_GET_ID = 8, T_DISCARD = 11, T_ZEROES = 13 };
+enum {
+    DISK = 8 << 20,
+    T_IN = 0,
+    T_OUT = 1,
+    T_FLUSH = 4,
+    T_GET_ID = 8,
+    T_DISCARD = 11,
+    T_ZEROES = 13
+};
 
 typedef struct {
     TestMachine      m;
@@ -30,7 +38,8 @@ static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
 
     test_machine_init(&f->m, true);
     f->thread = vit_io_thread_new("disk");
-    f->node = vit_block_open("raw", f->path, &(VitBlockOptions) { .discard = true, .lock = true }, f->thread, &error);
+    f->node = vit_block_open("raw", f->path, &(VitBlockOptions) { .discard = true, .lock = true },
+                             f->thread, &error);
     g_assert_no_error(error);
     f->ctx = (VitDeviceContext) { .sys = f->m.sys, .pci = f->m.bus };
     f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
@@ -54,13 +63,15 @@ static void teardown(Fixture *f)
     g_free(f->path);
 }
 
-static uint8_t request(Fixture *f, GuestQueue *q, uint32_t type, uint64_t sector, uint64_t data, uint32_t len,
-                       bool indirect, uint32_t *used)
+static uint8_t request(Fixture *f, GuestQueue *q, uint32_t type, uint64_t sector, uint64_t data,
+                       uint32_t len, bool indirect, uint32_t *used)
 {
     struct { uint32_t type, ioprio; uint64_t sector; } header = { type, 0, sector };
     bool write = type == T_IN || type == T_GET_ID;
     uint64_t status = guest_put(&f->g, &(uint8_t) { 0xee }, 1);
-    GuestBuf bufs[3] = { { guest_put(&f->g, &header, 16), 16, false }, { data, len, write }, { status, 1, true } };
+    GuestBuf bufs[3] = { { guest_put(&f->g, &header, 16), 16, false },
+                         { data, len, write },
+                         { status, 1, true } };
     if (!len)
         bufs[1] = bufs[2];
     uint32_t n = guest_do(q, bufs, len ? 3 : 2, indirect);
@@ -70,13 +81,16 @@ static uint8_t request(Fixture *f, GuestQueue *q, uint32_t type, uint64_t sector
 }
 
 static const uint64_t RINGS = 1ull << 28 | 1ull << 29;
-#define BLK_FEATURES (RINGS | 1 << 2 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14)
+#define BLK_FEATURES                                                                               \
+    (RINGS | 1 << 2 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14)
 
 static void test_config(void)
 {
     Fixture f;
-    setup(&f, "virtio-blk-pci,drive=d0,serial=ABC,num-queues=3,queue-size=128,logical_block_size=512,"
-              "physical_block_size=4096", true, BLK_FEATURES);
+    setup(&f,
+          "virtio-blk-pci,drive=d0,serial=ABC,num-queues=3,queue-size=128,logical_block_size=512,"
+          "physical_block_size=4096",
+          true, BLK_FEATURES);
     g_assert_cmphex(cfg_read(&f.m, 0, 0, 4), ==, 0x10421af4);
     g_assert_cmpuint(reg_read(&f.g, f.g.device, 4), ==, DISK / 512);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 12, 4), ==, 126);
@@ -187,7 +201,8 @@ static void test_queues(void)
         for (unsigned i = 0; i < 64; i++) {
             struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, round * 64 + i };
             data[i % 4][i / 4] = guest_alloc(&f.g, 513);
-            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data[i % 4][i / 4], 513, true } };
+            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false },
+                                { data[i % 4][i / 4], 513, true } };
             guest_add(&q[i % 4], bufs, 2, true);
         }
         for (unsigned i = 0; i < 4; i++)
@@ -213,8 +228,12 @@ static void test_reset_under_load(void)
     uint64_t data = guest_alloc(&f.g, 1 << 20);
     for (unsigned round = 0; round < 50; round++) {
         for (unsigned i = 0; i < 32; i++) {
-            struct { uint32_t type, ioprio; uint64_t sector; } h = { round & 1 ? T_OUT : T_IN, 0, i };
-            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data, 65536, !(round & 1) },
+            struct {
+                uint32_t type, ioprio;
+                uint64_t sector;
+            } h = { round & 1 ? T_OUT : T_IN, 0, i };
+            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false },
+                                { data, 65536, !(round & 1) },
                                 { guest_alloc(&f.g, 1), 1, true } };
             guest_add(&f.q, bufs, 3, true);
         }
@@ -244,7 +263,9 @@ static void test_save(void)
     vit_system_reset(f.m.sys);
     g_assert_cmphex(guest_status(&f.g), ==, 0xff);
     struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, 9 };
-    GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false }, { data, 512, true }, { guest_alloc(&f.g, 1), 1, true } };
+    GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false },
+                        { data, 512, true },
+                        { guest_alloc(&f.g, 1), 1, true } };
     guest_add(&q, bufs, 3, false);
     g_assert_true(vit_system_load(f.m.sys, state->data, state->len, &error));
     g_assert_cmphex(guest_status(&f.g), ==, 15);

@@ -35,7 +35,8 @@ static void teardown(Fixture *t) { guest_machine_clear(&t->f); }
 
 static void write_to(Fixture *t, unsigned queue, const char *text)
 {
-    GuestBuf buf = { guest_put(&t->f.g, text, (uint32_t) strlen(text)), (uint32_t) strlen(text), false };
+    GuestBuf buf = { guest_put(&t->f.g, text, (uint32_t) strlen(text)), (uint32_t) strlen(text),
+                     false };
     (void) guest_do(&t->q[queue], &buf, 1, false);
 }
 
@@ -126,7 +127,8 @@ static void test_options(void)
     Fixture t;
     setup(&t, 0);
     static const char *const wrong[] = {
-        "virtserialport,chardev=nowhere", "virtserialport,nr=1", "virtserialport,nr=99", "virtconsole,nam=x",
+        "virtserialport,chardev=nowhere", "virtserialport,nr=1",
+        "virtserialport,nr=99",           "virtconsole,nam=x",
         "virtio-serial-pci,max_ports=99",
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {

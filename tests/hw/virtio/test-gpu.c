@@ -3,9 +3,27 @@
 #include "hw/virtio/gpu.h"
 #include "tests/hw/virtio/guest-driver.h"
 
-enum { INFO = 0x100, CREATE, UNREF, SCANOUT, FLUSH, TRANSFER, ATTACH, DETACH, EDID = 0x10a, CURSOR = 0x300, MOVE,
-       OK = 0x1100, OK_INFO = 0x1101, OK_EDID = 0x1104, UNSPEC = 0x1200, NO_MEMORY, BAD_SCANOUT, BAD_RESOURCE,
-       BAD_PARAMETER = 0x1205 };
+enum {
+    INFO = 0x100,
+    CREATE,
+    UNREF,
+    SCANOUT,
+    FLUSH,
+    TRANSFER,
+    ATTACH,
+    DETACH,
+    EDID = 0x10a,
+    CURSOR = 0x300,
+    MOVE,
+    OK = 0x1100,
+    OK_INFO = 0x1101,
+    OK_EDID = 0x1104,
+    UNSPEC = 0x1200,
+    NO_MEMORY,
+    BAD_SCANOUT,
+    BAD_RESOURCE,
+    BAD_PARAMETER = 0x1205
+};
 
 typedef struct {
     GuestMachine f;
@@ -53,12 +71,19 @@ static void teardown(Fixture *t)
 }
 
 /* Sends type and words; returns the answer's type, its data in reply. */
-static uint32_t command(Fixture *t, GuestQueue *q, uint32_t type, const uint32_t *words, unsigned n, const uint8_t **reply)
+static uint32_t command(Fixture *t, GuestQueue *q, uint32_t type, const uint32_t *words, unsigned n,
+                        const uint8_t **reply)
 {
-    struct { uint32_t type, flags; uint64_t fence; uint32_t ctx, ring; uint32_t words[24]; } c = { type, 1, 0x1234, 0, 0, { 0 } };
+    struct {
+        uint32_t type, flags;
+        uint64_t fence;
+        uint32_t ctx, ring;
+        uint32_t words[24];
+    } c = { type, 1, 0x1234, 0, 0, { 0 } };
     if (n)
         memcpy(c.words, words, n * 4);
-    GuestBuf bufs[] = { { guest_put(&t->f.g, &c, 24 + n * 4), 24 + n * 4, false }, { guest_alloc(&t->f.g, 1100), 1100, true } };
+    GuestBuf bufs[] = { { guest_put(&t->f.g, &c, 24 + n * 4), 24 + n * 4, false },
+                        { guest_alloc(&t->f.g, 1100), 1100, true } };
     uint32_t len = guest_do(q, bufs, 2, true);
     const uint32_t *r = guest_ptr(&t->f.g, bufs[1].addr);
     g_assert_cmpuint(len, >=, 24);
@@ -68,8 +93,9 @@ static uint32_t command(Fixture *t, GuestQueue *q, uint32_t type, const uint32_t
         *reply = (const uint8_t *) r + 24;
     return r[0];
 }
-#define DO(t, type, ...) \
-    command((t), &(t)->control, (type), (const uint32_t[]) { __VA_ARGS__ }, sizeof((const uint32_t[]) { __VA_ARGS__ }) / 4, NULL)
+#define DO(t, type, ...)                                                                           \
+    command((t), &(t)->control, (type), (const uint32_t[]) { __VA_ARGS__ },                        \
+            sizeof((const uint32_t[]) { __VA_ARGS__ }) / 4, NULL)
 
 static uint64_t make_picture(Fixture *t, uint32_t id, uint32_t w, uint32_t h)
 {
@@ -80,7 +106,8 @@ static uint64_t make_picture(Fixture *t, uint32_t id, uint32_t w, uint32_t h)
     uint32_t *p = guest_ptr(&t->f.g, memory);
     for (uint32_t i = 0; i < w * h; i++)
         p[i < cut / 4 ? i : i + 1024] = 0xff000000u | i;
-    g_assert_cmphex(DO(t, ATTACH, id, 2, (uint32_t) memory, 0, cut, 0, (uint32_t) memory + cut + 4096, 0, size - cut, 0),
+    g_assert_cmphex(DO(t, ATTACH, id, 2, (uint32_t) memory, 0, cut, 0,
+                       (uint32_t) memory + cut + 4096, 0, size - cut, 0),
                     ==, OK);
     return memory;
 }
@@ -152,7 +179,7 @@ static void test_errors(void)
     g_assert_cmphex(DO(&t, DETACH, 1, 0), ==, UNSPEC);
     g_assert_cmphex(DO(&t, TRANSFER, 0, 0, 64, 64, 0, 0, 1, 0), ==, BAD_PARAMETER);
     g_assert_cmphex(DO(&t, ATTACH, 1, 0xffffffff, 0x100000, 0, 64, 0), ==, BAD_PARAMETER);
-    g_assert_cmphex(DO(&t, ATTACH, 1, 1, 0, 0x7fff, 64 * 64 * 4, 0), ==, OK);      /* no RAM there */
+    g_assert_cmphex(DO(&t, ATTACH, 1, 1, 0, 0x7fff, 64 * 64 * 4, 0), ==, OK); /* no RAM there */
     g_assert_cmphex(DO(&t, TRANSFER, 0, 0, 64, 64, 0, 0, 1, 0), ==, UNSPEC);
     g_assert_cmphex(DO(&t, TRANSFER, 0, 0, 64, 64, 0xfffffff0, 0xffffffff, 1, 0), ==, UNSPEC);
     g_assert_cmphex(DO(&t, TRANSFER, 60, 60, 0xfffffff0, 8, 0, 0, 1, 0), ==, BAD_PARAMETER);

@@ -82,7 +82,8 @@ static void test_keyboard(void)
     g_assert_cmpuint(config(&t, 0x11, EV_REL, NULL), ==, 0);
     g_assert_cmpuint(config(&t, 0x77, 0x99, NULL), ==, 0);
 
-    VitInputEvent events[] = { { VIT_INPUT_KEY, KEY_A, 1, 0 } }, more[] = { { VIT_INPUT_KEY, KEY_A, 0, 0 } };
+    VitInputEvent events[] = { { VIT_INPUT_KEY, KEY_A, 1, 0 } },
+                  more[] = { { VIT_INPUT_KEY, KEY_A, 0, 0 } };
     vit_input_hub_send(t.hub, events, 1);
     expect(&t, EV_KEY, KEY_A, 1);
     expect(&t, EV_SYN, SYN_REPORT, 0);
@@ -106,10 +107,12 @@ static void test_tablet(void)
     g_assert_cmpuint(config(&t, 0x12, ABS_X, data), ==, 20);
     g_assert_cmphex(data[4] | data[5] << 8, ==, 32767);
     (void) config(&t, 0x11, EV_REL, data);
-    g_assert_true(has_bit(data, REL_WHEEL) && has_bit(data, REL_WHEEL_HI_RES) && has_bit(data, REL_HWHEEL_HI_RES));
+    g_assert_true(has_bit(data, REL_WHEEL) && has_bit(data, REL_WHEEL_HI_RES) &&
+                  has_bit(data, REL_HWHEEL_HI_RES));
     g_assert_true(vit_input_hub_has_absolute(t.hub));
 
-    VitInputEvent batch[] = { { VIT_INPUT_ABS, 0, 100, 40000 }, { VIT_INPUT_BUTTON, BTN_LEFT, 1, 0 } };
+    VitInputEvent batch[] = { { VIT_INPUT_ABS, 0, 100, 40000 },
+                              { VIT_INPUT_BUTTON, BTN_LEFT, 1, 0 } };
     vit_input_hub_send(t.hub, batch, 2);
     expect(&t, EV_ABS, ABS_X, 100);
     expect(&t, EV_ABS, ABS_Y, 32767);
@@ -150,7 +153,8 @@ static void test_full(void)
 {
     Fixture t;
     setup(&t, "virtio-keyboard-pci", 3);
-    VitInputEvent key = { VIT_INPUT_KEY, KEY_B, 1, 0 }, two[] = { { VIT_INPUT_KEY, KEY_C, 1, 0 }, { VIT_INPUT_KEY, KEY_D, 1, 0 } };
+    VitInputEvent key = { VIT_INPUT_KEY, KEY_B, 1, 0 },
+                  two[] = { { VIT_INPUT_KEY, KEY_C, 1, 0 }, { VIT_INPUT_KEY, KEY_D, 1, 0 } };
     vit_input_hub_send(t.hub, &key, 1);
     expect(&t, EV_KEY, KEY_B, 1);
     expect(&t, EV_SYN, SYN_REPORT, 0);

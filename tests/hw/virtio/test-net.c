@@ -25,8 +25,9 @@ static void echo_send(VitNetdev *n, const struct iovec *iov, int niov, size_t si
 
 static void echo_finish(VitNetdev *n) { }
 
-static const VitNetdevDriver echo_driver = { .name = "echo", .instance_size = sizeof(Echo), .send = echo_send,
-                                             .finish = echo_finish };
+static const VitNetdevDriver echo_driver = {
+    .name = "echo", .instance_size = sizeof(Echo), .send = echo_send, .finish = echo_finish
+};
 
 typedef struct {
     GuestMachine f;
@@ -36,15 +37,17 @@ typedef struct {
 } Fixture;
 
 #define MRG (1ull << 15)
-#define CTRL_ALL (1ull << 5 | 1ull << 16 | 1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 23)
+#define CTRL_ALL                                                                                   \
+    (1ull << 5 | 1ull << 16 | 1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 23)
 #define RINGS (1ull << 28 | 1ull << 29)
 
 static void setup(Fixture *t, const char *text)
 {
     guest_machine_init(&t->f);
     t->echo = g_atomic_rc_box_new0(Echo);
-    t->echo->netdev = (VitNetdev) { .driver = &echo_driver, .id = g_strdup("n0"), .thread = t->f.ctx.iothread,
-                                    .link_up = true };
+    t->echo->netdev = (VitNetdev) {
+        .driver = &echo_driver, .id = g_strdup("n0"), .thread = t->f.ctx.iothread, .link_up = true
+    };
     g_queue_init(&t->echo->netdev.backlog);
     t->echo->echo = true;
     g_hash_table_insert(t->f.ctx.netdevs, "n0", t->echo);
@@ -101,14 +104,16 @@ static void send(Fixture *t, const uint8_t *to, uint32_t size, uint8_t fill)
 static uint8_t control(Fixture *t, uint8_t class, uint8_t command, const void *data, uint32_t size)
 {
     uint8_t head[2] = { class, command };
-    GuestBuf bufs[] = { { guest_put(&t->f.g, head, 2), 2, false }, { guest_put(&t->f.g, data, size), size, false },
+    GuestBuf bufs[] = { { guest_put(&t->f.g, head, 2), 2, false },
+                        { guest_put(&t->f.g, data, size), size, false },
                         { guest_put(&t->f.g, &(uint8_t) { 0xee }, 1), 1, true } };
     (void) guest_do(&t->ctrl, bufs, 3, true);
     return *(uint8_t *) guest_ptr(&t->f.g, bufs[2].addr);
 }
 
 static const uint8_t mac[6] = { 0x52, 0x54, 0, 1, 2, 3 }, other[6] = { 2, 0, 0, 0, 0, 9 };
-static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 }, group[6] = { 1, 0, 0x5e, 0, 0, 1 };
+static const uint8_t broadcast[6] = { 255, 255, 255, 255, 255, 255 },
+                     group[6] = { 1, 0, 0x5e, 0, 0, 1 };
 
 static void test_echo(gconstpointer data)
 {
@@ -210,7 +215,12 @@ static void test_filters(void)
     g_assert_cmpuint(control(&t, 0, 1, &on, 1), ==, 0);     /* all multicast */
     g_assert_true(arrives(&t, group));
     g_assert_cmpuint(control(&t, 0, 1, &off, 1), ==, 0);
-    struct [[gnu::packed]] { uint32_t nu; uint8_t u[6]; uint32_t nm; uint8_t m[6]; } table = { 1, { 0 }, 1, { 0 } };
+    struct [[gnu::packed]] {
+        uint32_t nu;
+        uint8_t u[6];
+        uint32_t nm;
+        uint8_t m[6];
+    } table = { 1, { 0 }, 1, { 0 } };
     memcpy(table.u, other, 6);
     memcpy(table.m, group, 6);
     g_assert_cmpuint(control(&t, 1, 0, &table, sizeof table), ==, 0);
@@ -253,7 +263,8 @@ static void test_link_and_options(void)
     vit_netdev_set_link(&t.echo->netdev, true);
     g_assert_true(guest_wait_message(&t.f.g, 0, 2));
     g_assert_cmphex(reg_read(&t.f.g, t.f.g.device + 6, 2), ==, 1);
-    static const char *const wrong[] = { "virtio-net-pci,netdev=n0", "virtio-net-pci,netdev=n1", "virtio-net-pci",
+    static const char *const wrong[] = { "virtio-net-pci,netdev=n0", "virtio-net-pci,netdev=n1",
+                                         "virtio-net-pci",
                                          "virtio-net-pci,netdev=n0,mac=nonsense" };
     unsigned before = t.f.m.sys->devices->len;
     for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++) {

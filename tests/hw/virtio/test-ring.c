@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/hw/virtio/test-ring.c - rings that a hostile guest makes, on the entropy device: it must say
- * DEVICE_NEEDS_RESET, stay alive, and work again after a reset */
+/* tests/hw/virtio/test-ring.c - rings that a hostile guest makes, on the entropy device: it must
+ * say DEVICE_NEEDS_RESET, stay alive, and work again after a reset */
 #include "tests/hw/virtio/garbage.h"
 
 #define RINGS (1ull << 28 | 1ull << 29)
@@ -91,7 +91,7 @@ static void test_suppression(void)
     guest_machine_clear(&f);
 }
 
-/* ---- Hostile ---------------------------------------------------------------------------------------------- */
+/* ---- Hostile --------------------------------------------------------------------------------- */
 
 typedef void (*Attack)(GuestMachine *f, GuestQueue *q);
 
@@ -196,12 +196,23 @@ static void indirect_outside(GuestMachine *f, GuestQueue *q)
     guest_offer(q, 0);
 }
 
-static const struct { const char *name; Attack attack; } attacks[] = {
-    { "loop", loop }, { "self-loop", self_loop }, { "bad-head", bad_head }, { "bad-next", bad_next },
-    { "outside", outside }, { "huge", huge }, { "wraps", wraps }, { "device-memory", to_device_memory },
-    { "index-jump", index_jump }, { "readable-last", readable_last },
-    { "indirect-in-indirect", indirect_in_indirect }, { "indirect-and-next", indirect_and_next },
-    { "indirect-loop", indirect_loop }, { "indirect-size", indirect_size }, { "indirect-huge", indirect_huge },
+static const struct { const char *name; Attack attack;
+} attacks[] = {
+    { "loop", loop },
+    { "self-loop", self_loop },
+    { "bad-head", bad_head },
+    { "bad-next", bad_next },
+    { "outside", outside },
+    { "huge", huge },
+    { "wraps", wraps },
+    { "device-memory", to_device_memory },
+    { "index-jump", index_jump },
+    { "readable-last", readable_last },
+    { "indirect-in-indirect", indirect_in_indirect },
+    { "indirect-and-next", indirect_and_next },
+    { "indirect-loop", indirect_loop },
+    { "indirect-size", indirect_size },
+    { "indirect-huge", indirect_huge },
     { "indirect-outside", indirect_outside },
 };
 
@@ -272,8 +283,9 @@ static void test_garbage(gconstpointer data)
 
 int main(int argc, char **argv)
 {
-    static const char *const devices[] = { "virtio-rng-pci", "virtio-gpu-pci", "virtio-keyboard-pci",
-                                           "virtio-tablet-pci", "virtio-serial-pci" };
+    static const char *const devices[] = { "virtio-rng-pci", "virtio-gpu-pci",
+                                           "virtio-keyboard-pci", "virtio-tablet-pci",
+                                           "virtio-serial-pci" };
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/virtio-ring/order", test_order);
     g_test_add_func("/virtio-ring/wrap", test_wrap);
