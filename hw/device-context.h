@@ -22,5 +22,7 @@ typedef struct {
     GHashTable   *chardevs;     /* id -> VitChar* */
     GPtrArray    *scanouts;     /* of VitScanout*: devices add theirs, the devices own them */
     VitIoThread  *iothread;     /* for data paths that no backend's thread owns */
+    VitIrqHandler isa_irq;      /* the board's ISA interrupt lines, NULL = none */
+    void         *isa_irq_opaque;
     VitDevice    *serial_bus;   /* the newest virtio-serial device: where virtconsole goes */
 } VitDeviceContext;

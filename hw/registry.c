@@ -5,6 +5,7 @@
 #include <string.h>
 
 extern const VitDeviceClass vit_acpi_pm_class;
+extern const VitDeviceClass vit_ahci_class;
 extern const VitDeviceClass vit_bochs_display_class;
 extern const VitDeviceClass vit_debugcon_class;
 extern const VitDeviceClass vit_debugexit_class;
@@ -13,11 +14,14 @@ extern const VitDeviceClass vit_hpet_class;
 extern const VitDeviceClass vit_i8042_class;
 extern const VitDeviceClass vit_i8254_class;
 extern const VitDeviceClass vit_i8259_class;
+extern const VitDeviceClass vit_ide_cd_class;
+extern const VitDeviceClass vit_ide_hd_class;
 extern const VitDeviceClass vit_ioapic_class;
 extern const VitDeviceClass vit_lapic_class;
 extern const VitDeviceClass vit_mc146818_class;
 extern const VitDeviceClass vit_pci_function_class;
 extern const VitDeviceClass vit_pci_mechanism1_class;
+extern const VitDeviceClass vit_piix3_ide_class;
 extern const VitDeviceClass vit_reset_ports_class;
 extern const VitDeviceClass vit_uart16550_class;
 extern const VitDeviceClass vit_vga_class;
@@ -31,6 +35,7 @@ extern const VitDeviceClass vit_virtio_rng_class;
 
 const VitDeviceClass *const vit_device_classes[] = {
     &vit_acpi_pm_class,
+    &vit_ahci_class,
     &vit_bochs_display_class,
     &vit_debugcon_class,
     &vit_debugexit_class,
@@ -39,11 +44,14 @@ const VitDeviceClass *const vit_device_classes[] = {
     &vit_i8042_class,
     &vit_i8254_class,
     &vit_i8259_class,
+    &vit_ide_cd_class,
+    &vit_ide_hd_class,
     &vit_ioapic_class,
     &vit_lapic_class,
     &vit_mc146818_class,
     &vit_pci_function_class,
     &vit_pci_mechanism1_class,
+    &vit_piix3_ide_class,
     &vit_reset_ports_class,
     &vit_uart16550_class,
     &vit_vga_class,

@@ -4,6 +4,7 @@
 
 #include "engine/core/suggest.h"
 #include "hw/display/vga.h"
+#include "hw/storage/storage-devices.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <string.h>
@@ -43,6 +44,10 @@ static VitDevice *create_root_port(VitDeviceContext *ctx, VitOptions *options, G
 const VitPciDeviceType vit_pci_device_types[] = {
     { "VGA", "VGA with Bochs VBE", vit_vga_create },
     { "bochs-display", "Linear frame buffer with Bochs VBE registers", vit_bochs_display_create },
+    { "ich9-ahci", "AHCI disk controller", vit_ahci_create },
+    { "ide-cd", "ATAPI CD and DVD drive", vit_ide_cd_create },
+    { "ide-hd", "ATA disk", vit_ide_hd_create },
+    { "piix3-ide", "IDE disk controller", vit_piix3_ide_create },
     { "pci-bridge", "PCI-PCI bridge", create_pci_bridge },
     { "pcie-root-port", "PCI Express root port", create_root_port },
     { "virtconsole", "Console port of virtio-serial-pci", vit_virtio_console_port_create },

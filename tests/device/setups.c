@@ -5,6 +5,7 @@
 #include "tests/device/setups.h"
 
 const DeviceTestEntry device_test_setups[] = {
+    { "ide-hd", &device_test_disk },
     { "mc146818", &device_test_rtc },
     { "virtio-pci", &device_test_virtio },
     { 0 },

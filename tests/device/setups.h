@@ -11,5 +11,6 @@ typedef struct {
 extern const DeviceTestEntry device_test_setups[];      /* ended by a NULL name */
 
 /* One line for each setup. */
+extern const DeviceTestSetup device_test_disk;
 extern const DeviceTestSetup device_test_rtc;
 extern const DeviceTestSetup device_test_virtio;
