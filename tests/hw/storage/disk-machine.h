@@ -23,17 +23,17 @@ typedef struct {
     bool          irq[2];
 } Machine;
 
-static uint8_t sample(uint64_t at, unsigned seed)
+static inline uint8_t sample(uint64_t at, unsigned seed)
 {
     return (uint8_t) (at * 3 + at / 512 + at / 70001 + seed);
 }
 
-static void machine_irq(void *opaque, unsigned n, bool level)
+static inline void machine_irq(void *opaque, unsigned n, bool level)
 {
     ((Machine *) opaque)->irq[n] = level;
 }
 
-static VitBlockNode *machine_open(Machine *m, unsigned which, size_t size, bool read_only)
+static inline VitBlockNode *machine_open(Machine *m, unsigned which, size_t size, bool read_only)
 {
     g_autoptr(GError) error = NULL;
     VitBlockOptions options = { .lock = true, .read_only = read_only, .discard = true };
@@ -50,7 +50,7 @@ static VitBlockNode *machine_open(Machine *m, unsigned which, size_t size, bool 
     return m->nodes[which] = node;
 }
 
-static VitAtaDrive *machine_drive(Machine *m, const VitDeviceClass *klass, VitBlockNode *node)
+static inline VitAtaDrive *machine_drive(Machine *m, const VitDeviceClass *klass, VitBlockNode *node)
 {
     g_autoptr(GError) error = NULL;
     VitDevice *d = vit_device_new(m->sys, klass, NULL);
@@ -61,7 +61,7 @@ static VitAtaDrive *machine_drive(Machine *m, const VitDeviceClass *klass, VitBl
     return (VitAtaDrive *) d;
 }
 
-static void machine_new(Machine *m)
+static inline void machine_new(Machine *m)
 {
     g_autoptr(GError) error = NULL;
 
@@ -75,14 +75,14 @@ static void machine_new(Machine *m)
     m->bus = vit_pci_root_bus_new(&ops);
 }
 
-static void machine_reset(Machine *m)
+static inline void machine_reset(Machine *m)
 {
     vit_system_lock(m->sys);
     vit_system_reset(m->sys);
     vit_system_unlock(m->sys);
 }
 
-static void machine_free(Machine *m)
+static inline void machine_free(Machine *m)
 {
     VitSystem *sys = m->sys;
 
@@ -105,7 +105,7 @@ static void machine_free(Machine *m)
 }
 
 /* Waits (in real time) until ready(m) under the machine lock. */
-static bool machine_wait(Machine *m, bool (*ready)(Machine *m, void *data), void *data)
+static inline bool machine_wait(Machine *m, bool (*ready)(Machine *m, void *data), void *data)
 {
     for (int i = 0; i < 5000; i++) {
         vit_system_lock(m->sys);
@@ -118,7 +118,7 @@ static bool machine_wait(Machine *m, bool (*ready)(Machine *m, void *data), void
     return false;
 }
 
-static void machine_check(const uint8_t *data, uint64_t at, size_t size, unsigned seed)
+static inline void machine_check(const uint8_t *data, uint64_t at, size_t size, unsigned seed)
 {
     for (size_t i = 0; i < size; i++)
         if (data[i] != sample(at + i, seed))
