@@ -14,6 +14,6 @@ VitScanout *vit_virtio_gpu_scanout(VitDevice *d, unsigned n);   /* borrowed */
 /* Told, on the command thread, when output 0 starts or stops showing a resource. */
 void vit_virtio_gpu_set_active_hook(VitDevice *d, void (*active)(void *opaque, bool on),
                                     void *opaque);
-/* A viewer wants another size: what the resize of a scanout of the device's own does. Any thread. */
+/* A viewer wants another size, as the resize of a scanout of the device's own.  Any thread. */
 void vit_virtio_gpu_resize(VitDevice *d, unsigned output, int width, int height, int width_mm,
                            int height_mm);
