@@ -432,7 +432,13 @@ void x86_lift_cmpxchg(X86Lift *l)
     } else {
         x86_put_gpr(l, X86_RAX, old); /* when equal it has that value */
     }
-    if (!x86_is_mem(l, 0)) x86_write(l, 0, vit_ir_select(ir, equal, desired, old));
+    if (!x86_is_mem(l, 0) && bytes == 4) { /* and a register stays whole when not */
+        VitVal whole = x86_get_gpr(l, l->insn.op[0].reg, 8);
+        desired = vit_ir_zext(ir, VIT_I64, desired);
+        x86_put_gpr(l, l->insn.op[0].reg, vit_ir_select(ir, equal, desired, whole));
+    } else if (!x86_is_mem(l, 0)) {
+        x86_write(l, 0, vit_ir_select(ir, equal, desired, old));
+    }
     vit_ir_putflags(ir, vit_ir_flags(ir, VIT_IR_FLAGS_SUB, acc, old, NONE));
 }
 

@@ -1,0 +1,808 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tests/cpu/generate.c - random integer instructions of 64-bit mode
+ *
+ * A unit first loads the registers that address memory, then holds the instruction, then clears the
+ * flags that the manual (Intel SDM vol. 2) leaves undefined.  RSP is never a destination. */
+#include "tests/cpu/cpu-test.h"
+
+#include <string.h>
+
+enum { C = VIT_FLAG_C, P = VIT_FLAG_P, A = VIT_FLAG_A, Z = VIT_FLAG_Z, S = VIT_FLAG_S, O = VIT_FLAG_O };
+enum { ANY = -1 };
+
+typedef struct {
+    CpuTestUnit *u;
+    GRand *rand;
+} Gen;
+
+static unsigned below(Gen *g, unsigned n)
+{
+    return (unsigned) g_rand_int_range(g->rand, 0, (gint32) n);
+}
+
+static bool chance(Gen *g, unsigned percent)
+{
+    return below(g, 100) < percent;
+}
+
+uint64_t cpu_test_value(GRand *rand)
+{
+    static const uint64_t corners[] = { 0, 1, 2, 0x7f, 0x80, 0xff, 0x7fff, 0x8000, 0xffff, 0x7fffffff, 0x80000000,
+                                        0xffffffff, 0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff };
+    uint64_t v = (uint64_t) g_rand_int(rand) << 32 | g_rand_int(rand);
+
+    switch (g_rand_int_range(rand, 0, 4)) {
+    case 0: return corners[g_rand_int_range(rand, 0, G_N_ELEMENTS(corners))];
+    case 1: return v & 0xff;
+    case 2: return (uint64_t) (int32_t) v;
+    default: return v;
+    }
+}
+
+static void byte(Gen *g, unsigned b)
+{
+    g_assert_cmpuint(g->u->size, <, sizeof g->u->bytes);
+    g->u->bytes[g->u->size++] = (uint8_t) b;
+}
+
+static void bytes_of(Gen *g, uint64_t v, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        byte(g, (v >> (8 * i)) & 0xff);
+}
+
+static unsigned any_register(Gen *g)        /* not RSP */
+{
+    unsigned r = below(g, 15);
+    return r >= 4 ? r + 1 : r;
+}
+
+static void set_register(Gen *g, unsigned reg, uint64_t v)
+{
+    byte(g, 0x48 | reg >> 3);
+    byte(g, 0xb8 | (reg & 7));
+    bytes_of(g, v, 8);
+}
+
+/* ---- Memory operands ------------------------------------------------------------------------------ */
+
+typedef struct {
+    bool     set, a32, rip, gs;
+    int      base, index;       /* -1 none */
+    unsigned scale, disp_size;
+    int32_t  disp;
+    uint64_t address;
+} Mem;
+
+/* Somewhere in the data, sometimes across its end. */
+static uint64_t data_address(Gen *g, unsigned size)
+{
+    uint64_t at = below(g, CPU_TEST_DATA_SIZE - 512) + 64;
+
+    if (chance(g, 10))      /* across a page */
+        at = 4096 * (1 + below(g, 3)) - below(g, MAX(size, 2));
+    if (chance(g, 2))       /* the last bytes, or beyond */
+        at = CPU_TEST_DATA_SIZE - below(g, 2 * MAX(size, 2));
+    if (chance(g, 30))
+        at &= ~15ULL;
+    return CPU_TEST_DATA + at;
+}
+
+static Mem memory_at(Gen *g, uint64_t address)
+{
+    Mem m = { .set = true, .base = ANY, .index = ANY, .address = address };
+    uint64_t rest = address;
+
+    m.gs = chance(g, 3);
+    switch (below(g, 8)) {
+    case 0:
+        m.rip = true;
+        return m;
+    case 1:                     /* absolute */
+        m.disp = (int32_t) address;
+        m.disp_size = 4;
+        return m;
+    case 2:
+        m.a32 = true;
+        break;
+    default:
+        break;
+    }
+    if (chance(g, 40)) {
+        m.disp_size = chance(g, 60) ? 1 : 4;
+        m.disp = m.disp_size == 1 ? (int8_t) g_rand_int(g->rand) : (int32_t) below(g, 4096) - 2048;
+    }
+    rest -= (uint64_t) (int64_t) m.disp;
+    m.base = (int) any_register(g);
+    if (chance(g, 40)) {
+        do
+            m.index = (int) any_register(g);
+        while (m.index == m.base);
+        m.scale = below(g, 4);
+        uint64_t index = (uint64_t) (int64_t) ((int) below(g, 256) - 128);
+        set_register(g, (unsigned) m.index, m.a32 ? index & UINT32_MAX : index);
+        rest -= index << m.scale;
+    }
+    set_register(g, (unsigned) m.base, m.a32 && chance(g, 50) ? rest | 1ULL << 40 : rest);
+    if ((m.base & 7) == 5 && !m.disp_size)
+        m.disp_size = 1;
+    return m;
+}
+
+/* ---- Encoding ------------------------------------------------------------------------------------------ */
+
+typedef struct {
+    unsigned size;              /* of the operands: 1 2 4 8 */
+    unsigned op;                /* opcode; 0x0fxx, 0x0f38xx */
+    unsigned mandatory;         /* f2, f3 before REX */
+    unsigned reg;
+    int      rm;                /* register, or memory when mem.set */
+    bool     lock;
+    bool     byte_reg, byte_rm; /* these operands are bytes whatever size says */
+    bool     no_size;           /* size gives neither 66 nor REX.W (bytes, and operands of 64 bits by default) */
+    Mem      mem;
+    unsigned imm_size;
+    uint64_t imm;
+} Enc;
+
+static unsigned rex_of(const Enc *e)
+{
+    unsigned rex = 0;
+
+    if (e->size == 8 && !e->no_size)
+        rex |= 0x48;
+    if (e->reg & 8)
+        rex |= 0x44;
+    if (e->mem.set) {
+        if (e->mem.base != ANY && e->mem.base & 8)
+            rex |= 0x41;
+        if (e->mem.index != ANY && e->mem.index & 8)
+            rex |= 0x42;
+    } else if (e->rm & 8) {
+        rex |= 0x41;
+    }
+    return rex;
+}
+
+static void opcode(Gen *g, unsigned op)
+{
+    if (op > 0xffff)
+        byte(g, op >> 16 & 0xff);
+    if (op > 0xff)
+        byte(g, op >> 8 & 0xff);
+    byte(g, op & 0xff);
+}
+
+static void modrm(Gen *g, const Enc *e)
+{
+    const Mem *m = &e->mem;
+    unsigned reg = (e->reg & 7) << 3;
+
+    if (!m->set) {
+        byte(g, 0xc0 | reg | ((unsigned) e->rm & 7));
+    } else if (m->rip) {
+        byte(g, reg | 5);
+        g->u->rip_at = g->u->size;
+        g->u->target = m->address;
+        bytes_of(g, 0, 4);
+    } else if (m->base == ANY) {
+        byte(g, reg | 4);
+        byte(g, 0x25);
+        bytes_of(g, (uint32_t) m->disp, 4);
+    } else {
+        unsigned mod = m->disp_size == 1 ? 0x40 : m->disp_size ? 0x80 : 0;
+        if (m->index != ANY || (m->base & 7) == 4) {
+            byte(g, mod | reg | 4);
+            byte(g, m->scale << 6 | (m->index == ANY ? 4 : (unsigned) m->index & 7) << 3 | ((unsigned) m->base & 7));
+        } else {
+            byte(g, mod | reg | ((unsigned) m->base & 7));
+        }
+        bytes_of(g, (uint32_t) m->disp, m->disp_size);
+    }
+}
+
+static void encode(Gen *g, const Enc *e)
+{
+    unsigned rex = rex_of(e);
+    bool bytes = e->size == 1 || e->byte_reg || e->byte_rm;
+
+    if (bytes && !rex && chance(g, 30))
+        rex = 0x40;             /* SPL BPL SIL DIL instead of AH CH DH BH */
+    /* SPL must not be written; AH.. may */
+    if (bytes && rex && !e->mem.set && e->rm == 4)
+        rex = rex == 0x40 ? 0 : rex;
+    if (e->lock)
+        byte(g, 0xf0);
+    if (e->mem.set && e->mem.gs)
+        byte(g, 0x65);
+    if (e->mem.set && e->mem.a32)
+        byte(g, 0x67);
+    if (e->size == 2 && !e->no_size)
+        byte(g, 0x66);
+    if (e->mandatory)
+        byte(g, e->mandatory);
+    if (rex)
+        byte(g, rex);
+    opcode(g, e->op);
+    modrm(g, e);
+    bytes_of(g, e->imm, e->imm_size);
+    g->u->rip_end = g->u->size;
+}
+
+static void clear_flags(Gen *g, unsigned undefined)
+{
+    if (!undefined)
+        return;
+    byte(g, 0x9c);
+    byte(g, 0x81), byte(g, 0x24), byte(g, 0x24);
+    bytes_of(g, ~undefined, 4);
+    byte(g, 0x9d);
+}
+
+static unsigned any_size(Gen *g)
+{
+    return 1u << below(g, 4);
+}
+
+static unsigned wide_size(Gen *g)
+{
+    return 2u << below(g, 3);
+}
+
+/* Register or memory of that size as the r/m operand.  Byte registers avoid number 4 (SPL). */
+static void pick_rm(Gen *g, Enc *e, unsigned size, unsigned mem_percent)
+{
+    if (chance(g, mem_percent))
+        e->mem = memory_at(g, data_address(g, size));
+    else
+        e->rm = (int) any_register(g);
+}
+
+/* Opcode with the usual low bit 0 for bytes. */
+static unsigned sized(unsigned op, unsigned size)
+{
+    return size == 1 ? op : op | 1;
+}
+
+/* ---- Templates --------------------------------------------------------------------------------------------- */
+
+static unsigned alu_undefined(unsigned kind)
+{
+    return kind == 1 || kind == 4 || kind == 6 ? A : 0;
+}
+
+static void gen_alu(Gen *g)
+{
+    unsigned kind = below(g, 8), size = any_size(g);
+    Enc e = { .size = size, .reg = any_register(g) };
+
+    switch (below(g, 4)) {
+    case 0:                     /* r/m, r */
+        e.op = sized(kind * 8, size);
+        pick_rm(g, &e, size, 40);
+        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        break;
+    case 1:                     /* r, r/m */
+        e.op = sized(kind * 8 + 2, size);
+        pick_rm(g, &e, size, 40);
+        break;
+    case 2:                     /* r/m, imm */
+        e.op = sized(0x80, size);
+        e.reg = kind;
+        e.imm_size = MIN(size, 4);
+        e.imm = cpu_test_value(g->rand);
+        pick_rm(g, &e, size, 40);
+        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        break;
+    default:                    /* r/m, sign-extended byte */
+        size = e.size = size == 1 ? 4 : size;
+        e.op = 0x83;
+        e.reg = kind;
+        e.imm_size = 1;
+        e.imm = cpu_test_value(g->rand);
+        pick_rm(g, &e, size, 40);
+        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        break;
+    }
+    encode(g, &e);
+    clear_flags(g, alu_undefined(kind));
+}
+
+static void gen_test(Gen *g)
+{
+    unsigned size = any_size(g);
+    Enc e = { .size = size, .op = sized(0x84, size), .reg = any_register(g) };
+
+    if (chance(g, 50)) {
+        e.op = sized(0xf6, size);
+        e.reg = below(g, 2);
+        e.imm_size = MIN(size, 4);
+        e.imm = cpu_test_value(g->rand);
+    }
+    pick_rm(g, &e, size, 40);
+    encode(g, &e);
+    clear_flags(g, A);
+}
+
+static void gen_mov(Gen *g)
+{
+    unsigned size = any_size(g);
+    Enc e = { .size = size, .op = sized(chance(g, 50) ? 0x88 : 0x8a, size), .reg = any_register(g) };
+
+    if (chance(g, 25)) {
+        e.op = sized(0xc6, size);
+        e.reg = 0;
+        e.imm_size = MIN(size, 4);
+        e.imm = cpu_test_value(g->rand);
+    }
+    pick_rm(g, &e, size, 60);
+    encode(g, &e);
+}
+
+static void gen_mov_special(Gen *g)
+{
+    unsigned size = any_size(g), reg = any_register(g);
+
+    if (chance(g, 50)) {        /* moffs */
+        if (size == 2)
+            byte(g, 0x66);
+        if (size == 8)
+            byte(g, 0x48);
+        byte(g, sized(chance(g, 50) ? 0xa0 : 0xa2, size));
+        bytes_of(g, data_address(g, size), 8);
+        return;
+    }
+    if (size == 1) {
+        byte(g, 0x40 | reg >> 3);
+        byte(g, 0xb0 | (reg & 7));
+        bytes_of(g, g_rand_int(g->rand), 1);
+        return;
+    }
+    if (size == 2)
+        byte(g, 0x66);
+    byte(g, (size == 8 ? 0x48 : 0x40) | reg >> 3);
+    byte(g, 0xb8 | (reg & 7));
+    bytes_of(g, cpu_test_value(g->rand), size);
+}
+
+static void gen_unary(Gen *g)   /* NOT NEG INC DEC */
+{
+    unsigned size = any_size(g), kind = below(g, 4);
+    Enc e = { .size = size };
+
+    e.op = sized(kind < 2 ? 0xf6 : 0xfe, size);
+    e.reg = kind < 2 ? kind + 2 : kind - 2;
+    pick_rm(g, &e, size, 40);
+    e.lock = e.mem.set && chance(g, 40);
+    encode(g, &e);
+}
+
+static void gen_shift(Gen *g)
+{
+    static const uint8_t kinds[] = { 0, 1, 2, 3, 4, 5, 7 };
+    unsigned size = any_size(g), kind = kinds[below(g, sizeof kinds)], how = below(g, 3), undefined = 0;
+    Enc e = { .size = size, .reg = kind };
+    unsigned count = below(g, chance(g, 20) ? 256 : 8 * size + 2);
+
+    if (how == 2 && chance(g, 70))      /* MOV CL, count */
+        byte(g, 0xb1), byte(g, count);
+    pick_rm(g, &e, size, 30);
+    e.op = sized(how == 0 ? 0xc0 : how == 1 ? 0xd0 : 0xd2, size);
+    if (how == 0)
+        e.imm_size = 1, e.imm = count;
+    encode(g, &e);
+    if (how != 1)
+        undefined = O;
+    if (kind >= 4)
+        undefined |= A;
+    if (kind >= 4 && kind < 7 && size <= 2 && how != 1)
+        undefined |= C;
+    clear_flags(g, undefined);
+}
+
+static void gen_shift_double(Gen *g)
+{
+    unsigned size = wide_size(g);
+    bool by_cl = size > 2 && chance(g, 50);
+    Enc e = { .size = size, .reg = any_register(g), .op = (chance(g, 50) ? 0x0fa4 : 0x0fac) + by_cl };
+
+    pick_rm(g, &e, size, 30);
+    if (!by_cl)
+        e.imm_size = 1, e.imm = size == 2 ? below(g, 17) : below(g, 256);
+    encode(g, &e);
+    clear_flags(g, A | O);
+}
+
+static void gen_multiply(Gen *g)
+{
+    unsigned size = any_size(g);
+    Enc e = { .size = size, .reg = any_register(g) };
+
+    if (chance(g, 50)) {
+        e.op = sized(0xf6, size);
+        e.reg = 4 + below(g, 2);
+    } else {
+        size = e.size = size == 1 ? 8 : size;
+        unsigned how = below(g, 3);
+        e.op = how == 0 ? 0x0faf : how == 1 ? 0x69 : 0x6b;
+        e.imm_size = how == 0 ? 0 : how == 1 ? MIN(size, 4) : 1;
+        e.imm = cpu_test_value(g->rand);
+    }
+    pick_rm(g, &e, size, 30);
+    encode(g, &e);
+    clear_flags(g, S | Z | A | P);
+}
+
+static void gen_divide(Gen *g)
+{
+    unsigned size = any_size(g), by = any_register(g);
+    bool is_signed = chance(g, 50);
+    Enc e = { .size = size, .op = sized(0xf6, size), .reg = is_signed ? 7 : 6, .rm = (int) by };
+
+    if (by == X86_RDX || by == X86_RAX)
+        e.rm = X86_RCX;
+    if (chance(g, 80))                  /* OR divisor, 1 */
+        byte(g, 0x48 | (unsigned) e.rm >> 3), byte(g, 0x83), byte(g, 0xc8 | ((unsigned) e.rm & 7)), byte(g, 1);
+    switch (below(g, 4)) {
+    case 0: byte(g, 0x31), byte(g, 0xd2); break;        /* XOR EDX, EDX */
+    case 1: byte(g, 0x48), byte(g, 0x99); break;        /* CQO */
+    case 2: byte(g, 0x99); break;                       /* CDQ */
+    default: break;
+    }
+    if (size == 1 && chance(g, 70))     /* MOVZX EAX, AL */
+        byte(g, 0x0f), byte(g, 0xb6), byte(g, 0xc0);
+    else if (size == 2 && chance(g, 70))
+        byte(g, 0x66), byte(g, 0x99);   /* CWD */
+    if (chance(g, 30))
+        pick_rm(g, &e, size, 100);
+    encode(g, &e);
+    clear_flags(g, VIT_FLAG_ALL);
+}
+
+static void gen_extend(Gen *g)
+{
+    static const unsigned ops[] = { 0x0fb6, 0x0fb7, 0x0fbe, 0x0fbf, 0x63 };
+    unsigned which = below(g, 5), from = which == 4 ? 4 : which & 1 ? 2 : 1;
+    Enc e = { .size = wide_size(g), .op = ops[which], .reg = any_register(g), .byte_rm = from == 1 };
+
+    if (which == 4)
+        e.size = 8;
+    pick_rm(g, &e, from, 50);
+    encode(g, &e);
+}
+
+static void gen_lea(Gen *g)
+{
+    Enc e = { .size = wide_size(g), .op = 0x8d, .reg = any_register(g) };
+
+    e.mem = memory_at(g, data_address(g, 1));
+    e.mem.gs = false;
+    encode(g, &e);
+}
+
+static void gen_exchange(Gen *g)
+{
+    unsigned size = any_size(g), kind = below(g, 3);
+    Enc e = { .size = size, .reg = any_register(g) };
+
+    e.op = sized(kind == 0 ? 0x86 : kind == 1 ? 0x0fb0 : 0x0fc0, size);
+    pick_rm(g, &e, size, 50);
+    e.lock = e.mem.set && chance(g, 40);
+    if (size == 1 && e.reg == 4)
+        e.reg = 0;
+    if (kind == 1 && chance(g, 50)) {   /* make it equal: MOV (R|E)AX, operand */
+        Enc m = e;
+        m.op = sized(0x8a, size);
+        m.reg = 0;
+        m.lock = false;
+        if (!(e.mem.set && (e.mem.base == 0 || e.mem.index == 0 || e.mem.rip)))
+            encode(g, &m);
+    }
+    encode(g, &e);
+}
+
+static void gen_cmpxchg_wide(Gen *g)
+{
+    bool wide = cpu_test_host_has("cx16") && chance(g, 50);
+    Enc e = { .size = wide ? 8 : 4, .op = 0x0fc7, .reg = 1 };
+
+    e.mem = memory_at(g, data_address(g, 16));
+    if (wide && !chance(g, 10))
+        e.mem = memory_at(g, (data_address(g, 16) & ~15ULL) % 0x3f00 + (CPU_TEST_DATA & ~0x3fffULL) + 0x100);
+    if (wide)
+        e.mem.address &= ~15ULL;
+    e.lock = chance(g, 50);
+    encode(g, &e);
+}
+
+static void gen_bits(Gen *g)    /* BT BTS BTR BTC */
+{
+    unsigned size = wide_size(g), kind = below(g, 4);
+    Enc e = { .size = size, .reg = any_register(g) };
+
+    if (chance(g, 50)) {
+        e.op = 0x0fba;
+        e.reg = 4 + kind;
+        e.imm_size = 1;
+        e.imm = g_rand_int(g->rand) & 0xff;
+        pick_rm(g, &e, size, 50);
+    } else {
+        e.op = 0x0fa3 + 8 * kind;
+        if (chance(g, 50)) {
+            int64_t bit = (int64_t) below(g, 4096) - 2048;
+            e.mem = memory_at(g, CPU_TEST_DATA + 1024 + below(g, CPU_TEST_DATA_SIZE - 2048));
+            while ((int) e.reg == e.mem.base || (int) e.reg == e.mem.index)
+                e.reg = any_register(g);
+            set_register(g, e.reg, size == 2 ? (uint16_t) bit | cpu_test_value(g->rand) << 16
+                                             : size == 4 ? (uint32_t) bit | cpu_test_value(g->rand) << 32 : (uint64_t) bit);
+        } else {
+            e.rm = (int) any_register(g);
+        }
+    }
+    e.lock = e.mem.set && kind && chance(g, 40);
+    encode(g, &e);
+    clear_flags(g, O | S | A | P);
+}
+
+static void gen_scan(Gen *g)
+{
+    unsigned size = wide_size(g);
+    Enc e = { .size = size, .op = chance(g, 50) ? 0x0fbc : 0x0fbd, .reg = any_register(g), .rm = (int) any_register(g) };
+
+    /* A zero source leaves the destination undefined: set a bit. */
+    byte(g, 0x48 | (unsigned) e.rm >> 3), byte(g, 0x0f), byte(g, 0xba), byte(g, 0xe8 | ((unsigned) e.rm & 7));
+    byte(g, below(g, 8 * size));
+    encode(g, &e);
+    clear_flags(g, C | O | S | A | P);
+}
+
+static void gen_extensions(Gen *g)      /* POPCNT MOVBE CRC32 BSWAP */
+{
+    unsigned size = wide_size(g);
+    Enc e = { .size = size, .reg = any_register(g) };
+
+    switch (below(g, 4)) {
+    case 0:
+        if (!cpu_test_host_has("popcnt"))
+            return;
+        e.op = 0x0fb8, e.mandatory = 0xf3;
+        pick_rm(g, &e, size, 40);
+        encode(g, &e);
+        break;
+    case 1:
+        if (!cpu_test_host_has("movbe"))
+            return;
+        e.op = 0x0f38f0 + below(g, 2);
+        pick_rm(g, &e, size, 100);
+        encode(g, &e);
+        break;
+    case 2:
+        if (!cpu_test_host_has("sse4.2"))
+            return;
+        e.mandatory = 0xf2;
+        e.op = 0x0f38f1;
+        if (chance(g, 40))
+            e.op = 0x0f38f0, e.byte_rm = true, e.size = size == 2 ? 4 : size;
+        pick_rm(g, &e, e.byte_rm ? 1 : size, 40);
+        encode(g, &e);
+        break;
+    default: {
+        unsigned reg = any_register(g);
+        byte(g, (chance(g, 50) ? 0x48 : 0x40) | reg >> 3);
+        byte(g, 0x0f), byte(g, 0xc8 | (reg & 7));
+    }
+    }
+}
+
+static void gen_conditional(Gen *g)     /* SETcc CMOVcc */
+{
+    if (chance(g, 50)) {
+        Enc e = { .size = 1, .op = 0x0f90 + below(g, 16) };
+        pick_rm(g, &e, 1, 40);
+        encode(g, &e);
+    } else {
+        Enc e = { .size = wide_size(g), .op = 0x0f40 + below(g, 16), .reg = any_register(g) };
+        pick_rm(g, &e, e.size, 40);
+        encode(g, &e);
+    }
+}
+
+static void gen_simple(Gen *g)
+{
+    static const uint8_t plain[][2] = { { 0x98 }, { 0x99 }, { 0x48, 0x98 }, { 0x48, 0x99 }, { 0x66, 0x98 }, { 0x66, 0x99 },
+                                        { 0x9e }, { 0x9f }, { 0xf5 }, { 0xf8 }, { 0xf9 }, { 0x90 }, { 0x48, 0x90 },
+                                        { 0xf3, 0x90 }, { 0x49, 0x92 }, { 0x93 }, { 0x66, 0x95 }, { 0x0f, 0x05 } };
+    unsigned which = below(g, G_N_ELEMENTS(plain) - 1);     /* not the last: SYSCALL */
+
+    byte(g, plain[which][0]);
+    if (plain[which][1])
+        byte(g, plain[which][1]);
+}
+
+static void gen_push_pop(Gen *g)
+{
+    unsigned reg = any_register(g);
+    Enc e = { .size = chance(g, 30) ? 2 : 8, .no_size = true };
+
+    switch (below(g, 8)) {
+    case 0: byte(g, 0x40 | reg >> 3), byte(g, 0x50 | (reg & 7)); break;
+    case 1: byte(g, 0x40 | reg >> 3), byte(g, 0x58 | (reg & 7)); break;
+    case 2: byte(g, 0x66), byte(g, 0x50 | (reg & 7)); break;
+    case 3: byte(g, 0x68), bytes_of(g, cpu_test_value(g->rand), 4); break;
+    case 4: byte(g, 0x6a), bytes_of(g, cpu_test_value(g->rand), 1); break;
+    case 5:
+        e.op = 0xff, e.reg = 6;
+        pick_rm(g, &e, e.size, 100);
+        e.no_size = e.size == 8;
+        encode(g, &e);
+        break;
+    case 6:
+        e.op = 0x8f;
+        pick_rm(g, &e, e.size, 100);
+        e.no_size = e.size == 8;
+        encode(g, &e);
+        break;
+    default: byte(g, 0x54); break;      /* PUSH RSP */
+    }
+}
+
+static void gen_stack_frames(Gen *g)
+{
+    switch (below(g, 5)) {
+    case 0:                             /* ENTER; also nested, with a good frame pointer */
+        set_register(g, X86_RBP, CPU_TEST_DATA + 0x2000 + 8 * below(g, 64));
+        byte(g, 0xc8), bytes_of(g, below(g, 128), 2), byte(g, chance(g, 70) ? 0 : below(g, 6));
+        break;
+    case 1:
+        set_register(g, X86_RBP, CPU_TEST_DATA + 0x1800 + 8 * below(g, 128));
+        byte(g, 0xc9);
+        break;
+    case 2:                             /* PUSHFQ, POP */
+        byte(g, 0x9c), byte(g, 0x58 | (any_register(g) & 3));
+        break;
+    case 3:                             /* PUSH imm, POPFQ */
+        byte(g, 0x68), bytes_of(g, (g_rand_int(g->rand) & CPU_TEST_EFLAGS) | 0x202, 4), byte(g, 0x9d);
+        break;
+    default:
+        byte(g, chance(g, 50) ? 0xfc : 0xfd);
+        break;
+    }
+}
+
+static void gen_xlat(Gen *g)
+{
+    set_register(g, X86_RBX, data_address(g, 256) & ~0xffULL);
+    byte(g, 0xd7);
+}
+
+static void gen_string(Gen *g)
+{
+    static const uint8_t ops[] = { 0xa4, 0xa6, 0xaa, 0xac, 0xae };
+    unsigned size = any_size(g), op = ops[below(g, sizeof ops)], prefix = below(g, 3);
+    uint64_t from = data_address(g, size), to = data_address(g, size);
+
+    if (chance(g, 30))
+        to = from + below(g, 32) - 16;
+    set_register(g, X86_RSI, from);
+    set_register(g, X86_RDI, to);
+    byte(g, 0xb9), bytes_of(g, below(g, chance(g, 20) ? 300 : 24), 4);      /* MOV ECX */
+    if (chance(g, 20))
+        byte(g, chance(g, 50) ? 0xfc : 0xfd);
+    if (prefix)
+        byte(g, 0xf1 + prefix);
+    if (chance(g, 5))
+        byte(g, 0x67);
+    if (size == 2)
+        byte(g, 0x66);
+    if (size == 8)
+        byte(g, 0x48);
+    byte(g, sized(op, size));
+}
+
+static void gen_jump(Gen *g)
+{
+    CpuTestUnit *u = g->u;
+
+    u->skip = (int) below(g, 4);
+    switch (below(g, 6)) {
+    case 0:                             /* JMP */
+        byte(g, 0xe9), bytes_of(g, 0, 4);
+        break;
+    case 1:                             /* CALL */
+        byte(g, 0xe8), bytes_of(g, 0, 4);
+        break;
+    case 2:                             /* LOOP JRCXZ over a JMP */
+        if (chance(g, 50))
+            byte(g, 0xb9), bytes_of(g, below(g, 3), 4);
+        byte(g, 0xe0 + below(g, 4)), byte(g, 2);
+        byte(g, 0xeb), byte(g, 5);
+        byte(g, 0xe9), bytes_of(g, 0, 4);
+        break;
+    default:
+        byte(g, 0x0f), byte(g, 0x80 | below(g, 16)), bytes_of(g, 0, 4);
+        break;
+    }
+}
+
+/* LEA register, [end of unit]; then JMP, CALL or PUSH and RET. */
+static void gen_jump_indirect(Gen *g)
+{
+    unsigned reg = any_register(g), how = below(g, 3), at;
+
+    byte(g, 0x48 | (reg & 8) >> 1), byte(g, 0x8d), byte(g, 0x05 | (reg & 7) << 3);
+    at = g->u->size;
+    bytes_of(g, 0, 4);
+    if (how == 2) {
+        byte(g, 0x40 | reg >> 3), byte(g, 0x50 | (reg & 7));
+        if (chance(g, 50))
+            byte(g, 0xc3);
+        else
+            byte(g, 0xc2), bytes_of(g, 8 * below(g, 4), 2);
+    } else {
+        byte(g, 0x40 | reg >> 3), byte(g, 0xff), byte(g, (how ? 0xd0 : 0xe0) | (reg & 7));
+    }
+    g->u->bytes[at] = (uint8_t) (g->u->size - at - 4);
+}
+
+static void gen_undefined(Gen *g)
+{
+    byte(g, 0x0f), byte(g, 0x0b);
+}
+
+/* ---- All --------------------------------------------------------------------------------------------------------- */
+
+static const struct { unsigned weight; void (*fn)(Gen *g); } templates[] = {
+    { 24, gen_alu }, { 6, gen_test }, { 12, gen_mov }, { 4, gen_mov_special }, { 8, gen_unary }, { 14, gen_shift },
+    { 5, gen_shift_double }, { 8, gen_multiply }, { 5, gen_divide }, { 7, gen_extend }, { 6, gen_lea },
+    { 7, gen_exchange }, { 2, gen_cmpxchg_wide }, { 8, gen_bits }, { 3, gen_scan }, { 6, gen_extensions },
+    { 8, gen_conditional }, { 5, gen_simple }, { 5, gen_push_pop }, { 4, gen_stack_frames }, { 1, gen_xlat },
+    { 5, gen_string }, { 8, gen_jump }, { 3, gen_jump_indirect },
+};
+
+void cpu_test_generate(CpuTestUnit *u, GRand *rand)
+{
+    Gen g = { u, rand };
+    unsigned total = 0, pick;
+
+    *u = (CpuTestUnit) { .skip = -1 };
+    for (unsigned i = 0; i < G_N_ELEMENTS(templates); i++)
+        total += templates[i].weight;
+    if (below(&g, 500) == 0) {
+        gen_undefined(&g);
+        return;
+    }
+    pick = below(&g, total);
+    for (unsigned i = 0;; pick -= templates[i++].weight) {
+        if (pick < templates[i].weight) {
+            templates[i].fn(&g);
+            return;
+        }
+    }
+}
+
+size_t cpu_test_assemble(const CpuTestUnit *units, unsigned n, uint64_t offset, uint8_t *out)
+{
+    size_t start[CPU_TEST_UNITS + 8], size = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        start[i] = size;
+        memcpy(out + size, units[i].bytes, units[i].size);
+        size += units[i].size;
+    }
+    start[n] = size;
+    out[size++] = 0xcc;
+    for (unsigned i = 0; i < n; i++) {
+        const CpuTestUnit *u = &units[i];
+        if (u->rip_at) {
+            uint64_t end = CPU_TEST_CODE + offset + start[i] + u->rip_end;
+            int32_t disp = (int32_t) (u->target - end);
+            memcpy(out + start[i] + u->rip_at, &disp, 4);
+        }
+        if (u->skip >= 0) {
+            unsigned to = MIN(i + 1 + (unsigned) u->skip, n);
+            int32_t rel = (int32_t) (start[to] - start[i + 1]);
+            memcpy(out + start[i + 1] - 4, &rel, 4);
+        }
+    }
+    return size;
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tests/cpu/test-x86-random.c - random code on the host's processor and on the translator
+ *
+ * Everything must agree: registers, flags, memory, the exception and where it came.  A failure is
+ * made as short as it goes and printed.  VIT_CPU_TEST_SEED and VIT_CPU_TEST_COUNT repeat and extend. */
+#include "tests/cpu/cpu-test.h"
+
+#include "engine/guest/x86/decode.h"
+#include "engine/guest/x86/disasm.h"
+#include "engine/jit/jit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    CpuTestUnit  units[CPU_TEST_UNITS];
+    unsigned     n;
+    uint64_t     offset;            /* of the code */
+    CpuTestState start;
+    uint8_t      data[CPU_TEST_DATA_SIZE];
+} Case;
+
+typedef struct {
+    CpuTestState end;
+    uint8_t      data[CPU_TEST_DATA_SIZE];
+} Outcome;
+
+/* ---- One case on both ----------------------------------------------------------------------------- */
+
+static uint8_t *host_data(void)
+{
+    return (uint8_t *) (uintptr_t) CPU_TEST_DATA;
+}
+
+static void run_host(const Case *c, const uint8_t *code, size_t size, Outcome *o)
+{
+    memcpy((uint8_t *) (uintptr_t) CPU_TEST_CODE + c->offset, code, size);
+    memcpy(host_data(), c->data, CPU_TEST_DATA_SIZE);
+    o->end = c->start;
+    cpu_test_host_run(&o->end);
+    memcpy(o->data, host_data(), CPU_TEST_DATA_SIZE);
+}
+
+static void run_guest(CpuTestGuest *g, const Case *c, const uint8_t *code, size_t size, Outcome *o)
+{
+    cpu_test_guest_set_code(g, c->offset, code, size);
+    memcpy(cpu_test_guest_data(g), c->data, CPU_TEST_DATA_SIZE);
+    o->end = c->start;
+    cpu_test_guest_run(g, &o->end);
+    memcpy(o->data, cpu_test_guest_data(g), CPU_TEST_DATA_SIZE);
+}
+
+static void differ(GString *s, const char *what, uint64_t host, uint64_t guest)
+{
+    if (host != guest)
+        g_string_append_printf(s, "  %s: host %" G_GINT64_MODIFIER "x, translator %" G_GINT64_MODIFIER "x\n", what,
+                               host, guest);
+}
+
+/* What differs, as text; empty when nothing does. */
+static void compare(GString *s, const Outcome *h, const Outcome *g)
+{
+    static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                           "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+
+    differ(s, "exception", (unsigned) h->end.vector, (unsigned) g->end.vector);
+    differ(s, "rip", h->end.rip, g->end.rip);
+    differ(s, "cr2", h->end.cr2, g->end.cr2);
+    if (h->end.vector == X86_PF)
+        differ(s, "error", h->end.error & 7, g->end.error & 7);
+    differ(s, "flags", h->end.rflags & CPU_TEST_EFLAGS, g->end.rflags & CPU_TEST_EFLAGS);
+    for (unsigned i = 0; i < 16; i++)
+        differ(s, names[i], h->end.gpr[i], g->end.gpr[i]);
+    for (unsigned i = 0; i < 16; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            g_autofree char *name = g_strdup_printf("xmm%u.%u", i, k);
+            differ(s, name, h->end.xmm[i].u64[k], g->end.xmm[i].u64[k]);
+        }
+    }
+    for (unsigned i = 0, shown = 0; i < CPU_TEST_DATA_SIZE && shown < 8; i++) {
+        if (h->data[i] != g->data[i]) {
+            g_autofree char *name = g_strdup_printf("data + %#x", i);
+            differ(s, name, h->data[i], g->data[i]);
+            shown++;
+        }
+    }
+}
+
+/* Undefined after some exceptions: what a faulting instruction leaves in the flags (DIV). */
+static void forget_undefined(Outcome *h, Outcome *g)
+{
+    if (h->end.vector == g->end.vector && h->end.vector == X86_DE)
+        h->end.rflags = g->end.rflags = 0;
+}
+
+static bool run_case(CpuTestGuest *guest, const Case *c, GString *text)
+{
+    g_autofree Outcome *h = g_new0(Outcome, 1), *g = g_new0(Outcome, 1);
+    uint8_t code[4096];
+    size_t size = cpu_test_assemble(c->units, c->n, c->offset, code);
+
+    run_host(c, code, size, h);
+    run_guest(guest, c, code, size, g);
+    forget_undefined(h, g);
+    g_string_truncate(text, 0);
+    compare(text, h, g);
+    return text->len == 0;
+}
+
+/* ---- Failures ------------------------------------------------------------------------------------------ */
+
+static void remove_unit(Case *c, unsigned i)
+{
+    memmove(&c->units[i], &c->units[i + 1], (c->n - i - 1) * sizeof c->units[0]);
+    c->n--;
+}
+
+static void minimise(CpuTestGuest *guest, Case *c, GString *text)
+{
+    g_autoptr(GString) now = g_string_new(NULL);
+    bool shorter = true;
+
+    while (shorter) {
+        shorter = false;
+        for (unsigned i = c->n; i-- > 0 && c->n > 1;) {
+            g_autofree Case *smaller = g_memdup2(c, sizeof *c);
+            remove_unit(smaller, i);
+            if (!run_case(guest, smaller, now)) {
+                *c = *smaller;
+                shorter = true;
+            }
+        }
+    }
+    run_case(guest, c, text);
+}
+
+static void show(const Case *c, const char *accel, const GString *text)
+{
+    static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                           "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+    uint8_t code[4096];
+    size_t size = cpu_test_assemble(c->units, c->n, c->offset, code);
+    g_autoptr(GString) s = g_string_new(NULL);
+
+    for (size_t at = 0; at < size;) {
+        uint64_t pc = CPU_TEST_CODE + c->offset + at;
+        g_string_append_printf(s, "  %" G_GINT64_MODIFIER "x  ", pc);
+        GString *line = g_string_new(NULL);
+        unsigned n = x86_disassemble_one(line, code + at, (unsigned) MIN(15, size - at), pc, X86_CODE_64);
+        for (unsigned i = 0; i < n; i++)
+            g_string_append_printf(s, "%02x ", code[at + i]);
+        g_string_append_printf(s, " %s\n", line->str);
+        g_string_free(line, TRUE);
+        at += n;
+    }
+    for (unsigned i = 0; i < 16; i++)
+        g_string_append_printf(s, "  %s=%" G_GINT64_MODIFIER "x", names[i], c->start.gpr[i]);
+    g_test_message("%s differs from the host after\n%s  flags=%x\n%s", accel, s->str, (unsigned) c->start.rflags,
+                   text->str);
+}
+
+/* ---- The run ----------------------------------------------------------------------------------------------- */
+
+static void make_case(Case *c, GRand *rand)
+{
+    c->n = CPU_TEST_UNITS;
+    c->offset = (uint64_t) g_rand_int_range(rand, 0, CPU_TEST_CODE_SIZE - 4096);
+    for (unsigned i = 0; i < c->n; i++)
+        cpu_test_generate(&c->units[i], rand);
+    memset(&c->start, 0, sizeof c->start);
+    for (unsigned i = 0; i < 16; i++) {
+        c->start.gpr[i] = cpu_test_value(rand);
+        c->start.xmm[i].u64[0] = cpu_test_value(rand);
+        c->start.xmm[i].u64[1] = cpu_test_value(rand);
+    }
+    c->start.gpr[X86_RSP] = CPU_TEST_DATA + 0x2000 + 8 * (uint64_t) g_rand_int_range(rand, 0, 64);
+    c->start.rip = CPU_TEST_CODE + c->offset;
+    c->start.rflags = (g_rand_int(rand) & VIT_FLAG_ALL) | 0x202;
+    c->start.mxcsr = 0x1f80;
+    c->start.fcw = 0x37f;
+    for (unsigned i = 0; i < CPU_TEST_DATA_SIZE; i += 8) {
+        uint64_t v = cpu_test_value(rand);
+        memcpy(c->data + i, &v, 8);
+    }
+    /* What the way into the code leaves below the host's stack pointer. */
+    uint64_t *below = (uint64_t *) (c->data + (c->start.gpr[X86_RSP] - CPU_TEST_DATA)) - 2;
+    below[0] = (c->start.rflags & CPU_TEST_EFLAGS) | 0x202;
+    below[1] = c->start.rip;
+}
+
+static void run_random(const void *klass)
+{
+    const VitAccelClass *accel = klass;
+    const char *seed_text = getenv("VIT_CPU_TEST_SEED"), *count_text = getenv("VIT_CPU_TEST_COUNT");
+    unsigned seed = seed_text ? (unsigned) strtoul(seed_text, NULL, 0) : (unsigned) g_test_rand_int();
+    unsigned long count = count_text ? strtoul(count_text, NULL, 0) : 110000, done = 0;
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    g_autoptr(GString) text = g_string_new(NULL);
+    g_autofree Case *c = g_new0(Case, 1);
+    unsigned failures = 0;
+
+    g_test_message("%s: seed %u, %lu instructions", accel->name, seed, count);
+    CpuTestGuest *guest = cpu_test_guest_new(accel, NULL);
+    while (done < count && failures < 5) {
+        make_case(c, rand);
+        done += c->n;
+        if (!run_case(guest, c, text)) {
+            failures++;
+            minimise(guest, c, text);
+            show(c, accel->name, text);
+        }
+    }
+    cpu_test_guest_free(guest);
+    g_assert_cmpuint(failures, ==, 0);
+}
+
+int main(int argc, char **argv)
+{
+    g_test_init(&argc, &argv, NULL);
+    if (!cpu_test_host_init()) {
+        g_print("1..0 # SKIP the host is no x86-64 or the test's addresses are taken\n");
+        return 0;
+    }
+    g_test_add_data_func("/cpu/random/interp", &vit_accel_interp, run_random);
+    g_test_add_data_func("/cpu/random/jit", &vit_accel_jit, run_random);
+    return g_test_run();
+}
