@@ -36,6 +36,8 @@ void vit_surface_unref(VitSurface *surface);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitSurface, vit_surface_unref)
 /* Writes a PNG or PPM (by the name's ending). */
 [[nodiscard]] bool vit_surface_save(VitSurface *surface, const char *path, GError **error);
+/* The same whatever the name: PNG, or else PPM. */
+[[nodiscard]] bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GError **error);
 
 typedef struct {
     int      width, height, hot_x, hot_y;   /* at most 256x256 */

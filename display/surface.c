@@ -117,14 +117,20 @@ static bool write_png(const VitSurface *s, FILE *file, uint8_t *row, char messag
 
 bool vit_surface_save(VitSurface *surface, const char *path, GError **error)
 {
-    bool ppm = g_str_has_suffix(path, ".ppm"), good;
-    char message[128] = "";
+    bool ppm = g_str_has_suffix(path, ".ppm");
 
     if (!ppm && !g_str_has_suffix(path, ".png")) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
                     "“%s”: a screenshot's name ends in .png or .ppm", path);
         return false;
     }
+    return vit_surface_save_as(surface, path, !ppm, error);
+}
+
+bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GError **error)
+{
+    char message[128] = "";
+    bool good;
     FILE *file = g_fopen(path, "wbe");
     if (!file) {
         int code = errno;
@@ -134,7 +140,7 @@ bool vit_surface_save(VitSurface *surface, const char *path, GError **error)
     }
     g_autofree uint8_t *row = g_malloc((size_t) surface->width * 3 + 1);
     errno = 0;
-    good = ppm ? write_ppm(surface, file, row) : write_png(surface, file, row, message);
+    good = as_png ? write_png(surface, file, row, message) : write_ppm(surface, file, row);
     int code = errno;
     if (fclose(file) != 0 && good) {
         good = false;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-run.c - a machine without a window, from QEMU's options */
 #include "app/cli/run-options.h"
+#include "engine/control/control.h"
 #include "engine/core/log.h"
 #include "engine/machine/machine.h"
 
 #include <glib-unix.h>
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -50,6 +52,32 @@ static gboolean on_signal(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
+static void on_quit(void *opaque)
+{
+    g_idle_add(on_signal, ((Run *) opaque)->loop);
+}
+
+static VitControl *open_control(const RunOptions *o, Run *run, GError **error)
+{
+    g_autoptr(VitControl) control = vit_control_new(run->engine, on_quit, run);
+    const VitMachineConfig *c = o->config;
+
+    for (guint i = 0; i < c->serials->len; i++) {
+        g_autofree char *id = g_strdup_printf("serial%u", i);
+        if (g_str_has_prefix(c->serials->pdata[i], "mon:"))
+            vit_control_attach_monitor(control, vit_engine_chardev(run->engine, id));
+    }
+    for (char **spec = o->qmps; spec && *spec; spec++) {
+        if (!vit_control_add_qmp(control, *spec, error))
+            return NULL;
+    }
+    for (char **spec = o->monitors; spec && *spec; spec++) {
+        if (!vit_control_add_monitor(control, *spec, error))
+            return NULL;
+    }
+    return g_steal_pointer(&control);
+}
+
 static bool setup_log(const RunOptions *o, GError **error)
 {
     unsigned mask = 0;
@@ -76,9 +104,16 @@ int main(int argc, char **argv)
         return report(error);
     if (!setup_log(o, &error))
         return report(error);
+    signal(SIGPIPE, SIG_IGN);       /* a client that left is an error of that write alone */
     Run run = { .loop = g_main_loop_new(NULL, FALSE), .no_shutdown = o->no_shutdown };
     run.engine = vit_engine_new(o->config, &error);
     if (!run.engine) {
+        run_options_free(o);
+        return report(error);
+    }
+    VitControl *control = open_control(o, &run, &error);
+    if (!control) {
+        vit_engine_free(run.engine);
         run_options_free(o);
         return report(error);
     }
@@ -89,11 +124,12 @@ int main(int argc, char **argv)
         if (!g_file_set_contents(o->pidfile, pid, -1, &error))
             return report(error);
     }
-    vit_engine_set_listener(run.engine, &listener, &run);
+    vit_engine_add_listener(run.engine, &listener, &run);
     if (!o->config->start_paused)
         vit_engine_run(run.engine);
     g_main_loop_run(run.loop);
-    vit_engine_set_listener(run.engine, NULL, NULL);
+    vit_control_free(control);
+    vit_engine_remove_listener(run.engine, &listener, &run);
     code = vit_engine_exit_code(run.engine);
     vit_engine_free(run.engine);
     g_main_loop_unref(run.loop);

@@ -144,6 +144,8 @@ static void escape(VitChar *chr, uint8_t key)
     case 'c':
         if (chr->monitor)
             chr->on_monitor = !chr->on_monitor;
+        if (chr->on_monitor && chr->monitor->event)
+            chr->monitor->event(chr->monitor_opaque, VIT_CHAR_FOCUSED);
         break;
     case 'b':
         vit_char_event(chr, VIT_CHAR_BREAK);

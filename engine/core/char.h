@@ -7,7 +7,10 @@
 
 typedef struct VitChar VitChar;
 
-typedef enum { VIT_CHAR_OPENED, VIT_CHAR_CLOSED, VIT_CHAR_BREAK } VitCharEvent;
+typedef enum {
+    VIT_CHAR_OPENED, VIT_CHAR_CLOSED, VIT_CHAR_BREAK,
+    VIT_CHAR_FOCUSED,       /* to the monitor: Ctrl-A c has turned the input to it */
+} VitCharEvent;
 
 typedef struct {    /* the device's side */
     size_t (*can_receive)(void *opaque);    /* bytes that receive() takes now */

@@ -45,6 +45,11 @@ void vit_log_setup(unsigned mask, const char *path)
     if (process_log.file)
         setvbuf(process_log.file, NULL, _IOLBF, 0);
     pthread_mutex_unlock(&process_log.mutex);
+    vit_log_set_mask(mask);
+}
+
+void vit_log_set_mask(unsigned mask)
+{
     __atomic_store_n(&process_log.mask, mask, __ATOMIC_RELAXED);
 }
 

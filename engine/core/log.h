@@ -21,6 +21,7 @@ typedef enum {
 
 /* Mask and destination are process-wide, set once by the tool before machines start (-d, -D). */
 void vit_log_setup(unsigned mask, const char *path);
+void vit_log_set_mask(unsigned mask);       /* any thread (the monitor's "log") */
 bool vit_log_enabled(unsigned mask);
 void vit_log(unsigned mask, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Comma-separated names as in -d ("guest_errors,int,in_asm"); false names the unknown one. */

@@ -30,8 +30,9 @@ struct VitEngine {
     unsigned          requests;     /* atomic VitRequest bits not yet handled */
     char             *request_reason;   /* guarded by request_lock, owned */
     GMutex            request_lock;     /* leaf */
-    const VitEngineListener *listener;
-    void             *listener_opaque;
+    unsigned          stop_cause;   /* atomic VitRequest */
+    struct { const VitEngineListener *ops; void *opaque; } listeners[VIT_ENGINE_LISTENERS];
+                                    /* ops NULL: free; guarded by control */
 };
 
 /* build.c: all of it, or false with everything freed by vit_engine_free(). */

@@ -5,13 +5,17 @@
  * machine thread without it. */
 #include "engine/machine/engine-private.h"
 
+#include <string.h>
+
 static void set_state(VitEngine *e, VitEngineState state, const char *reason)
 {
     if (e->state == state)
         return;
     e->state = state;
-    if (e->listener && e->listener->state_changed)
-        e->listener->state_changed(e->listener_opaque, state, reason);
+    for (unsigned i = 0; i < VIT_ENGINE_LISTENERS; i++) {
+        if (e->listeners[i].ops && e->listeners[i].ops->state_changed)
+            e->listeners[i].ops->state_changed(e->listeners[i].opaque, state, reason);
+    }
 }
 
 static void park_cpus(VitEngine *e)
@@ -45,6 +49,11 @@ static void reset_parked(VitEngine *e)
 
 /* ---- What the guest asked for ------------------------------------------------------------------ */
 
+static void set_stop_cause(VitEngine *e, VitRequest cause)
+{
+    __atomic_store_n(&e->stop_cause, cause, __ATOMIC_SEQ_CST);
+}
+
 static void handle_requests(void *opaque)
 {
     VitEngine *e = opaque;
@@ -57,11 +66,13 @@ static void handle_requests(void *opaque)
     if (e->state == VIT_ENGINE_STOPPED) {
         /* nothing more can happen to it */
     } else if (requests & (VIT_REQUEST_SHUTDOWN | VIT_REQUEST_EXIT)) {
+        set_stop_cause(e, requests & VIT_REQUEST_EXIT ? VIT_REQUEST_EXIT : VIT_REQUEST_SHUTDOWN);
         halt(e, VIT_ENGINE_STOPPED, reason ?: "the guest switched off");
     } else if (requests & VIT_REQUEST_PAUSE) {
         halt(e, VIT_ENGINE_FAILED, reason);
     } else if (requests & VIT_REQUEST_RESET) {
         if (e->config->no_reboot) {
+            set_stop_cause(e, VIT_REQUEST_RESET);
             halt(e, VIT_ENGINE_STOPPED, reason ?: "the guest restarted");
         } else {
             bool running = e->state == VIT_ENGINE_RUNNING;
@@ -69,8 +80,10 @@ static void handle_requests(void *opaque)
             reset_parked(e);
             if (running)
                 resume_cpus(e);
-            if (e->listener && e->listener->guest_reset)
-                e->listener->guest_reset(e->listener_opaque, reason);
+            for (unsigned i = 0; i < VIT_ENGINE_LISTENERS; i++) {
+                if (e->listeners[i].ops && e->listeners[i].ops->guest_reset)
+                    e->listeners[i].ops->guest_reset(e->listeners[i].opaque, reason);
+            }
         }
     }
     g_mutex_unlock(&e->control);
@@ -144,7 +157,7 @@ void vit_engine_free(VitEngine *e)
     park_cpus(e);
     vit_clock_stop(e->sys->clock);
     e->state = VIT_ENGINE_STOPPED;  /* requests still on their way do nothing */
-    e->listener = NULL;
+    memset(e->listeners, 0, sizeof e->listeners);
     g_mutex_unlock(&e->control);
     vit_io_thread_call_sync(e->sys->thread, nothing, NULL);
     free_cpus(e);
@@ -169,12 +182,31 @@ void vit_engine_free(VitEngine *e)
     g_free(e);
 }
 
-void vit_engine_set_listener(VitEngine *e, const VitEngineListener *listener, void *opaque)
+static void replace_listener(VitEngine *e, const VitEngineListener *old, void *old_opaque,
+                             const VitEngineListener *listener, void *opaque)
 {
+    bool done = false;
+
     g_mutex_lock(&e->control);
-    e->listener = listener;
-    e->listener_opaque = opaque;
+    for (unsigned i = 0; i < VIT_ENGINE_LISTENERS && !done; i++) {
+        done = e->listeners[i].ops == old && e->listeners[i].opaque == old_opaque;
+        if (done) {
+            e->listeners[i].ops = listener;
+            e->listeners[i].opaque = opaque;
+        }
+    }
     g_mutex_unlock(&e->control);
+    g_return_if_fail(done);
+}
+
+void vit_engine_add_listener(VitEngine *e, const VitEngineListener *listener, void *opaque)
+{
+    replace_listener(e, NULL, NULL, listener, opaque);
+}
+
+void vit_engine_remove_listener(VitEngine *e, const VitEngineListener *listener, void *opaque)
+{
+    replace_listener(e, listener, opaque, NULL, NULL);
 }
 
 void vit_engine_run(VitEngine *e)
@@ -232,10 +264,16 @@ int vit_engine_exit_code(VitEngine *e)
     return code;
 }
 
+VitRequest vit_engine_stop_cause(VitEngine *e)
+{
+    return (VitRequest) __atomic_load_n(&e->stop_cause, __ATOMIC_SEQ_CST);
+}
+
 VitSystem *vit_engine_system(VitEngine *e) { return e->sys; }
 VitInputHub *vit_engine_input(VitEngine *e) { return e->input; }
 unsigned vit_engine_n_scanouts(VitEngine *e) { return e->scanouts->len; }
 unsigned vit_engine_n_cpus(VitEngine *e) { return e->cpus->len; }
+GHashTable *vit_engine_drives(VitEngine *e) { return e->drives; }
 const VitMachineConfig *vit_engine_config(VitEngine *e) { return e->config; }
 const char *vit_engine_accel_name(VitEngine *e) { return e->accel->klass->name; }
 

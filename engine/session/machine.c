@@ -207,7 +207,7 @@ static gboolean start_done(void *opaque)
             session_display_new(vit_engine_scanout(m->engine, i), vit_engine_input(m->engine));
         g_list_store_append(m->displays, display);
     }
-    vit_engine_set_listener(m->engine, &listener, m);
+    vit_engine_add_listener(m->engine, &listener, m);
     watch_usage(m, true);
     set_state(m, VIT_MACHINE_PAUSED);
     if (!m->config->start_paused)

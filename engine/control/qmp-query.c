@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/control/qmp-query.c - the query-* commands of QMP */
+#include "engine/control/qmp.h"
+
+#include "block/node.h"
+
+#include <string.h>
+#include <unistd.h>
+
+/* The QMP of this release is what is spoken here, as far as the schema has it. */
+enum { PROTOCOL_MAJOR = 10, PROTOCOL_MINOR = 0, PROTOCOL_MICRO = 0 };
+
+static bool query_version(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonObject *version = json_object_new(), *numbers = json_object_new();
+
+    json_object_set_int_member(numbers, "major", PROTOCOL_MAJOR);
+    json_object_set_int_member(numbers, "minor", PROTOCOL_MINOR);
+    json_object_set_int_member(numbers, "micro", PROTOCOL_MICRO);
+    json_object_set_object_member(version, "qemu", numbers);
+    json_object_set_string_member(version, "package", "vitrine-" VIT_VERSION);
+    *result = qmp_object(version);
+    return true;
+}
+
+static bool query_name(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    const VitMachineConfig *config = vit_engine_config(c->engine);
+    JsonObject *object = json_object_new();
+
+    if (config->name)
+        json_object_set_string_member(object, "name", config->name);
+    *result = qmp_object(object);
+    return true;
+}
+
+static bool query_uuid(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    const VitMachineConfig *config = vit_engine_config(c->engine);
+    JsonObject *object = json_object_new();
+
+    json_object_set_string_member(object, "UUID", config->uuid ?: "00000000-0000-0000-0000-000000000000");
+    *result = qmp_object(object);
+    return true;
+}
+
+static bool query_status(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonObject *object = json_object_new();
+    bool running;
+
+    json_object_set_string_member(object, "status", control_status(c, &running));
+    json_object_set_boolean_member(object, "running", running);
+    *result = qmp_object(object);
+    return true;
+}
+
+static void get_thread_id(VitCpu *cpu, void *opaque)
+{
+    *(int64_t *) opaque = gettid();
+}
+
+static bool query_cpus_fast(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonArray *list = json_array_new();
+
+    for (unsigned n = 0; n < vit_engine_n_cpus(c->engine); n++) {
+        JsonObject *cpu = json_object_new(), *props = json_object_new();
+        g_autofree char *path = g_strdup_printf("/machine/cpu[%u]", n);
+        int64_t thread = 0;
+        vit_cpu_call_sync(vit_engine_cpu(c->engine, n), get_thread_id, &thread);
+        json_object_set_int_member(props, "socket-id", 0);
+        json_object_set_int_member(props, "core-id", n);
+        json_object_set_int_member(props, "thread-id", 0);
+        json_object_set_int_member(cpu, "cpu-index", n);
+        json_object_set_string_member(cpu, "qom-path", path);
+        json_object_set_int_member(cpu, "thread-id", thread);
+        json_object_set_object_member(cpu, "props", props);
+        json_object_set_string_member(cpu, "target", "x86_64");
+        json_array_add_object_element(list, cpu);
+    }
+    *result = qmp_array(list);
+    return true;
+}
+
+static bool query_kvm(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonObject *object = json_object_new();
+
+    json_object_set_boolean_member(object, "enabled", !strcmp(vit_engine_accel_name(c->engine), "kvm"));
+    json_object_set_boolean_member(object, "present", access("/dev/kvm", F_OK) == 0);
+    *result = qmp_object(object);
+    return true;
+}
+
+static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    static const char *const names[] = { "q35", "pc" };
+    JsonArray *list = json_array_new();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
+        JsonObject *machine = json_object_new();
+        json_object_set_string_member(machine, "name", names[i]);
+        json_object_set_int_member(machine, "cpu-max", 64);
+        json_object_set_boolean_member(machine, "hotpluggable-cpus", FALSE);
+        json_object_set_boolean_member(machine, "numa-mem-supported", FALSE);
+        json_object_set_boolean_member(machine, "deprecated", FALSE);
+        json_object_set_boolean_member(machine, "acpi", TRUE);
+        if (i == 0)
+            json_object_set_boolean_member(machine, "is-default", TRUE);
+        json_array_add_object_element(list, machine);
+    }
+    *result = qmp_array(list);
+    return true;
+}
+
+/* ---- Host ends --------------------------------------------------------------------------------------- */
+
+typedef struct { VitBlockNode *node; VitBlockInfo info; } Ask;
+
+static void ask(void *opaque)
+{
+    Ask *a = opaque;
+
+    a->info = vit_block_info(a->node);
+}
+
+static JsonObject *inserted(VitBlockNode *node)
+{
+    JsonObject *object = json_object_new(), *image = json_object_new();
+    Ask a = { .node = node };
+
+    vit_io_thread_call_sync(node->thread, ask, &a);
+    json_object_set_string_member(image, "filename", node->filename);
+    json_object_set_string_member(image, "format", node->driver->name);
+    json_object_set_int_member(image, "virtual-size", (gint64) a.info.size);
+    json_object_set_string_member(object, "file", node->filename);
+    json_object_set_string_member(object, "drv", node->driver->name);
+    json_object_set_boolean_member(object, "ro", a.info.read_only);
+    if (node->name)
+        json_object_set_string_member(object, "node-name", node->name);
+    json_object_set_object_member(object, "image", image);
+    return object;
+}
+
+static bool query_block(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    g_autoptr(GList) ids = control_drive_ids(c);
+    JsonArray *list = json_array_new();
+
+    for (GList *l = ids; l; l = l->next) {
+        JsonObject *entry = json_object_new();
+        json_object_set_string_member(entry, "device", l->data);
+        json_object_set_string_member(entry, "type", "unknown");
+        json_object_set_boolean_member(entry, "locked", FALSE);
+        json_object_set_boolean_member(entry, "removable", control_drive_is_cd(c, l->data));
+        json_object_set_object_member(entry, "inserted",
+                                      inserted(g_hash_table_lookup(vit_engine_drives(c->engine), l->data)));
+        json_array_add_object_element(list, entry);
+    }
+    *result = qmp_array(list);
+    return true;
+}
+
+static bool query_chardev(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonArray *list = json_array_new();
+
+    vit_system_lock(c->sys);
+    for (guint i = 0; i < c->sys->chars->len; i++) {
+        const VitChar *chr = c->sys->chars->pdata[i];
+        JsonObject *entry = json_object_new();
+        json_object_set_string_member(entry, "label", chr->id);
+        json_object_set_string_member(entry, "filename", chr->address ?: chr->back->name);
+        json_object_set_boolean_member(entry, "frontend-open", chr->front != NULL);
+        json_array_add_object_element(list, entry);
+    }
+    vit_system_unlock(c->sys);
+    *result = qmp_array(list);
+    return true;
+}
+
+static bool query_memory(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonObject *object = json_object_new();
+
+    json_object_set_int_member(object, "base-memory", (gint64) vit_engine_config(c->engine)->ram_size);
+    json_object_set_int_member(object, "plugged-memory", 0);
+    *result = qmp_object(object);
+    return true;
+}
+
+static const QmpArg no_args[] = { { 0 } };
+
+const QmpCommand qmp_query_commands[] = {
+    { "query-version", no_args, QMP_OBJECT, query_version },
+    { "query-name", no_args, QMP_OBJECT, query_name },
+    { "query-uuid", no_args, QMP_OBJECT, query_uuid },
+    { "query-status", no_args, QMP_OBJECT, query_status },
+    { "query-cpus-fast", no_args, QMP_ARRAY, query_cpus_fast },
+    { "query-kvm", no_args, QMP_OBJECT, query_kvm },
+    { "query-machines", no_args, QMP_ARRAY, query_machines },
+    { "query-block", no_args, QMP_ARRAY, query_block },
+    { "query-chardev", no_args, QMP_ARRAY, query_chardev },
+    { "query-memory-size-summary", no_args, QMP_OBJECT, query_memory },
+    { 0 }
+};

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/control/qmp.c - the QEMU Machine Protocol: greeting, negotiation, requests and answers
+ * (QEMU documentation, "QEMU Machine Protocol Specification"; not modelled: out-of-band commands) */
+#include "engine/control/json-stream.h"
+#include "engine/control/qmp.h"
+
+#include <string.h>
+
+typedef struct {
+    ControlSession *session;    /* borrowed */
+    JsonStream      stream;
+    bool            negotiated; /* left the capabilities negotiation */
+} Qmp;
+
+/* ---- Output --------------------------------------------------------------------------------------- */
+
+/* Takes over object. */
+static void send(Qmp *q, JsonObject *object)
+{
+    g_autoptr(JsonNode) node = qmp_object(object);
+    g_autofree char *text = json_to_string(node, FALSE), *line = g_strconcat(text, "\r\n", NULL);
+
+    control_session_write(q->session, line, strlen(line));
+}
+
+static void send_error(Qmp *q, const GError *error, JsonNode *id)
+{
+    JsonObject *answer = json_object_new(), *body = json_object_new();
+
+    json_object_set_string_member(body, "class", control_error_class(error));
+    json_object_set_string_member(body, "desc", error->message);
+    json_object_set_object_member(answer, "error", body);
+    if (id)
+        json_object_set_member(answer, "id", json_node_copy(id));
+    send(q, answer);
+}
+
+/* Takes over result; NULL is an empty object. */
+static void send_return(Qmp *q, JsonNode *result, JsonNode *id)
+{
+    JsonObject *answer = json_object_new();
+
+    json_object_set_member(answer, "return", result ?: qmp_object(json_object_new()));
+    if (id)
+        json_object_set_member(answer, "id", json_node_copy(id));
+    send(q, answer);
+}
+
+/* ---- Arguments --------------------------------------------------------------------------------------- */
+
+static bool has_kind(JsonNode *node, QmpKind kind)
+{
+    switch (kind) {
+    case QMP_OBJECT:
+        return JSON_NODE_HOLDS_OBJECT(node);
+    case QMP_ARRAY:
+        return JSON_NODE_HOLDS_ARRAY(node);
+    case QMP_STR:
+        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
+    case QMP_BOOL:
+        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN;
+    case QMP_INT:
+        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
+    case QMP_NUMBER:
+        return JSON_NODE_HOLDS_VALUE(node) && (json_node_get_value_type(node) == G_TYPE_INT64 ||
+                                               json_node_get_value_type(node) == G_TYPE_DOUBLE);
+    }
+    return false;
+}
+
+static bool check_member(const QmpArg *row, JsonNode *node, GError **error)
+{
+    static const char *const kinds[] = { "string", "integer", "number", "boolean", "array", "object" };
+
+    if (!has_kind(node, row->kind)) {
+        g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
+                    "Invalid parameter type for '%s', expected: %s", row->name, kinds[row->kind]);
+        return false;
+    }
+    if (row->values && !g_strv_contains(row->values, json_node_get_string(node))) {
+        g_autofree char *known = g_strjoinv("', '", (char **) row->values);
+        g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
+                    "Parameter '%s' does not accept value '%s' (it accepts '%s')", row->name,
+                    json_node_get_string(node), known);
+        return false;
+    }
+    return true;
+}
+
+bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
+{
+    g_autoptr(GList) names = json_object_get_members(object);
+    unsigned known = 0;
+
+    for (const QmpArg *row = rows; row && row->name; row++) {
+        JsonNode *node = json_object_get_member(object, row->name);
+        if (node && !check_member(row, node, error))
+            return false;
+        if (!node && !row->optional) {
+            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is missing", row->name);
+            return false;
+        }
+        known += node != NULL;
+    }
+    if (known == json_object_get_size(object))
+        return true;
+    for (GList *l = names; l; l = l->next) {
+        const QmpArg *row = rows;
+        while (row && row->name && strcmp(row->name, l->data))
+            row++;
+        if (!row || !row->name) {
+            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is unexpected",
+                        (char *) l->data);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------------------ */
+
+static const QmpArg capability_args[] = { { "enable", QMP_ARRAY, true }, { 0 } };
+static const QmpArg no_args[] = { { 0 } };
+
+/* Only the session can leave the negotiation, so the row does no more than refuse capabilities. */
+static bool run_capabilities(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    if (json_object_has_member(args, "enable") &&
+        json_array_get_length(json_object_get_array_member(args, "enable"))) {
+        g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
+                            "There is no such capability to enable: none was offered");
+        return false;
+    }
+    return true;
+}
+
+static const QmpCommand protocol_commands[] = {
+    { "qmp_capabilities", capability_args, QMP_OBJECT, run_capabilities },
+    { "query-commands", no_args, QMP_ARRAY, qmp_query_commands_list },
+    { "query-qmp-schema", no_args, QMP_ARRAY, qmp_query_schema },
+    { 0 }
+};
+
+const QmpCommand *qmp_command(unsigned n)
+{
+    const QmpCommand *const tables[] = { protocol_commands, qmp_query_commands, qmp_action_commands };
+
+    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
+        for (const QmpCommand *row = tables[t]; row->name; row++) {
+            if (n-- == 0)
+                return row;
+        }
+    }
+    return NULL;
+}
+
+static const QmpCommand *find(Qmp *q, const char *name, GError **error)
+{
+    const QmpCommand *row;
+    bool negotiates = !strcmp(name, "qmp_capabilities");
+
+    if (!q->negotiated && !negotiates) {
+        g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_COMMAND_NOT_FOUND,
+                            "Expecting capabilities negotiation with 'qmp_capabilities'");
+        return NULL;
+    }
+    if (q->negotiated && negotiates) {
+        g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_COMMAND_NOT_FOUND,
+                            "Capabilities negotiation is already complete, command ignored");
+        return NULL;
+    }
+    for (unsigned n = 0; (row = qmp_command(n)); n++) {
+        if (!strcmp(row->name, name))
+            return row;
+    }
+    g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_COMMAND_NOT_FOUND, "The command %s has not been found",
+                name);
+    return NULL;
+}
+
+static bool complain(GError **error, const char *format, const char *what) G_GNUC_PRINTF(2, 0);
+static bool complain(GError **error, const char *format, const char *what)
+{
+    g_autofree char *text = g_strdup_printf(format, what);
+
+    g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, text);
+    return false;
+}
+
+static bool check_request(JsonObject *request, GError **error)
+{
+    g_autoptr(GList) names = json_object_get_members(request);
+    JsonNode *execute = json_object_get_member(request, "execute");
+    JsonNode *arguments = json_object_get_member(request, "arguments");
+
+    for (GList *l = names; l; l = l->next) {
+        if (strcmp(l->data, "execute") && strcmp(l->data, "arguments") && strcmp(l->data, "id"))
+            return complain(error, "QMP input member '%s' is unexpected", l->data);
+    }
+    if (!execute)
+        return complain(error, "QMP input lacks member '%s'", "execute");
+    if (!has_kind(execute, QMP_STR))
+        return complain(error, "QMP input member '%s' must be a string", "execute");
+    if (arguments && !has_kind(arguments, QMP_OBJECT))
+        return complain(error, "QMP input member '%s' must be an object", "arguments");
+    return true;
+}
+
+static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **error)
+{
+    if (!check_request(request, error))
+        return false;
+    const QmpCommand *row = find(q, json_object_get_string_member(request, "execute"), error);
+    if (!row)
+        return false;
+    JsonNode *node = json_object_get_member(request, "arguments");
+    g_autoptr(JsonObject) args = node ? json_object_ref(json_node_get_object(node)) : json_object_new();
+    if (!qmp_check(row->args, args, error) ||
+        !row->run(control_session_control(q->session), args, result, error))
+        return false;
+    if (!q->negotiated)
+        control_session_want_events(q->session);
+    q->negotiated = true;
+    return true;
+}
+
+static void handle(Qmp *q, JsonNode *value)
+{
+    g_autoptr(GError) error = NULL;
+    JsonNode *result = NULL, *id = NULL;
+
+    if (!JSON_NODE_HOLDS_OBJECT(value)) {
+        complain(&error, "QMP input must be a JSON %s", "object");
+        send_error(q, error, NULL);
+        return;
+    }
+    JsonObject *request = json_node_get_object(value);
+    id = json_object_get_member(request, "id");
+    if (execute(q, request, &result, &error))
+        send_return(q, result, id);
+    else
+        send_error(q, error, id);
+    control_session_command_done(q->session);
+}
+
+/* ---- Session ---------------------------------------------------------------------------------------------- */
+
+static void init(void *state, ControlSession *session)
+{
+    Qmp *q = state;
+
+    q->session = session;
+    json_stream_init(&q->stream);
+}
+
+static void finish(void *state)
+{
+    json_stream_finish(&((Qmp *) state)->stream);
+}
+
+static void opened(void *state)
+{
+    Qmp *q = state;
+    JsonNode *version = NULL;
+    JsonObject *greeting = json_object_new(), *body = json_object_new();
+    const QmpCommand *row = qmp_query_commands;
+
+    q->negotiated = false;
+    json_stream_reset(&q->stream);
+    while (strcmp(row->name, "query-version"))
+        row++;
+    if (!row->run(control_session_control(q->session), NULL, &version, NULL))
+        g_return_if_reached();
+    json_object_set_member(body, "version", version);
+    json_object_set_array_member(body, "capabilities", json_array_new());
+    json_object_set_object_member(greeting, "QMP", body);
+    send(q, greeting);
+}
+
+static size_t input(void *state, const uint8_t *data, size_t size)
+{
+    Qmp *q = state;
+    g_autoptr(JsonNode) value = NULL;
+    g_autoptr(GError) error = NULL;
+    size_t used = size;
+
+    switch (json_stream_feed(&q->stream, data, size, &used, &value, &error)) {
+    case JSON_STREAM_VALUE:
+        handle(q, value);
+        break;
+    case JSON_STREAM_ERROR:
+        send_error(q, error, NULL);
+        break;
+    case JSON_STREAM_MORE:
+        break;
+    }
+    return used;
+}
+
+const ControlProtocol qmp_protocol = {
+    .name = "qmp", .state_size = sizeof(Qmp), .init = init, .finish = finish, .opened = opened,
+    .input = input,
+};
