@@ -37,7 +37,8 @@ typedef struct {
 /* Registers of the boot processor when there is no firmware; all else as after INIT. */
 typedef struct {
     uint64_t rip, rsp, rbp, rsi, rbx, rdi, rflags;
-    uint64_t cr0, cr3, cr4, efer, mtrr_def_type;
+    uint64_t cr0, cr3, cr4, efer;
+    uint64_t mtrr_def_type;         /* of every processor, as firmware would leave it */
     uint64_t gdt_base;
     uint16_t gdt_limit;
     VitX86Segment cs, data;         /* data: DS, ES, SS, FS, GS */
