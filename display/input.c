@@ -177,13 +177,20 @@ static bool is_motion(const VitInputEvent *e)
 }
 
 /* A slow guest: the pointer's last place is what counts, so motion merges into the newest event when
- * that is of the same kind; when the queue is long only releases still get in. */
+ * that is of the same kind, and in a long queue into the last one of its kind; then only releases
+ * still get in. */
 static bool merge(VitInputHub *hub, const VitInputEvent *e)
 {
-    if (hub->used == 0 || !is_motion(e))
-        return false;
-    VitInputEvent *newest = &hub->queue[(hub->head + hub->used - 1) % QUEUE_HARD].event;
-    if (newest->kind != e->kind)
+    unsigned back = 1, farthest = hub->used < QUEUE_SOFT ? 1 : hub->used;
+    VitInputEvent *newest = NULL;
+
+    for (; back <= farthest && back <= hub->used && is_motion(e); back++) {
+        newest = &hub->queue[(hub->head + hub->used - back) % QUEUE_HARD].event;
+        if (newest->kind == e->kind)
+            break;
+        newest = NULL;
+    }
+    if (!newest)
         return false;
     if (e->kind == VIT_INPUT_ABS) {
         newest->value = e->value;
