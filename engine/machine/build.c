@@ -215,7 +215,7 @@ bool engine_build(VitEngine *e, GError **error)
     e->context = (VitDeviceContext) {
         .sys = e->sys, .pci = e->board->pci, .input = e->input, .drives = e->drives,
         .netdevs = e->netdevs, .chardevs = e->chardevs, .scanouts = e->scanouts,
-        .iothread = e->block_thread,
+        .iothread = e->block_thread, .isa_irq = vit_board_isa_irq, .isa_irq_opaque = e->board,
         .buses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
     return create_devices(e, error) && build_cpus(e, error);
