@@ -4,6 +4,7 @@
 
 #include "app/window.h"
 
+#include <glib-unix.h>
 #include <glib/gi18n.h>
 #include <stdio.h>
 
@@ -12,6 +13,7 @@ struct _VitrineApplication {
     VitrineLibrary *library;
     gboolean        stages;     /* --stages: say what happens on standard output */
     gint64          started;    /* monotonic µs */
+    GStrv           problems;   /* with descriptions of the library; NULL once shown */
 };
 G_DEFINE_FINAL_TYPE(VitrineApplication, vitrine_application, ADW_TYPE_APPLICATION)
 
@@ -29,14 +31,22 @@ void vitrine_application_stage(VitrineApplication *app, const char *format, ...)
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    printf("[%6.2f s] %s\n", (double) (g_get_monotonic_time() - app->started) / G_USEC_PER_SEC, text);
+    double seconds = (double) (g_get_monotonic_time() - app->started) / G_USEC_PER_SEC;
+    printf("[%6.2f s] %s\n", seconds, text);
     fflush(stdout);
 }
 
 static void on_first_frame(GdkFrameClock *clock, VitrineApplication *app)
 {
     g_signal_handlers_disconnect_by_func(clock, on_first_frame, app);
-    vitrine_application_stage(app, "window shown");
+    vitrine_application_stage(app, "first frame");
+}
+
+static void on_window_mapped(GtkWidget *widget, VitrineApplication *app)
+{
+    g_signal_handlers_disconnect_by_func(widget, on_window_mapped, app);
+    g_signal_connect(gtk_widget_get_frame_clock(widget), "after-paint", G_CALLBACK(on_first_frame),
+                     app);
 }
 
 static VitrineWindow *window(VitrineApplication *app)
@@ -45,8 +55,10 @@ static VitrineWindow *window(VitrineApplication *app)
 
     if (!w) {
         w = vitrine_window_new(app);
-        gtk_widget_realize(GTK_WIDGET(w));
-        g_signal_connect(gtk_widget_get_frame_clock(GTK_WIDGET(w)), "after-paint", G_CALLBACK(on_first_frame), app);
+        g_signal_connect(w, "map", G_CALLBACK(on_window_mapped), app);
+        for (guint i = 0; app->problems && app->problems[i]; i++)
+            vitrine_window_report(VITRINE_WINDOW(w), app->problems[i]);
+        g_clear_pointer(&app->problems, g_strfreev);
     }
     gtk_window_present(w);
     return VITRINE_WINDOW(w);
@@ -63,22 +75,44 @@ static void open_files(GApplication *app, GFile **files, int n, const char *hint
         vitrine_window_new_machine(window(VITRINE_APPLICATION(app)), files[0]);
 }
 
-/* --import FILE: takes a description into the library unless a machine of that name is there. */
-static VitMachine *import(VitrineApplication *app, const char *path, GError **error)
+/* ---- Command line -------------------------------------------------------------------------- */
+
+/* --import FILE: the description comes into the library, in place of one with the same name. */
+static VitMachine *import(VitrineApplication *app, GFile *file, GError **error)
 {
     g_autofree char *text = NULL;
     gsize length;
 
-    if (!g_file_get_contents(path, &text, &length, error))
+    if (!g_file_load_contents(file, NULL, &text, &length, NULL, error))
         return NULL;
     g_autoptr(VitMachineConfig) config = vit_machine_config_from_json(text, (gssize) length, error);
     if (!config)
         return NULL;
-    VitMachine *machine = vitrine_library_find(app->library, config->name);
+    VitMachine *machine = config->name ? vitrine_library_find(app->library, config->name) : NULL;
     if (!machine)
         return vitrine_library_add(app->library, config, error);
-    if (vit_machine_get_state(machine) == VIT_MACHINE_OFF)
-        vit_machine_set_config(machine, config);
+    return vitrine_library_update(app->library, machine, config, error) ? machine : NULL;
+}
+
+static VitMachine *wanted_machine(VitrineApplication *app, GApplicationCommandLine *line,
+                                  GVariantDict *options, GError **error)
+{
+    const char *path, *name;
+
+    if (g_variant_dict_lookup(options, "import", "^&ay", &path)) {
+        g_autoptr(GFile) file = g_application_command_line_create_file_for_arg(line, path);
+        VitMachine *machine = import(app, file, error);
+        if (!machine)
+            g_prefix_error(error, "%s: ", path);
+        return machine;
+    }
+    if (!g_variant_dict_lookup(options, "start", "&s", &name))
+        return NULL;
+    VitMachine *machine = vitrine_library_find(app->library, name);
+    if (!machine)
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                    _("There is no machine “%s” in the library; the window shows those that there are"),
+                    name);
     return machine;
 }
 
@@ -86,27 +120,16 @@ static int command_line(GApplication *application, GApplicationCommandLine *line
 {
     VitrineApplication *app = VITRINE_APPLICATION(application);
     GVariantDict *options = g_application_command_line_get_options_dict(line);
-    g_autoptr(GError) error = NULL;
-    const char *path = NULL, *name = NULL;
-    VitMachine *machine = NULL;
     g_auto(GStrv) arguments = g_application_command_line_get_arguments(line, NULL);
+    g_autoptr(GError) error = NULL;
 
     g_variant_dict_lookup(options, "stages", "b", &app->stages);
+    VitMachine *machine = wanted_machine(app, line, options, &error);
+    if (error) {
+        g_application_command_line_printerr(line, "vitrine: %s\n", error->message);
+        return 1;
+    }
     VitrineWindow *w = window(app);
-    if (g_variant_dict_lookup(options, "import", "^&ay", &path)) {
-        machine = import(app, path, &error);
-        if (!machine) {
-            g_application_command_line_printerr(line, "vitrine: %s: %s\n", path, error->message);
-            return 1;
-        }
-    }
-    if (g_variant_dict_lookup(options, "start", "&s", &name)) {
-        machine = vitrine_library_find(app->library, name);
-        if (!machine) {
-            g_application_command_line_printerr(line, _("vitrine: there is no machine “%s” in the library\n"), name);
-            return 1;
-        }
-    }
     if (machine)
         vitrine_window_open_machine(w, machine, TRUE);
     if (arguments[0] && arguments[1]) {
@@ -116,15 +139,25 @@ static int command_line(GApplication *application, GApplicationCommandLine *line
     return 0;
 }
 
+/* ---- Life ---------------------------------------------------------------------------------- */
+
 static void on_about(GSimpleAction *action, GVariant *parameter, void *data)
 {
     VitrineApplication *app = data;
 
-    adw_show_about_dialog(GTK_WIDGET(gtk_application_get_active_window(GTK_APPLICATION(app))),
-                          "application-name", "Vitrine", "application-icon", VITRINE_APP_ID,
+    GtkWindow *parent = gtk_application_get_active_window(GTK_APPLICATION(app));
+
+    adw_show_about_dialog(GTK_WIDGET(parent), "application-name", "Vitrine",
+                          "application-icon", VITRINE_APP_ID,
                           "version", VIT_VERSION, "developer-name", _("The Vitrine developers"),
                           "license-type", GTK_LICENSE_GPL_3_0,
                           "comments", _("Runs other operating systems"), NULL);
+}
+
+static gboolean on_signal(void *app)
+{
+    g_application_quit(G_APPLICATION(app));
+    return G_SOURCE_CONTINUE;
 }
 
 static void startup(GApplication *application)
@@ -135,14 +168,40 @@ static void startup(GApplication *application)
     G_APPLICATION_CLASS(vitrine_application_parent_class)->startup(application);
     g_action_map_add_action_entries(G_ACTION_MAP(app), actions, G_N_ELEMENTS(actions), app);
     app->library = vitrine_library_new(NULL);
-    g_auto(GStrv) problems = vitrine_library_load(app->library);
-    for (guint i = 0; problems[i]; i++)
-        g_warning("%s", problems[i]);
+    app->problems = vitrine_library_load(app->library);
+    g_unix_signal_add(SIGINT, on_signal, app);
+    g_unix_signal_add(SIGTERM, on_signal, app);
+}
+
+/* Whether some machine is not off; those that can be are told to switch off. */
+static gboolean switching_off(GListModel *machines)
+{
+    gboolean any = FALSE;
+
+    for (guint i = 0; i < g_list_model_get_n_items(machines); i++) {
+        g_autoptr(VitMachine) machine = g_list_model_get_item(machines, i);
+        VitMachineState state = vit_machine_get_state(machine);
+        if (state == VIT_MACHINE_RUNNING || state == VIT_MACHINE_PAUSED)
+            vit_machine_power_off_async(machine, NULL, NULL);
+        any = any || state != VIT_MACHINE_OFF;
+    }
+    return any;
+}
+
+/* Disks are flushed and closed before the process ends. */
+static void application_shutdown(GApplication *application)
+{
+    VitrineApplication *app = VITRINE_APPLICATION(application);
+
+    while (app->library && switching_off(G_LIST_MODEL(app->library)))
+        g_main_context_iteration(NULL, TRUE);
+    G_APPLICATION_CLASS(vitrine_application_parent_class)->shutdown(application);
 }
 
 static void finalize(GObject *object)
 {
     g_clear_object(&VITRINE_APPLICATION(object)->library);
+    g_strfreev(VITRINE_APPLICATION(object)->problems);
     G_OBJECT_CLASS(vitrine_application_parent_class)->finalize(object);
 }
 
@@ -150,6 +209,7 @@ static void vitrine_application_class_init(VitrineApplicationClass *klass)
 {
     G_OBJECT_CLASS(klass)->finalize = finalize;
     G_APPLICATION_CLASS(klass)->startup = startup;
+    G_APPLICATION_CLASS(klass)->shutdown = application_shutdown;
     G_APPLICATION_CLASS(klass)->activate = activate;
     G_APPLICATION_CLASS(klass)->open = open_files;
     G_APPLICATION_CLASS(klass)->command_line = command_line;
@@ -158,9 +218,12 @@ static void vitrine_application_class_init(VitrineApplicationClass *klass)
 static void vitrine_application_init(VitrineApplication *app)
 {
     static const GOptionEntry options[] = {
-        { "import", 0, 0, G_OPTION_ARG_FILENAME, NULL, N_("Add a machine description to the library and start it"), N_("FILE") },
-        { "start", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Start a machine of the library"), N_("NAME") },
-        { "stages", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say on standard output what happens"), NULL },
+        { "import", 0, 0, G_OPTION_ARG_FILENAME, NULL,
+          N_("Add a machine description to the library and start it"), N_("FILE") },
+        { "start", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Start a machine of the library"),
+          N_("NAME") },
+        { "stages", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say on standard output what happens"),
+          NULL },
         { NULL },
     };
 

@@ -46,10 +46,13 @@ static int by_name(gconstpointer a, gconstpointer b, gpointer unused)
     return g_utf8_collate(machine_name((VitMachine *) a), machine_name((VitMachine *) b));
 }
 
-static VitMachine *insert(VitrineLibrary *library, const VitMachineConfig *config)
+#define PATH_KEY "vitrine-library-path"     /* on a machine: where its description lies */
+
+static VitMachine *insert(VitrineLibrary *library, const VitMachineConfig *config, const char *path)
 {
     g_autoptr(VitMachine) machine = vit_machine_new(config);
 
+    g_object_set_data_full(G_OBJECT(machine), PATH_KEY, g_strdup(path), g_free);
     g_list_store_insert_sorted(library->machines, machine, by_name, NULL);
     return machine;                 /* the store holds it */
 }
@@ -61,9 +64,10 @@ static void read_one(VitrineLibrary *library, const char *path, GStrvBuilder *pr
     gsize length;
 
     if (g_file_get_contents(path, &text, &length, &error)) {
-        g_autoptr(VitMachineConfig) config = vit_machine_config_from_json(text, (gssize) length, &error);
+        g_autoptr(VitMachineConfig) config =
+            vit_machine_config_from_json(text, (gssize) length, &error);
         if (config) {
-            insert(library, config);
+            insert(library, config, path);
             return;
         }
     }
@@ -87,6 +91,15 @@ GStrv vitrine_library_load(VitrineLibrary *library)
     return g_strv_builder_end(problems);
 }
 
+/* format takes a path and what errno says. */
+static void set_error(GError **error, const char *format, const char *path)
+{
+    int code = errno;
+    g_autofree char *message = g_strdup_printf(format, path, g_strerror(code));
+
+    g_set_error_literal(error, G_FILE_ERROR, (gint) g_file_error_from_errno(code), message);
+}
+
 /* A file name of letters that every file system takes. */
 static char *file_name(const char *name)
 {
@@ -96,32 +109,50 @@ static char *file_name(const char *name)
     return g_strdup(*ascii && *ascii != '.' ? ascii : "machine");
 }
 
-static char *new_path(VitrineLibrary *library, const char *sub, const char *name, const char *ending, GError **error)
+static char *new_path(VitrineLibrary *library, const char *sub, const char *name,
+                      const char *ending, GError **error)
 {
     g_autofree char *folder = g_build_filename(library->folder, sub, NULL), *stem = file_name(name);
 
     if (g_mkdir_with_parents(folder, 0700)) {
-        g_set_error(error, G_FILE_ERROR, (gint) g_file_error_from_errno(errno), _("Cannot make the folder %s: %s"), folder,
-                    g_strerror(errno));
+        set_error(error, _("Cannot make the folder %s: %s"), folder);
         return NULL;
     }
     for (unsigned n = 1;; n++) {
-        g_autofree char *base = n == 1 ? g_strconcat(stem, ending, NULL) : g_strdup_printf("%s-%u%s", stem, n, ending);
+        g_autofree char *base = n == 1 ? g_strconcat(stem, ending, NULL)
+                                       : g_strdup_printf("%s-%u%s", stem, n, ending);
         g_autofree char *path = g_build_filename(folder, base, NULL);
         if (!g_file_test(path, G_FILE_TEST_EXISTS))
             return g_steal_pointer(&path);
     }
 }
 
-VitMachine *vitrine_library_add(VitrineLibrary *library, const VitMachineConfig *config, GError **error)
+static gboolean save(const char *path, const VitMachineConfig *config, GError **error)
 {
-    g_autofree char *path = new_path(library, "machines", config->name ?: "machine", ".json", error);
+    const GFileSetContentsFlags flags =
+        G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE;
     g_autofree char *text = vit_machine_config_to_json(config);
 
-    if (!path || !g_file_set_contents_full(path, text, -1, G_FILE_SET_CONTENTS_CONSISTENT | G_FILE_SET_CONTENTS_DURABLE,
-                                           0600, error))
-        return NULL;
-    return insert(library, config);
+    return g_file_set_contents_full(path, text, -1, flags, 0600, error);
+}
+
+VitMachine *vitrine_library_add(VitrineLibrary *library, const VitMachineConfig *config,
+                                GError **error)
+{
+    const char *name = config->name ?: "machine";
+    g_autofree char *path = new_path(library, "machines", name, ".json", error);
+
+    return path && save(path, config, error) ? insert(library, config, path) : NULL;
+}
+
+gboolean vitrine_library_update(VitrineLibrary *library, VitMachine *machine,
+                                const VitMachineConfig *config, GError **error)
+{
+    if (!save(g_object_get_data(G_OBJECT(machine), PATH_KEY), config, error))
+        return FALSE;
+    vit_machine_set_config(machine, config);
+    g_list_store_sort(library->machines, by_name, NULL);
+    return TRUE;
 }
 
 VitMachine *vitrine_library_find(VitrineLibrary *library, const char *name)
@@ -147,7 +178,7 @@ gboolean vitrine_library_create_disk(const char *path, guint64 bytes, GError **e
         close(fd);
         return TRUE;
     }
-    g_set_error(error, G_FILE_ERROR, (gint) g_file_error_from_errno(errno), _("Cannot create the disk %s: %s"), path, g_strerror(errno));
+    set_error(error, _("Cannot create the disk %s: %s"), path);
     if (fd >= 0) {
         close(fd);
         g_unlink(path);
@@ -155,7 +186,8 @@ gboolean vitrine_library_create_disk(const char *path, guint64 bytes, GError **e
     return FALSE;
 }
 
-static void forward(GListModel *store, guint position, guint removed, guint added, VitrineLibrary *library)
+static void forward(GListModel *store, guint position, guint removed, guint added,
+                    VitrineLibrary *library)
 {
     g_list_model_items_changed(G_LIST_MODEL(library), position, removed, added);
 }
@@ -184,6 +216,7 @@ VitrineLibrary *vitrine_library_new(const char *folder)
 {
     VitrineLibrary *library = g_object_new(VITRINE_TYPE_LIBRARY, NULL);
 
-    library->folder = folder ? g_strdup(folder) : g_build_filename(g_get_user_data_dir(), "vitrine", NULL);
+    library->folder = folder ? g_strdup(folder)
+                             : g_build_filename(g_get_user_data_dir(), "vitrine", NULL);
     return library;
 }

@@ -20,18 +20,33 @@ G_DEFINE_FINAL_TYPE(VitrineMachineCard, vitrine_machine_card, ADW_TYPE_BIN)
 
 static guint activated_signal;
 
+/* (transfer full) */
+static char *describe(VitMachine *machine, VitMachineState state)
+{
+    double usage;
+
+    if (state != VIT_MACHINE_RUNNING)
+        return g_strdup(vitrine_machine_state_text(state));
+    g_object_get(machine, "cpu-usage", &usage, NULL);
+    /* Translators: %.0f is how busy the machine keeps one processor of the host, in per cent */
+    return g_strdup_printf(_("Running · %.0f %% of a processor"), usage * 100);
+}
+
 static void update(VitrineMachineCard *card)
 {
     VitMachineState state = vit_machine_get_state(card->machine);
-    g_autoptr(VitDisplay) display = g_list_model_get_item(vit_machine_get_displays(card->machine), 0);
-    const char *title = vitrine_machine_title(card->machine), *words = vitrine_machine_state_text(state);
-    g_autofree char *label = g_strdup_printf(_("%s, %s"), title, words);
+    GListModel *displays = vit_machine_get_displays(card->machine);
+    g_autoptr(VitDisplay) display = g_list_model_get_item(displays, 0);
+    const char *title = vitrine_machine_title(card->machine);
+    g_autofree char *words = describe(card->machine, state);
+    g_autofree char *label = g_strdup_printf(_("%s, %s"), title, vitrine_machine_state_text(state));
 
     gtk_label_set_label(card->name, title);
     gtk_label_set_label(card->state, words);
     vit_display_view_set_display(card->view, display);
     gtk_stack_set_visible_child_name(card->picture, display ? "live" : "off");
-    gtk_accessible_update_property(GTK_ACCESSIBLE(card->button), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(card->button), GTK_ACCESSIBLE_PROPERTY_LABEL,
+                                   label, -1);
 }
 
 static void on_clicked(GtkButton *button, VitrineMachineCard *card)
@@ -64,8 +79,8 @@ static void vitrine_machine_card_class_init(VitrineMachineCardClass *klass)
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, view);
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, name);
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, state);
-    activated_signal = g_signal_new("activated", VITRINE_TYPE_MACHINE_CARD, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                                    G_TYPE_NONE, 0);
+    activated_signal = g_signal_new("activated", VITRINE_TYPE_MACHINE_CARD, G_SIGNAL_RUN_LAST, 0, NULL,
+                                    NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void vitrine_machine_card_init(VitrineMachineCard *card)
@@ -80,7 +95,8 @@ GtkWidget *vitrine_machine_card_new(VitMachine *machine)
 
     card->machine = g_object_ref(machine);
     g_signal_connect_swapped(machine, "notify", G_CALLBACK(update), card);
-    g_signal_connect_swapped(vit_machine_get_displays(machine), "items-changed", G_CALLBACK(update), card);
+    g_signal_connect_swapped(vit_machine_get_displays(machine), "items-changed", G_CALLBACK(update),
+                             card);
     update(card);
     return GTK_WIDGET(card);
 }

@@ -15,48 +15,65 @@ struct _VitrineMachinePage {
     VitMachine      *machine;
     AdwToolbarView  *toolbar;
     AdwWindowTitle  *heading;
-    GtkToggleButton *pause;
+    GtkButton       *pause, *start;
     GtkStack        *stack;
     VitDisplayView  *view;
-    AdwStatusPage   *off_status;
+    AdwStatusPage   *off_status, *busy;
     GtkRevealer     *paused_revealer, *leave_revealer;
-    char            *problem;       /* why it did not start, or stopped; NULL */
+    char            *problem;       /* why it did not start; NULL */
+    char            *ending;        /* why it stopped by itself; NULL */
+    GtkWindow       *window;        /* borrowed: the root while there is one */
 };
 G_DEFINE_FINAL_TYPE(VitrineMachinePage, vitrine_machine_page, ADW_TYPE_NAVIGATION_PAGE)
+
+enum { PROP_SCALE = 1, N_PROPS };
+static GParamSpec *props[N_PROPS];
 
 static VitrineApplication *application(void)
 {
     return VITRINE_APPLICATION(g_application_get_default());
 }
 
-static void toast(VitrineMachinePage *page, const char *text)
+static AdwToast *toast(VitrineMachinePage *page, const char *text)
 {
     GtkWidget *overlay = gtk_widget_get_ancestor(GTK_WIDGET(page), ADW_TYPE_TOAST_OVERLAY);
     g_autofree char *markup = g_markup_escape_text(text, -1);
+    AdwToast *t = adw_toast_new(markup);
 
     if (overlay)
-        adw_toast_overlay_add_toast(ADW_TOAST_OVERLAY(overlay), adw_toast_new(markup));
+        adw_toast_overlay_add_toast(ADW_TOAST_OVERLAY(overlay), g_object_ref(t));
+    return g_object_ref_sink(t);
 }
 
-/* ---- What is shown ---------------------------------------------------------------------------------- */
+static VitDisplay *first_display(VitrineMachinePage *page)
+{
+    return g_list_model_get_item(vit_machine_get_displays(page->machine), 0);
+}
+
+/* ---- What is shown ------------------------------------------------------------------------- */
 
 static void show_off(VitrineMachinePage *page)
 {
-    g_autofree char *markup = g_markup_escape_text(page->problem ?: "", -1);
+    const char *text = page->problem ?: page->ending ?: "";
+    g_autofree char *markup = g_markup_escape_text(text, -1);
 
-    adw_status_page_set_icon_name(page->off_status, page->problem ? "dialog-warning-symbolic" : "system-shutdown-symbolic");
-    adw_status_page_set_title(page->off_status, page->problem ? _("The Machine Cannot Run") : _("Switched Off"));
+    adw_status_page_set_icon_name(page->off_status, page->problem ? "dialog-warning-symbolic"
+                                                                  : "system-shutdown-symbolic");
+    adw_status_page_set_title(page->off_status,
+                              page->problem ? _("The Machine Cannot Start") : _("Switched Off"));
     adw_status_page_set_description(page->off_status, markup);
+    gtk_button_set_label(page->start, page->problem ? _("_Try Again") : _("_Start"));
     gtk_stack_set_visible_child_name(page->stack, "off");
 }
 
 static void update_subtitle(VitrineMachinePage *page)
 {
+    VitMachineState state = vit_machine_get_state(page->machine);
     gboolean grabbed;
 
     g_object_get(page->view, "grabbed", &grabbed, NULL);
-    adw_window_title_set_subtitle(page->heading, grabbed ? _("Ctrl+Alt gives the keyboard back")
-                                                         : vitrine_machine_state_text(vit_machine_get_state(page->machine)));
+    adw_window_title_set_subtitle(page->heading, grabbed ? _("Ctrl+Alt releases the keyboard")
+                                                         : vitrine_machine_state_text(state));
 }
 
 static void enable(VitrineMachinePage *page, const char *action, gboolean on)
@@ -64,30 +81,45 @@ static void enable(VitrineMachinePage *page, const char *action, gboolean on)
     gtk_widget_action_set_enabled(GTK_WIDGET(page), action, on);
 }
 
-static void update(VitrineMachinePage *page)
+static void enable_actions(VitrineMachinePage *page, VitMachineState state)
 {
-    VitMachineState state = vit_machine_get_state(page->machine);
     gboolean alive = state == VIT_MACHINE_RUNNING || state == VIT_MACHINE_PAUSED;
-    g_autoptr(VitDisplay) display = g_list_model_get_item(vit_machine_get_displays(page->machine), 0);
 
-    adw_navigation_page_set_title(ADW_NAVIGATION_PAGE(page), vitrine_machine_title(page->machine));
-    adw_window_title_set_title(page->heading, vitrine_machine_title(page->machine));
-    vit_display_view_set_display(page->view, display);
-    update_subtitle(page);
-    gtk_revealer_set_reveal_child(page->paused_revealer, state == VIT_MACHINE_PAUSED);
     enable(page, "machine.pause", alive);
     enable(page, "machine.reset", alive);
     enable(page, "machine.power-button", state == VIT_MACHINE_RUNNING);
     enable(page, "machine.power-off", alive);
     enable(page, "machine.screenshot", alive);
+    enable(page, "machine.fullscreen", alive);
     enable(page, "machine.send-keys", state == VIT_MACHINE_RUNNING);
     enable(page, "machine.start", state == VIT_MACHINE_OFF);
-    if (alive)
+}
+
+static void update(VitrineMachinePage *page)
+{
+    VitMachineState state = vit_machine_get_state(page->machine);
+    gboolean paused = state == VIT_MACHINE_PAUSED;
+    g_autoptr(VitDisplay) display = first_display(page);
+    const char *title = vitrine_machine_title(page->machine);
+
+    adw_navigation_page_set_title(ADW_NAVIGATION_PAGE(page), title);
+    adw_window_title_set_title(page->heading, title);
+    vit_display_view_set_display(page->view, display);
+    update_subtitle(page);
+    gtk_revealer_set_reveal_child(page->paused_revealer, paused);
+    gtk_button_set_icon_name(page->pause, paused ? "media-playback-start-symbolic"
+                                                 : "media-playback-pause-symbolic");
+    gtk_widget_set_tooltip_text(GTK_WIDGET(page->pause), paused ? _("Resume") : _("Pause"));
+    gtk_widget_set_visible(GTK_WIDGET(page->pause), state != VIT_MACHINE_OFF);
+    enable_actions(page, state);
+    if (state == VIT_MACHINE_RUNNING || paused) {
         gtk_stack_set_visible_child_name(page->stack, "display");
-    else if (state == VIT_MACHINE_OFF)
+    } else if (state == VIT_MACHINE_OFF) {
         show_off(page);
-    else
-        gtk_stack_set_visible_child_name(page->stack, "starting");
+    } else {
+        adw_status_page_set_title(page->busy, vitrine_machine_state_text(state));
+        gtk_stack_set_visible_child_name(page->stack, "busy");
+    }
 }
 
 static void on_state(VitrineMachinePage *page)
@@ -96,10 +128,11 @@ static void on_state(VitrineMachinePage *page)
 
     vitrine_application_stage(application(), "%s: %s", vitrine_machine_title(page->machine),
                               vitrine_machine_state_text(state));
-    gtk_toggle_button_set_active(page->pause, state == VIT_MACHINE_PAUSED);
     update(page);
     if (state == VIT_MACHINE_RUNNING)
         gtk_widget_grab_focus(GTK_WIDGET(page->view));
+    else if (state == VIT_MACHINE_OFF && page->window)
+        gtk_window_unfullscreen(page->window);
 }
 
 static void on_grabbed(VitDisplayView *view, GParamSpec *spec, VitrineMachinePage *page)
@@ -107,28 +140,43 @@ static void on_grabbed(VitDisplayView *view, GParamSpec *spec, VitrineMachinePag
     update_subtitle(page);
 }
 
+/* Ctrl+Alt: the focus goes to the header, from where Tab reaches everything. */
+static void on_leave(VitDisplayView *view, VitrineMachinePage *page)
+{
+    if (page->window && gtk_window_is_fullscreen(page->window))
+        gtk_window_unfullscreen(page->window);
+    gtk_widget_grab_focus(GTK_WIDGET(page->pause));
+}
+
 static void on_stopped(VitMachine *machine, const char *reason, VitrineMachinePage *page)
 {
-    vitrine_application_stage(application(), "%s: %s", vitrine_machine_title(machine), reason ?: "stopped");
+    vitrine_application_stage(application(), "%s: %s", vitrine_machine_title(machine),
+                              reason ?: "stopped");
+    g_free(page->ending);
+    page->ending = reason ? g_strdup_printf(_("It stopped by itself: %s."), reason) : NULL;
 }
 
 static void on_host_error(VitMachine *machine, const char *message, VitrineMachinePage *page)
 {
-    toast(page, message);
+    AdwDialog *dialog = adw_alert_dialog_new(_("The Machine Is Paused"), message);
+
+    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
+    adw_dialog_present(dialog, GTK_WIDGET(page));
 }
 
-/* ---- Actions ------------------------------------------------------------------------------------------ */
+/* ---- Life ---------------------------------------------------------------------------------- */
 
 static void started(GObject *source, GAsyncResult *result, gpointer data)
 {
     g_autoptr(VitrineMachinePage) page = data;
     g_autoptr(GError) error = NULL;
 
-    if (vit_machine_start_finish(VIT_MACHINE(source), result, &error))
+    if (vit_machine_start_finish(VIT_MACHINE(source), result, &error) || !page->machine)
         return;
     g_free(page->problem);
     page->problem = g_strdup(error->message);
-    vitrine_application_stage(application(), "%s: %s", vitrine_machine_title(page->machine), error->message);
+    vitrine_application_stage(application(), "%s: %s", vitrine_machine_title(page->machine),
+                              error->message);
     update(page);
 }
 
@@ -137,6 +185,7 @@ void vitrine_machine_page_start(VitrineMachinePage *page)
     if (vit_machine_get_state(page->machine) != VIT_MACHINE_OFF)
         return;
     g_clear_pointer(&page->problem, g_free);
+    g_clear_pointer(&page->ending, g_free);
     vit_machine_start_async(page->machine, NULL, started, g_object_ref(page));
 }
 
@@ -155,46 +204,93 @@ static void on_pause(GtkWidget *widget, const char *name, GVariant *parameter)
         vit_machine_pause(machine);
 }
 
-static void on_reset(GtkWidget *widget, const char *name, GVariant *parameter)
-{
-    vit_machine_reset(VITRINE_MACHINE_PAGE(widget)->machine);
-}
-
 static void on_power_button(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     vit_machine_press_power_button(VITRINE_MACHINE_PAGE(widget)->machine);
 }
 
-static void on_power_off_answer(AdwAlertDialog *dialog, const char *response, VitrineMachinePage *page)
+static void on_answer(AdwAlertDialog *dialog, const char *response, VitrineMachinePage *page)
 {
     if (!strcmp(response, "off"))
         vit_machine_power_off_async(page->machine, NULL, NULL);
+    else if (!strcmp(response, "reset"))
+        vit_machine_reset(page->machine);
+}
+
+static void ask(GtkWidget *widget, const char *heading, const char *response, const char *label)
+{
+    AdwDialog *dialog = adw_alert_dialog_new(heading, _("What the guest has not saved is lost."));
+    AdwAlertDialog *alert = ADW_ALERT_DIALOG(dialog);
+
+    adw_alert_dialog_add_responses(alert, "cancel", _("_Cancel"), response, label, NULL);
+    adw_alert_dialog_set_response_appearance(alert, response, ADW_RESPONSE_DESTRUCTIVE);
+    adw_alert_dialog_set_close_response(alert, "cancel");
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_answer), widget, G_CONNECT_DEFAULT);
+    adw_dialog_present(dialog, widget);
+}
+
+static void on_reset(GtkWidget *widget, const char *name, GVariant *parameter)
+{
+    ask(widget, _("Reset?"), "reset", _("_Reset"));
 }
 
 static void on_power_off(GtkWidget *widget, const char *name, GVariant *parameter)
 {
-    AdwDialog *dialog = adw_alert_dialog_new(_("Power Off?"), _("What the guest has not saved is lost."));
-    AdwAlertDialog *alert = ADW_ALERT_DIALOG(dialog);
-
-    adw_alert_dialog_add_responses(alert, "cancel", _("_Cancel"), "off", _("Power _Off"), NULL);
-    adw_alert_dialog_set_response_appearance(alert, "off", ADW_RESPONSE_DESTRUCTIVE);
-    g_signal_connect_object(dialog, "response", G_CALLBACK(on_power_off_answer), widget, G_CONNECT_DEFAULT);
-    adw_dialog_present(dialog, widget);
+    ask(widget, _("Power Off?"), "off", _("Power _Off"));
 }
+
+/* ---- Fullscreen ---------------------------------------------------------------------------- */
 
 static void on_fullscreen(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     VitrineMachinePage *page = VITRINE_MACHINE_PAGE(widget);
-    GtkWindow *window = GTK_WINDOW(gtk_widget_get_root(widget));
-    gboolean full = !gtk_window_is_fullscreen(window);
 
-    if (full)
-        gtk_window_fullscreen(window);
-    else
-        gtk_window_unfullscreen(window);
+    if (!page->window)
+        return;
+    if (gtk_window_is_fullscreen(page->window)) {
+        gtk_window_unfullscreen(page->window);
+    } else {
+        gtk_window_fullscreen(page->window);
+        g_object_unref(toast(page, _("Ctrl+Alt, or the pointer at the upper edge, leaves fullscreen")));
+    }
+    gtk_widget_grab_focus(GTK_WIDGET(page->view));
+}
+
+/* However it came about: the compositor may change it too. */
+static void on_fullscreened(VitrineMachinePage *page)
+{
+    gboolean full = page->window && gtk_window_is_fullscreen(page->window);
+
     adw_toolbar_view_set_reveal_top_bars(page->toolbar, !full);
     gtk_revealer_set_reveal_child(page->leave_revealer, FALSE);
-    gtk_widget_grab_focus(GTK_WIDGET(page->view));
+}
+
+static void root(GtkWidget *widget)
+{
+    VitrineMachinePage *page = VITRINE_MACHINE_PAGE(widget);
+
+    GTK_WIDGET_CLASS(vitrine_machine_page_parent_class)->root(widget);
+    page->window = GTK_WINDOW(gtk_widget_get_root(widget));
+    g_signal_connect_swapped(page->window, "notify::fullscreened", G_CALLBACK(on_fullscreened), page);
+    on_fullscreened(page);
+}
+
+static void unroot(GtkWidget *widget)
+{
+    VitrineMachinePage *page = VITRINE_MACHINE_PAGE(widget);
+
+    g_signal_handlers_disconnect_by_data(page->window, page);
+    page->window = NULL;
+    GTK_WIDGET_CLASS(vitrine_machine_page_parent_class)->unroot(widget);
+}
+
+/* The library is never shown in fullscreen. */
+static void hiding(AdwNavigationPage *navigation_page)
+{
+    VitrineMachinePage *page = VITRINE_MACHINE_PAGE(navigation_page);
+
+    if (page->window)
+        gtk_window_unfullscreen(page->window);
 }
 
 /* In fullscreen the pointer at the upper edge shows the way out. */
@@ -206,11 +302,14 @@ static void on_edge(GtkEventControllerMotion *controller, double x, double y, Vi
     gtk_revealer_set_reveal_child(page->leave_revealer, hidden && (y < 2 || (shown && y < 60)));
 }
 
+/* ---- Keys and pictures --------------------------------------------------------------------- */
+
 static guint key_code(const char *name)
 {
     static const struct { const char *name; guint code; } keys[] = {
-        { "ctrl", KEY_LEFTCTRL }, { "alt", KEY_LEFTALT }, { "shift", KEY_LEFTSHIFT }, { "super", KEY_LEFTMETA },
-        { "delete", KEY_DELETE }, { "backspace", KEY_BACKSPACE }, { "tab", KEY_TAB }, { "print", KEY_SYSRQ },
+        { "ctrl", KEY_LEFTCTRL }, { "alt", KEY_LEFTALT }, { "shift", KEY_LEFTSHIFT },
+        { "super", KEY_LEFTMETA }, { "delete", KEY_DELETE }, { "backspace", KEY_BACKSPACE },
+        { "tab", KEY_TAB }, { "print", KEY_SYSRQ },
         { "f1", KEY_F1 }, { "f2", KEY_F2 }, { "f3", KEY_F3 },
     };
 
@@ -233,35 +332,68 @@ static void on_send_keys(GtkWidget *widget, const char *name, GVariant *paramete
     vit_display_view_send_keys(VITRINE_MACHINE_PAGE(widget)->view, codes);
 }
 
-static void on_scale(GtkWidget *widget, const char *name, GVariant *parameter)
+static void show_file(AdwToast *t, void *unused)
 {
-    const char *mode = g_variant_get_string(parameter, NULL);
+    GFile *file = g_object_get_data(G_OBJECT(t), "file");
+    g_autoptr(GtkFileLauncher) launcher = gtk_file_launcher_new(file);
 
-    vit_display_view_set_scale_mode(VITRINE_MACHINE_PAGE(widget)->view,
-                                    !strcmp(mode, "native") ? VIT_SCALE_NATIVE
-                                    : !strcmp(mode, "double") ? VIT_SCALE_DOUBLE : VIT_SCALE_FIT);
+    gtk_file_launcher_open_containing_folder(launcher, NULL, NULL, NULL, NULL);
+}
+
+static void saved(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(VitrineMachinePage) page = data;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *path = vit_display_save_screenshot_finish(VIT_DISPLAY(source), result, &error);
+    g_autofree char *base = path ? g_path_get_basename(path) : NULL;
+    g_autofree char *text = path ? g_strdup_printf(_("Saved “%s”"), base) : NULL;
+    g_autoptr(AdwToast) t = toast(page, text ?: error->message);
+
+    vitrine_application_stage(application(), "%s", path ?: error->message);
+    if (path) {
+        adw_toast_set_button_label(t, _("_Show in Files"));
+        g_object_set_data_full(G_OBJECT(t), "file", g_file_new_for_path(path), g_object_unref);
+        g_signal_connect(t, "button-clicked", G_CALLBACK(show_file), NULL);
+    }
 }
 
 static void on_screenshot(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     VitrineMachinePage *page = VITRINE_MACHINE_PAGE(widget);
-    g_autoptr(VitDisplay) display = g_list_model_get_item(vit_machine_get_displays(page->machine), 0);
+    g_autoptr(VitDisplay) display = first_display(page);
     const char *folder = g_get_user_special_dir(G_USER_DIRECTORY_PICTURES) ?: g_get_home_dir();
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autofree char *stamp = g_date_time_format(now, "%Y-%m-%d %H-%M-%S");
     g_autofree char *file = g_strdup_printf("%s %s.png", vitrine_machine_title(page->machine), stamp);
-    g_strdelimit(file, "/", '-');
-    g_autofree char *path = g_build_filename(folder, file, NULL), *text = NULL;
-    g_autoptr(GError) error = NULL;
 
     if (!display)
         return;
-    if (vit_display_save_screenshot(display, path, &error))
-        text = g_strdup_printf(_("Saved as %s"), path);
-    toast(page, text ?: error->message);
+    g_strdelimit(file, "/", '-');
+    g_autofree char *path = g_build_filename(folder, file, NULL);
+    vit_display_save_screenshot_async(display, path, saved, g_object_ref(page));
 }
 
-/* ---- Object ---------------------------------------------------------------------------------------------- */
+/* ---- Object -------------------------------------------------------------------------------- */
+
+static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    VitrineMachinePage *page = VITRINE_MACHINE_PAGE(object);
+
+    if (id == PROP_SCALE && page->view)     /* the action asks before the template is there */
+        g_object_get_property(G_OBJECT(page->view), "scale-mode", value);
+    else if (id != PROP_SCALE)
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+}
+
+static void set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+    VitrineMachinePage *page = VITRINE_MACHINE_PAGE(object);
+
+    if (id == PROP_SCALE)
+        vit_display_view_set_scale_mode(page->view, (VitScaleMode) g_value_get_enum(value));
+    else
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+}
 
 static void dispose(GObject *object)
 {
@@ -273,25 +405,42 @@ static void dispose(GObject *object)
     }
     g_clear_object(&page->machine);
     g_clear_pointer(&page->problem, g_free);
+    g_clear_pointer(&page->ending, g_free);
     gtk_widget_dispose_template(GTK_WIDGET(page), VITRINE_TYPE_MACHINE_PAGE);
     G_OBJECT_CLASS(vitrine_machine_page_parent_class)->dispose(object);
+}
+
+static void bind_children(GtkWidgetClass *widget)
+{
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, toolbar);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, heading);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, pause);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, start);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, stack);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, view);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, off_status);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, busy);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, paused_revealer);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, leave_revealer);
 }
 
 static void vitrine_machine_page_class_init(VitrineMachinePageClass *klass)
 {
     GtkWidgetClass *widget = GTK_WIDGET_CLASS(klass);
+    GObjectClass *object = G_OBJECT_CLASS(klass);
 
-    G_OBJECT_CLASS(klass)->dispose = dispose;
+    object->get_property = get_property;
+    object->set_property = set_property;
+    object->dispose = dispose;
+    widget->root = root;
+    widget->unroot = unroot;
+    ADW_NAVIGATION_PAGE_CLASS(klass)->hiding = hiding;
+    props[PROP_SCALE] = g_param_spec_enum("scale", NULL, NULL, VIT_TYPE_SCALE_MODE, VIT_SCALE_FIT,
+                                          G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS);
+    g_object_class_install_properties(object, N_PROPS, props);
     g_type_ensure(VIT_TYPE_DISPLAY_VIEW);
     gtk_widget_class_set_template_from_resource(widget, VITRINE_RESOURCES "/machine-page.ui");
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, toolbar);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, heading);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, pause);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, stack);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, view);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, off_status);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, paused_revealer);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, leave_revealer);
+    bind_children(widget);
     gtk_widget_class_install_action(widget, "machine.start", NULL, on_start);
     gtk_widget_class_install_action(widget, "machine.pause", NULL, on_pause);
     gtk_widget_class_install_action(widget, "machine.reset", NULL, on_reset);
@@ -300,7 +449,7 @@ static void vitrine_machine_page_class_init(VitrineMachinePageClass *klass)
     gtk_widget_class_install_action(widget, "machine.fullscreen", NULL, on_fullscreen);
     gtk_widget_class_install_action(widget, "machine.screenshot", NULL, on_screenshot);
     gtk_widget_class_install_action(widget, "machine.send-keys", "s", on_send_keys);
-    gtk_widget_class_install_action(widget, "machine.scale", "s", on_scale);
+    gtk_widget_class_install_property_action(widget, "machine.scale", "scale");
 }
 
 static void vitrine_machine_page_init(VitrineMachinePage *page)
@@ -312,17 +461,20 @@ static void vitrine_machine_page_init(VitrineMachinePage *page)
     g_signal_connect(motion, "motion", G_CALLBACK(on_edge), page);
     gtk_widget_add_controller(GTK_WIDGET(page), motion);
     g_signal_connect(page->view, "notify::grabbed", G_CALLBACK(on_grabbed), page);
+    g_signal_connect(page->view, "leave", G_CALLBACK(on_leave), page);
 }
 
 AdwNavigationPage *vitrine_machine_page_new(VitMachine *machine)
 {
     VitrineMachinePage *page = g_object_new(VITRINE_TYPE_MACHINE_PAGE, NULL);
+    GListModel *displays = vit_machine_get_displays(machine);
     g_autofree char *label = g_strdup_printf(_("Screen of %s"), vitrine_machine_title(machine));
 
     page->machine = g_object_ref(machine);
-    gtk_accessible_update_property(GTK_ACCESSIBLE(page->view), GTK_ACCESSIBLE_PROPERTY_LABEL, label, -1);
+    gtk_accessible_update_property(GTK_ACCESSIBLE(page->view), GTK_ACCESSIBLE_PROPERTY_LABEL, label,
+                                   -1);
     g_signal_connect_swapped(machine, "notify::state", G_CALLBACK(on_state), page);
-    g_signal_connect_swapped(vit_machine_get_displays(machine), "items-changed", G_CALLBACK(update), page);
+    g_signal_connect_swapped(displays, "items-changed", G_CALLBACK(update), page);
     g_signal_connect(machine, "stopped", G_CALLBACK(on_stopped), page);
     g_signal_connect(machine, "host-error", G_CALLBACK(on_host_error), page);
     update(page);

@@ -16,14 +16,18 @@ struct _VitrineWindow {
     GtkStack          *library_stack;
     GtkFlowBox        *grid;
     GHashTable        *pages;       /* VitMachine -> VitrineMachinePage, owned */
+    AdwDialog         *leaving;     /* weak: asks whether to power off and quit */
 };
 G_DEFINE_FINAL_TYPE(VitrineWindow, vitrine_window, ADW_TYPE_APPLICATION_WINDOW)
 
-void vitrine_window_toast(VitrineWindow *window, const char *text)
+void vitrine_window_report(VitrineWindow *window, const char *text)
 {
     g_autofree char *markup = g_markup_escape_text(text, -1);
 
-    adw_toast_overlay_add_toast(window->toasts, adw_toast_new(markup));
+    AdwToast *toast = adw_toast_new(markup);
+
+    adw_toast_set_timeout(toast, 0);        /* a problem stays until somebody has read it */
+    adw_toast_overlay_add_toast(window->toasts, toast);
 }
 
 void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start)
@@ -52,7 +56,7 @@ static GtkWidget *make_card(void *item, void *data)
     GtkWidget *card = vitrine_machine_card_new(item);
 
     g_signal_connect_object(card, "activated", G_CALLBACK(on_card_activated), item, G_CONNECT_DEFAULT);
-    return card;
+    return g_object_new(GTK_TYPE_FLOW_BOX_CHILD, "child", card, "focusable", FALSE, NULL);
 }
 
 static void update_stack(VitrineWindow *window)
@@ -80,13 +84,14 @@ static void on_new_machine(GtkWidget *widget, const char *name, GVariant *parame
     vitrine_window_new_machine(VITRINE_WINDOW(widget), NULL);
 }
 
-static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y, VitrineWindow *window)
+static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y,
+                        VitrineWindow *window)
 {
     vitrine_window_new_machine(window, g_value_get_object(value));
     return TRUE;
 }
 
-/* ---- Leaving ---------------------------------------------------------------------------------------- */
+/* ---- Leaving ------------------------------------------------------------------------------- */
 
 static guint running(VitrineWindow *window)
 {
@@ -110,20 +115,25 @@ static gboolean on_close(GtkWindow *gtk_window)
     VitrineWindow *window = VITRINE_WINDOW(gtk_window);
     guint n = running(window);
 
-    if (!n)
-        return FALSE;
-    g_autofree char *body = g_strdup_printf(ngettext("%u machine is still running. What its guest has not saved is lost.",
-                                                     "%u machines are still running. What their guests have not saved is lost.", n), n);
+    if (!n || window->leaving)
+        return n > 0;
+    const char *format = ngettext("%u machine is still on. What its guest has not saved is lost.",
+                                  "%u machines are still on. What their guests have not saved is lost.",
+                                  n);
+    g_autofree char *body = g_strdup_printf(format, n);
     AdwDialog *dialog = adw_alert_dialog_new(_("Power Off and Quit?"), body);
     AdwAlertDialog *alert = ADW_ALERT_DIALOG(dialog);
-    adw_alert_dialog_add_responses(alert, "cancel", _("_Cancel"), "quit", _("Power Off and _Quit"), NULL);
+    adw_alert_dialog_add_responses(alert, "cancel", _("_Cancel"), "quit", _("Power Off and _Quit"),
+                                   NULL);
     adw_alert_dialog_set_response_appearance(alert, "quit", ADW_RESPONSE_DESTRUCTIVE);
-    g_signal_connect_object(dialog, "response", G_CALLBACK(on_quit_answer), window, G_CONNECT_DEFAULT);
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_quit_answer), window,
+                            G_CONNECT_DEFAULT);
+    g_set_weak_pointer(&window->leaving, dialog);
     adw_dialog_present(dialog, GTK_WIDGET(window));
     return TRUE;
 }
 
-/* ---- Object -------------------------------------------------------------------------------------------- */
+/* ---- Object -------------------------------------------------------------------------------- */
 
 static void dispose(GObject *object)
 {
@@ -131,6 +141,7 @@ static void dispose(GObject *object)
 
     if (window->library)
         g_signal_handlers_disconnect_by_data(window->library, window);
+    g_clear_weak_pointer(&window->leaving);
     g_clear_pointer(&window->pages, g_hash_table_unref);
     gtk_widget_dispose_template(GTK_WIDGET(window), VITRINE_TYPE_WINDOW);
     g_clear_object(&window->library);

@@ -9,4 +9,5 @@ G_DECLARE_FINAL_TYPE(VitrineWindow, vitrine_window, VITRINE, WINDOW, AdwApplicat
 GtkWindow *vitrine_window_new(VitrineApplication *app);
 void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start);
 void vitrine_window_new_machine(VitrineWindow *window, GFile *file);
-void vitrine_window_toast(VitrineWindow *window, const char *text);
+/* Shows a problem. */
+void vitrine_window_report(VitrineWindow *window, const char *text);

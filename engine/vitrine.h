@@ -10,7 +10,7 @@
 
 G_BEGIN_DECLS
 
-/* ---- Display ---------------------------------------------------------------------------------- */
+/* ---- Display ------------------------------------------------------------------------------- */
 
 #define VIT_TYPE_DISPLAY (vit_display_get_type())
 G_DECLARE_FINAL_TYPE(VitDisplay, vit_display, VIT, DISPLAY, GObject)
@@ -27,7 +27,7 @@ G_DECLARE_FINAL_TYPE(VitDisplay, vit_display, VIT, DISPLAY, GObject)
  */
 
 /**
- * vit_display_lock_pixels:
+ * vit_display_get_pixels:
  * @stride: (out): bytes of a row
  * @format: (out): 0 B8G8R8X8, 1 B8G8R8A8, 2 R8G8B8X8, 3 R8G8B8A8 in memory order, 4 RGB565
  *
@@ -61,10 +61,13 @@ void vit_display_motion_relative(VitDisplay *display, double dx, double dy);
 void vit_display_scroll(VitDisplay *display, double dx, double dy);
 /** Releases every key and button that was sent down and not up. */
 void vit_display_release_all(VitDisplay *display);
-/** Writes a PNG. */
-gboolean vit_display_save_screenshot(VitDisplay *display, const char *path, GError **error);
+/** Writes a PNG of the present picture; @path is replaced when it exists. */
+void vit_display_save_screenshot_async(VitDisplay *display, const char *path,
+                                       GAsyncReadyCallback callback, gpointer data);
+/** Returns: (transfer full): the path that was written, or %NULL with @error set. */
+char *vit_display_save_screenshot_finish(VitDisplay *display, GAsyncResult *result, GError **error);
 
-/* ---- Machine ------------------------------------------------------------------------------------ */
+/* ---- Machine ------------------------------------------------------------------------------- */
 
 #define VIT_TYPE_MACHINE (vit_machine_get_type())
 G_DECLARE_FINAL_TYPE(VitMachine, vit_machine, VIT, MACHINE, GObject)

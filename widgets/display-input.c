@@ -11,7 +11,7 @@ enum { XKB_OFFSET = 8 };                /* hardware keycode = evdev code + 8 */
 #define PIXELS_PER_DETENT 40.0          /* of a touchpad's scrolling */
 enum { HELD_CTRL = 1, HELD_ALT = 2, HELD_OTHER = 4 };
 
-/* ---- Keyboard ----------------------------------------------------------------------------------- */
+/* ---- Keyboard ------------------------------------------------------------------------------ */
 
 static GdkToplevel *toplevel(VitDisplayView *view)
 {
@@ -75,8 +75,8 @@ static void on_key_released(GtkEventControllerKey *controller, guint keyval, gui
     view->held_modifiers &= ~modifier_bit(code);
     if (!(view->held_modifiers & (HELD_CTRL | HELD_ALT)))
         view->held_modifiers = 0;
-    if (leave && view->grabbed)
-        vit_display_view_release(view);
+    if (leave)
+        display_view_leave(view);
 }
 
 static void on_focus_leave(GtkEventControllerFocus *controller, VitDisplayView *view)
@@ -96,7 +96,7 @@ void vit_display_view_send_keys(VitDisplayView *view, const guint *codes)
         vit_display_key(view->display, codes[n], FALSE);
 }
 
-/* ---- Pointer ---------------------------------------------------------------------------------------- */
+/* ---- Pointer ------------------------------------------------------------------------------- */
 
 static void on_motion(GtkEventControllerMotion *controller, double x, double y, VitDisplayView *view)
 {

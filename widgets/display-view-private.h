@@ -23,3 +23,4 @@ struct _VitDisplayView {
 void display_view_add_controllers(VitDisplayView *view);
 void display_view_update_cursor(VitDisplayView *view);
 void display_view_set_grabbed(VitDisplayView *view, gboolean grabbed);
+void display_view_leave(VitDisplayView *view);

@@ -5,12 +5,20 @@
 #include <math.h>
 
 enum { REFRESH_MS = 33, THUMBNAIL_REFRESH_MS = 1000, RESIZE_DELAY_MS = 200 };
+enum { WIDTH_STEP = 8 };        /* display timings count in character cells (VESA CVT) */
 enum { PROP_DISPLAY = 1, PROP_INTERACTIVE, PROP_SCALE_MODE, PROP_GRABBED, N_PROPS };
 
 static GParamSpec *props[N_PROPS];
+enum { SIGNAL_LEAVE, N_SIGNALS };
+static guint signals[N_SIGNALS];
+
+G_DEFINE_ENUM_TYPE(VitScaleMode, vit_scale_mode,
+                   G_DEFINE_ENUM_VALUE(VIT_SCALE_FIT, "fit"),
+                   G_DEFINE_ENUM_VALUE(VIT_SCALE_NATIVE, "native"),
+                   G_DEFINE_ENUM_VALUE(VIT_SCALE_DOUBLE, "double"))
 G_DEFINE_FINAL_TYPE(VitDisplayView, vit_display_view, GTK_TYPE_WIDGET)
 
-/* ---- The picture -------------------------------------------------------------------------------- */
+/* ---- The picture --------------------------------------------------------------------------- */
 
 static void forget_texture(VitDisplayView *view)
 {
@@ -59,6 +67,19 @@ static double device_scale(VitDisplayView *view)
     return surface ? gdk_surface_get_scale(surface) : 1;
 }
 
+/* The widget's corner in device pixels of the surface; a fraction of one at fractional scales. */
+static graphene_point_t device_origin(VitDisplayView *view)
+{
+    GtkNative *native = gtk_widget_get_native(GTK_WIDGET(view));
+    graphene_point_t at = { 0, 0 };
+    double x = 0, y = 0, scale = device_scale(view);
+
+    if (!native || !gtk_widget_compute_point(GTK_WIDGET(view), GTK_WIDGET(native), &at, &at))
+        return at;
+    gtk_native_get_surface_transform(native, &x, &y);
+    return GRAPHENE_POINT_INIT((float) ((at.x + x) * scale), (float) ((at.y + y) * scale));
+}
+
 /* Where a picture of that size stands: centred, its corner on a device pixel. */
 static graphene_rect_t place(VitDisplayView *view, int width, int height)
 {
@@ -69,10 +90,12 @@ static graphene_rect_t place(VitDisplayView *view, int width, int height)
         zoom = MIN(w * scale / width, h * scale / height);
     else
         zoom = view->scale_mode == VIT_SCALE_DOUBLE ? 2 : 1;
-    if (view->scale_mode == VIT_SCALE_FIT && fabs(zoom - 1) * MAX(width, height) < 2)
+    if (view->scale_mode == VIT_SCALE_FIT && zoom >= 1 && (zoom - 1) * width < WIDTH_STEP)
         zoom = 1;               /* the guest has the size that we asked for: no filtering */
     double pw = width * zoom / scale, ph = height * zoom / scale;
-    double x = round((w - pw) / 2 * scale) / scale, y = round((h - ph) / 2 * scale) / scale;
+    graphene_point_t origin = device_origin(view);
+    double x = (round((w - pw) / 2 * scale + origin.x) - origin.x) / scale;
+    double y = (round((h - ph) / 2 * scale + origin.y) - origin.y) / scale;
     return GRAPHENE_RECT_INIT((float) x, (float) y, (float) pw, (float) ph);
 }
 
@@ -89,37 +112,40 @@ static void snapshot(GtkWidget *widget, GtkSnapshot *snapshot)
         int width = gdk_texture_get_width(view->texture);
         view->area = place(view, width, gdk_texture_get_height(view->texture));
         double zoom = view->area.size.width * device_scale(view) / width;
-        GskScalingFilter filter = fabs(zoom - round(zoom)) < 0.001 ? GSK_SCALING_FILTER_NEAREST
-                                  : zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_LINEAR;
+        GskScalingFilter filter = zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_LINEAR;
+        if (fabs(zoom - round(zoom)) < 0.001)
+            filter = GSK_SCALING_FILTER_NEAREST;
         gtk_snapshot_append_scaled_texture(snapshot, view->texture, filter, &view->area);
     }
     gtk_snapshot_pop(snapshot);
 }
 
-static void measure(GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum, int *natural,
-                    int *minimum_baseline, int *natural_baseline)
+static void measure(GtkWidget *widget, GtkOrientation orientation, int for_size, int *minimum,
+                    int *natural, int *minimum_baseline, int *natural_baseline)
 {
     VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
-    int size = 0;
+    const char *name = orientation == GTK_ORIENTATION_HORIZONTAL ? "width" : "height";
+    int size = 0, zoom = view->scale_mode == VIT_SCALE_DOUBLE ? 2 : 1;
 
     if (view->display && view->interactive)
-        g_object_get(view->display, orientation == GTK_ORIENTATION_HORIZONTAL ? "width" : "height", &size, NULL);
-    *natural = (int) ceil(size * (view->scale_mode == VIT_SCALE_DOUBLE ? 2 : 1) / device_scale(view));
+        g_object_get(view->display, name, &size, NULL);
+    *natural = (int) ceil(size * zoom / device_scale(view));
     *minimum = view->scale_mode == VIT_SCALE_FIT ? 0 : *natural;
     *minimum_baseline = *natural_baseline = -1;
 }
 
-/* ---- The guest follows the window ------------------------------------------------------------------ */
+/* ---- The guest follows the window ---------------------------------------------------------- */
 
 static gboolean ask_size(void *opaque)
 {
     VitDisplayView *view = opaque;
     double scale = device_scale(view);
-    int width = (int) floor(gtk_widget_get_width(GTK_WIDGET(view)) * scale);
+    int width = (int) floor(gtk_widget_get_width(GTK_WIDGET(view)) * scale) & ~(WIDTH_STEP - 1);
     int height = (int) floor(gtk_widget_get_height(GTK_WIDGET(view)) * scale);
 
     view->resize_timer = 0;
-    if (!view->display || (width == view->asked_width && height == view->asked_height) || width < 320 || height < 200)
+    if (!view->display || width < 320 || height < 200 ||
+        (width == view->asked_width && height == view->asked_height))
         return G_SOURCE_REMOVE;
     view->asked_width = width;
     view->asked_height = height;
@@ -139,7 +165,7 @@ static void size_allocate(GtkWidget *widget, int width, int height, int baseline
     view->resize_timer = g_timeout_add(RESIZE_DELAY_MS, ask_size, view);
 }
 
-/* ---- Signals of the display ---------------------------------------------------------------------------- */
+/* ---- Signals of the display ---------------------------------------------------------------- */
 
 static void on_damaged(VitDisplay *display, int x, int y, int width, int height, VitDisplayView *view)
 {
@@ -181,7 +207,8 @@ static void update_timer(VitDisplayView *view)
         view->refresh_timer = 0;
     }
     if (wanted) {
-        view->refresh_timer = g_timeout_add(view->interactive ? REFRESH_MS : THUMBNAIL_REFRESH_MS, refresh, view);
+        view->refresh_timer =
+            g_timeout_add(view->interactive ? REFRESH_MS : THUMBNAIL_REFRESH_MS, refresh, view);
         refresh(view);
     }
 }
@@ -215,6 +242,8 @@ void vit_display_view_set_interactive(VitDisplayView *view, gboolean interactive
 
 void vit_display_view_set_scale_mode(VitDisplayView *view, VitScaleMode mode)
 {
+    if (view->scale_mode == mode)
+        return;
     view->scale_mode = mode;
     gtk_widget_queue_resize(GTK_WIDGET(view));
     g_object_notify_by_pspec(G_OBJECT(view), props[PROP_SCALE_MODE]);
@@ -228,7 +257,13 @@ void display_view_set_grabbed(VitDisplayView *view, gboolean grabbed)
     g_object_notify_by_pspec(G_OBJECT(view), props[PROP_GRABBED]);
 }
 
-/* ---- Widget ------------------------------------------------------------------------------------------------ */
+void display_view_leave(VitDisplayView *view)
+{
+    vit_display_view_release(view);
+    g_signal_emit(view, signals[SIGNAL_LEAVE], 0);
+}
+
+/* ---- Widget -------------------------------------------------------------------------------- */
 
 static void map(GtkWidget *widget)
 {
@@ -250,7 +285,7 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
     switch (id) {
     case PROP_DISPLAY: g_value_set_object(value, view->display); break;
     case PROP_INTERACTIVE: g_value_set_boolean(value, view->interactive); break;
-    case PROP_SCALE_MODE: g_value_set_int(value, view->scale_mode); break;
+    case PROP_SCALE_MODE: g_value_set_enum(value, view->scale_mode); break;
     case PROP_GRABBED: g_value_set_boolean(value, view->grabbed); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
@@ -263,7 +298,7 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
     switch (id) {
     case PROP_DISPLAY: vit_display_view_set_display(view, g_value_get_object(value)); break;
     case PROP_INTERACTIVE: vit_display_view_set_interactive(view, g_value_get_boolean(value)); break;
-    case PROP_SCALE_MODE: vit_display_view_set_scale_mode(view, (VitScaleMode) g_value_get_int(value)); break;
+    case PROP_SCALE_MODE: vit_display_view_set_scale_mode(view, (VitScaleMode) g_value_get_enum(value)); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
 }
@@ -294,12 +329,17 @@ static void vit_display_view_class_init(VitDisplayViewClass *klass)
     widget->size_allocate = size_allocate;
     widget->map = map;
     widget->unmap = unmap;
-    props[PROP_DISPLAY] = g_param_spec_object("display", NULL, NULL, VIT_TYPE_DISPLAY, flags | G_PARAM_READWRITE);
-    props[PROP_INTERACTIVE] = g_param_spec_boolean("interactive", NULL, NULL, TRUE, flags | G_PARAM_READWRITE);
-    props[PROP_SCALE_MODE] = g_param_spec_int("scale-mode", NULL, NULL, VIT_SCALE_FIT, VIT_SCALE_DOUBLE,
-                                              VIT_SCALE_FIT, flags | G_PARAM_READWRITE);
-    props[PROP_GRABBED] = g_param_spec_boolean("grabbed", NULL, NULL, FALSE, flags | G_PARAM_READABLE);
+    props[PROP_DISPLAY] = g_param_spec_object("display", NULL, NULL, VIT_TYPE_DISPLAY,
+                                              flags | G_PARAM_READWRITE);
+    props[PROP_INTERACTIVE] = g_param_spec_boolean("interactive", NULL, NULL, TRUE,
+                                                   flags | G_PARAM_READWRITE);
+    props[PROP_SCALE_MODE] = g_param_spec_enum("scale-mode", NULL, NULL, VIT_TYPE_SCALE_MODE,
+                                               VIT_SCALE_FIT, flags | G_PARAM_READWRITE);
+    props[PROP_GRABBED] = g_param_spec_boolean("grabbed", NULL, NULL, FALSE,
+                                               flags | G_PARAM_READABLE);
     g_object_class_install_properties(object, N_PROPS, props);
+    signals[SIGNAL_LEAVE] = g_signal_new("leave", VIT_TYPE_DISPLAY_VIEW, G_SIGNAL_RUN_LAST, 0, NULL,
+                                         NULL, NULL, G_TYPE_NONE, 0);
     gtk_widget_class_set_css_name(widget, "displayview");
     gtk_widget_class_set_accessible_role(widget, GTK_ACCESSIBLE_ROLE_IMG);
 }

@@ -12,6 +12,8 @@ typedef enum {
     VIT_SCALE_NATIVE,   /* one guest pixel is one device pixel */
     VIT_SCALE_DOUBLE,
 } VitScaleMode;
+GType vit_scale_mode_get_type(void);
+#define VIT_TYPE_SCALE_MODE (vit_scale_mode_get_type())
 
 #define VIT_TYPE_DISPLAY_VIEW (vit_display_view_get_type())
 G_DECLARE_FINAL_TYPE(VitDisplayView, vit_display_view, VIT, DISPLAY_VIEW, GtkWidget)
@@ -20,8 +22,9 @@ G_DECLARE_FINAL_TYPE(VitDisplayView, vit_display_view, VIT, DISPLAY_VIEW, GtkWid
  * VitDisplayView:
  *
  * Properties: "display" (VitDisplay or NULL), "interactive" (boolean: FALSE for thumbnails),
- * "scale-mode" (int), "grabbed" (boolean, read-only: keys go to the guest, system shortcuts too where
- * the compositor allows).
+ * "scale-mode" (VitScaleMode), "grabbed" (boolean, read-only: keys go to the guest, system shortcuts
+ * too where the compositor allows).
+ * Signals: "leave" (a person pressed Ctrl and Alt alone: put the focus elsewhere).
  */
 GtkWidget *vit_display_view_new(void);
 void vit_display_view_set_display(VitDisplayView *view, VitDisplay *display);

@@ -83,6 +83,8 @@ void vit_cpu_free(VitCpu *cpu);                         /* thread has ended */
 void vit_cpu_request(VitCpu *cpu, uint32_t bits);
 /* Any thread but a vCPU: runs fn on the vCPU between blocks; waits. */
 void vit_cpu_call_sync(VitCpu *cpu, void (*fn)(VitCpu *cpu, void *opaque), void *opaque);
+/* Any thread: nanoseconds of host CPU time that the vCPU's thread has used; 0 before it runs. */
+int64_t vit_cpu_host_time(VitCpu *cpu);
 
 /* vCPU thread, inside guest code: abandon the running instruction.  Guest-visible state is made
  * precise (pc slot = that instruction; registers as before it) and control returns to the run loop,

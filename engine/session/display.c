@@ -34,7 +34,7 @@ static GParamSpec *props[N_PROPS];
 enum { SIGNAL_DAMAGED, SIGNAL_SURFACE, SIGNAL_CURSOR, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
-/* ---- From the scanout --------------------------------------------------------------------------- */
+/* ---- From the scanout ---------------------------------------------------------------------- */
 
 static void read_size(VitDisplay *d)
 {
@@ -143,7 +143,7 @@ void session_display_detach(VitDisplay *d)
     g_signal_emit(d, signals[SIGNAL_SURFACE], 0);
 }
 
-/* ---- Pictures ------------------------------------------------------------------------------------- */
+/* ---- Pictures ------------------------------------------------------------------------------ */
 
 GBytes *vit_display_get_pixels(VitDisplay *d, int *width, int *height, int *stride, int *format)
 {
@@ -192,19 +192,51 @@ void vit_display_request_size(VitDisplay *d, int width, int height, int width_mm
         vit_scanout_request_size(d->scanout, width, height, width_mm, height_mm);
 }
 
-gboolean vit_display_save_screenshot(VitDisplay *d, const char *path, GError **error)
-{
-    g_autoptr(VitSurface) surface = d->scanout ? vit_scanout_ref_surface(d->scanout) : NULL;
+typedef struct { VitSurface *surface; char *path; } Screenshot;
 
-    if (!surface) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                            "The machine shows no picture at present");
-        return FALSE;
-    }
-    return vit_surface_save(surface, path, error);
+static void screenshot_free(void *opaque)
+{
+    Screenshot *shot = opaque;
+
+    vit_surface_unref(shot->surface);
+    g_free(shot->path);
+    g_free(shot);
 }
 
-/* ---- Input ------------------------------------------------------------------------------------------ */
+static void save(GTask *task, void *source, void *data, GCancellable *cancellable)
+{
+    Screenshot *shot = data;
+    GError *error = NULL;
+
+    if (vit_surface_save(shot->surface, shot->path, &error))
+        g_task_return_pointer(task, g_strdup(shot->path), g_free);
+    else
+        g_task_return_error(task, error);
+}
+
+void vit_display_save_screenshot_async(VitDisplay *d, const char *path, GAsyncReadyCallback callback,
+                                       gpointer data)
+{
+    g_autoptr(GTask) task = g_task_new(d, NULL, callback, data);
+    VitSurface *surface = d->scanout ? vit_scanout_ref_surface(d->scanout) : NULL;
+
+    if (!surface) {
+        g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+                                "The machine shows no picture at present");
+        return;
+    }
+    Screenshot *shot = g_new(Screenshot, 1);
+    *shot = (Screenshot) { surface, g_strdup(path) };
+    g_task_set_task_data(task, shot, screenshot_free);
+    g_task_run_in_thread(task, save);
+}
+
+char *vit_display_save_screenshot_finish(VitDisplay *d, GAsyncResult *result, GError **error)
+{
+    return g_task_propagate_pointer(G_TASK(result), error);
+}
+
+/* ---- Input --------------------------------------------------------------------------------- */
 
 static void send(VitDisplay *d, VitInputKind kind, unsigned code, int value, int value2)
 {
@@ -222,8 +254,15 @@ static void press(VitDisplay *d, VitInputKind kind, unsigned code, bool down)
     send(d, kind, code, down, 0);
 }
 
-void vit_display_key(VitDisplay *d, guint code, gboolean down) { press(d, VIT_INPUT_KEY, code, down); }
-void vit_display_button(VitDisplay *d, guint code, gboolean down) { press(d, VIT_INPUT_BUTTON, code, down); }
+void vit_display_key(VitDisplay *d, guint code, gboolean down)
+{
+    press(d, VIT_INPUT_KEY, code, down);
+}
+
+void vit_display_button(VitDisplay *d, guint code, gboolean down)
+{
+    press(d, VIT_INPUT_BUTTON, code, down);
+}
 
 void vit_display_motion_absolute(VitDisplay *d, double x, double y)
 {
@@ -263,7 +302,7 @@ void vit_display_release_all(VitDisplay *d)
     }
 }
 
-/* ---- Object ------------------------------------------------------------------------------------------- */
+/* ---- Object -------------------------------------------------------------------------------- */
 
 static void get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
@@ -298,12 +337,13 @@ static void vit_display_class_init(VitDisplayClass *klass)
     props[PROP_ABSOLUTE] = g_param_spec_boolean("absolute", NULL, NULL, FALSE, flags);
     props[PROP_LEDS] = g_param_spec_uint("leds", NULL, NULL, 0, 7, 0, flags);
     g_object_class_install_properties(G_OBJECT_CLASS(klass), N_PROPS, props);
-    signals[SIGNAL_DAMAGED] = g_signal_new("damaged", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                           NULL, G_TYPE_NONE, 4, G_TYPE_INT, G_TYPE_INT, G_TYPE_INT, G_TYPE_INT);
-    signals[SIGNAL_SURFACE] = g_signal_new("surface-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL,
-                                           NULL, NULL, G_TYPE_NONE, 0);
-    signals[SIGNAL_CURSOR] = g_signal_new("cursor-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL,
-                                          NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_DAMAGED] = g_signal_new("damaged", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL,
+                                           NULL, NULL, G_TYPE_NONE, 4, G_TYPE_INT, G_TYPE_INT,
+                                           G_TYPE_INT, G_TYPE_INT);
+    signals[SIGNAL_SURFACE] = g_signal_new("surface-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0,
+                                           NULL, NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_CURSOR] = g_signal_new("cursor-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0,
+                                          NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void vit_display_init(VitDisplay *d)

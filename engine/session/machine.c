@@ -12,7 +12,8 @@ struct _VitMachine {
     GObject           parent;
     GMainContext     *context;      /* owned */
     VitMachineConfig *config;       /* owned */
-    VitEngine        *engine;       /* owned; NULL while off.  Changed on the context's thread only */
+    VitEngine        *engine;       /* owned; NULL while off.  The context's thread only */
+    struct Link      *link;         /* of that engine */
     GListStore       *displays;
     VitMachineState   state;
     GThreadPool      *worker;       /* one thread: lifecycle calls in order */
@@ -34,7 +35,7 @@ static GParamSpec *props[N_PROPS];
 enum { SIGNAL_STOPPED, SIGNAL_HOST_ERROR, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
-/* ---- State ---------------------------------------------------------------------------------------- */
+/* ---- State --------------------------------------------------------------------------------- */
 
 static void set_state(VitMachine *m, VitMachineState state)
 {
@@ -44,7 +45,14 @@ static void set_state(VitMachine *m, VitMachineState state)
     g_object_notify_by_pspec(G_OBJECT(m), props[PROP_STATE]);
 }
 
-typedef struct { VitMachine *machine; VitEngine *engine; VitEngineState state; char *reason; } Change;
+/* What the engine's listener holds; lives as long as the engine. */
+typedef struct Link { VitMachine *machine; VitEngine *engine; } Link;
+typedef struct {
+    VitMachine    *machine;     /* referenced */
+    VitEngine     *engine;      /* only to compare */
+    VitEngineState state;
+    char          *reason;      /* owned */
+} Change;
 
 static void change_free(Change *c)
 {
@@ -79,18 +87,28 @@ static gboolean on_change(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
+/* Never at once, unlike g_main_context_invoke(): the caller may not be on the context's thread. */
+static void call_later(GMainContext *context, GSourceFunc call, void *data, GDestroyNotify destroy)
+{
+    g_autoptr(GSource) source = g_idle_source_new();
+
+    g_source_set_priority(source, G_PRIORITY_DEFAULT);
+    g_source_set_callback(source, call, data, destroy);
+    g_source_attach(source, context);
+}
+
 static void engine_changed(void *opaque, VitEngineState state, const char *reason)
 {
-    VitMachine *m = opaque;
+    Link *link = opaque;
     Change *c = g_new(Change, 1);
 
-    *c = (Change) { g_object_ref(m), m->engine, state, g_strdup(reason) };
-    g_main_context_invoke_full(m->context, G_PRIORITY_DEFAULT, on_change, c, (GDestroyNotify) change_free);
+    *c = (Change) { g_object_ref(link->machine), link->engine, state, g_strdup(reason) };
+    call_later(link->machine->context, on_change, c, (GDestroyNotify) change_free);
 }
 
 static const VitEngineListener listener = { .state_changed = engine_changed };
 
-/* ---- Usage ------------------------------------------------------------------------------------------ */
+/* ---- Usage --------------------------------------------------------------------------------- */
 
 static gint64 vcpu_time(VitEngine *engine)
 {
@@ -132,7 +150,7 @@ static void watch_usage(VitMachine *m, bool on)
     g_source_attach(m->usage_timer, m->context);
 }
 
-/* ---- Work that waits -------------------------------------------------------------------------------- */
+/* ---- Work that waits ----------------------------------------------------------------------- */
 
 typedef struct Work Work;
 struct Work {
@@ -140,6 +158,7 @@ struct Work {
     GSourceFunc done;               /* on the context; NULL = nothing */
     VitMachine *machine;            /* referenced */
     VitEngine  *engine;
+    Link       *link;               /* owned when the engine is to be freed */
     VitMachineConfig *config;
     GTask      *task;
     GError     *error;
@@ -157,16 +176,11 @@ static void work_free(Work *w)
 static void run_work(void *data, void *unused)
 {
     Work *w = data;
-    GMainContext *context = g_main_context_ref(w->machine->context);
+    g_autoptr(GMainContext) context = g_main_context_ref(w->machine->context);
 
     w->run(w);
     /* The last reference to the machine must go on its own context. */
-    GSource *source = g_idle_source_new();
-    g_source_set_priority(source, G_PRIORITY_DEFAULT);
-    g_source_set_callback(source, w->done, w, (GDestroyNotify) work_free);
-    g_source_attach(source, context);
-    g_source_unref(source);
-    g_main_context_unref(context);
+    call_later(context, w->done, w, (GDestroyNotify) work_free);
 }
 
 static gboolean no_more(void *opaque)
@@ -207,7 +221,9 @@ static gboolean start_done(void *opaque)
             session_display_new(vit_engine_scanout(m->engine, i), vit_engine_input(m->engine));
         g_list_store_append(m->displays, display);
     }
-    vit_engine_add_listener(m->engine, &listener, m);
+    m->link = g_new(Link, 1);
+    *m->link = (Link) { m, m->engine };
+    vit_engine_add_listener(m->engine, &listener, m->link);
     watch_usage(m, true);
     set_state(m, VIT_MACHINE_PAUSED);
     if (!m->config->start_paused)
@@ -241,6 +257,7 @@ gboolean vit_machine_start_finish(VitMachine *m, GAsyncResult *result, GError **
 static void stop_run(Work *w)
 {
     vit_engine_free(w->engine);
+    g_free(w->link);
 }
 
 static gboolean stop_done(void *opaque)
@@ -271,6 +288,7 @@ void vit_machine_power_off_async(VitMachine *m, GAsyncReadyCallback callback, gp
     }
     g_list_store_remove_all(m->displays);
     Work *w = push(m, stop_run, stop_done, task);
+    w->link = g_steal_pointer(&m->link);
     m->engine = NULL;
     g_thread_pool_push(m->worker, w, NULL);
 }
@@ -296,7 +314,7 @@ void vit_machine_resume(VitMachine *m) { simple(m, resume_run); }
 void vit_machine_reset(VitMachine *m) { simple(m, reset_run); }
 void vit_machine_press_power_button(VitMachine *m) { simple(m, button_run); }
 
-/* ---- Object ------------------------------------------------------------------------------------------- */
+/* ---- Object -------------------------------------------------------------------------------- */
 
 VitMachine *vit_machine_new(const VitMachineConfig *config)
 {
@@ -362,7 +380,8 @@ static void vit_machine_class_init(VitMachineClass *klass)
     object->dispose = dispose;
     object->finalize = finalize;
     props[PROP_NAME] = g_param_spec_string("name", NULL, NULL, NULL, flags);
-    props[PROP_STATE] = g_param_spec_enum("state", NULL, NULL, VIT_TYPE_MACHINE_STATE, VIT_MACHINE_OFF, flags);
+    props[PROP_STATE] = g_param_spec_enum("state", NULL, NULL, VIT_TYPE_MACHINE_STATE,
+                                          VIT_MACHINE_OFF, flags);
     props[PROP_DISPLAYS] = g_param_spec_object("displays", NULL, NULL, G_TYPE_LIST_MODEL, flags);
     props[PROP_CPU_USAGE] = g_param_spec_double("cpu-usage", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
     g_object_class_install_properties(object, N_PROPS, props);
