@@ -13,7 +13,7 @@ struct _VitrineApplication {
     VitrineLibrary *library;
     gboolean        stages;     /* --stages: say what happens on standard output */
     gint64          started;    /* monotonic µs */
-    GStrv           problems;   /* with descriptions of the library; NULL once shown */
+    GStrv           problems;   /* with descriptions in the library's folder */
 };
 G_DEFINE_FINAL_TYPE(VitrineApplication, vitrine_application, ADW_TYPE_APPLICATION)
 
@@ -56,9 +56,7 @@ static VitrineWindow *window(VitrineApplication *app)
     if (!w) {
         w = vitrine_window_new(app);
         g_signal_connect(w, "map", G_CALLBACK(on_window_mapped), app);
-        for (guint i = 0; app->problems && app->problems[i]; i++)
-            vitrine_window_report(VITRINE_WINDOW(w), app->problems[i]);
-        g_clear_pointer(&app->problems, g_strfreev);
+        vitrine_window_set_problems(VITRINE_WINDOW(w), (const char *const *) app->problems);
     }
     gtk_window_present(w);
     return VITRINE_WINDOW(w);

@@ -16,6 +16,7 @@ struct _VitrineMachinePage {
     AdwToolbarView  *toolbar;
     AdwWindowTitle  *heading;
     GtkButton       *pause, *start;
+    GtkWidget       *wide_tools, *narrow_tools;     /* the same buttons, above or below */
     GtkStack        *stack;
     VitDisplayView  *view;
     AdwStatusPage   *off_status, *busy;
@@ -98,7 +99,7 @@ static void enable_actions(VitrineMachinePage *page, VitMachineState state)
 static void update(VitrineMachinePage *page)
 {
     VitMachineState state = vit_machine_get_state(page->machine);
-    gboolean paused = state == VIT_MACHINE_PAUSED;
+    gboolean paused = state == VIT_MACHINE_PAUSED, alive = paused || state == VIT_MACHINE_RUNNING;
     g_autoptr(VitDisplay) display = first_display(page);
     const char *title = vitrine_machine_title(page->machine);
 
@@ -110,9 +111,11 @@ static void update(VitrineMachinePage *page)
     gtk_button_set_icon_name(page->pause, paused ? "media-playback-start-symbolic"
                                                  : "media-playback-pause-symbolic");
     gtk_widget_set_tooltip_text(GTK_WIDGET(page->pause), paused ? _("Resume") : _("Pause"));
-    gtk_widget_set_visible(GTK_WIDGET(page->pause), state != VIT_MACHINE_OFF);
+    gtk_widget_set_visible(GTK_WIDGET(page->pause), alive);
+    gtk_widget_set_sensitive(page->wide_tools, alive);
+    gtk_widget_set_sensitive(page->narrow_tools, alive);
     enable_actions(page, state);
-    if (state == VIT_MACHINE_RUNNING || paused) {
+    if (alive) {
         gtk_stack_set_visible_child_name(page->stack, "display");
     } else if (state == VIT_MACHINE_OFF) {
         show_off(page);
@@ -262,6 +265,7 @@ static void on_fullscreened(VitrineMachinePage *page)
     gboolean full = page->window && gtk_window_is_fullscreen(page->window);
 
     adw_toolbar_view_set_reveal_top_bars(page->toolbar, !full);
+    adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, !full);
     gtk_revealer_set_reveal_child(page->leave_revealer, FALSE);
 }
 
@@ -416,6 +420,8 @@ static void bind_children(GtkWidgetClass *widget)
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, heading);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, pause);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, start);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_tools);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_tools);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, stack);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, view);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, off_status);

@@ -12,6 +12,8 @@ struct _VitrineWindow {
     AdwApplicationWindow parent;
     VitrineLibrary    *library;
     AdwToastOverlay   *toasts;
+    AdwBanner         *problems;
+    char              *problem_text;    /* owned; NULL while there is none */
     AdwNavigationView *navigation;
     GtkStack          *library_stack;
     GtkFlowBox        *grid;
@@ -20,15 +22,32 @@ struct _VitrineWindow {
 };
 G_DEFINE_FINAL_TYPE(VitrineWindow, vitrine_window, ADW_TYPE_APPLICATION_WINDOW)
 
-void vitrine_window_report(VitrineWindow *window, const char *text)
+/* ---- Descriptions that cannot be read -------------------------------------------------------- */
+
+void vitrine_window_set_problems(VitrineWindow *window, const char *const *problems)
 {
-    g_autofree char *markup = g_markup_escape_text(text, -1);
+    guint n = g_strv_length((GStrv) problems);
+    g_autofree char *title =
+        g_strdup_printf(ngettext("%u machine cannot be shown: its description cannot be read",
+                                 "%u machines cannot be shown: their descriptions cannot be read", n),
+                        n);
 
-    AdwToast *toast = adw_toast_new(markup);
-
-    adw_toast_set_timeout(toast, 0);        /* a problem stays until somebody has read it */
-    adw_toast_overlay_add_toast(window->toasts, toast);
+    g_free(window->problem_text);
+    window->problem_text = g_strjoinv("\n\n", (GStrv) problems);
+    adw_banner_set_title(window->problems, title);
+    adw_banner_set_revealed(window->problems, n > 0);
 }
+
+static void on_problem_details(VitrineWindow *window)
+{
+    AdwDialog *dialog = adw_alert_dialog_new(_("Descriptions That Cannot Be Read"),
+                                             window->problem_text);
+
+    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
+    adw_dialog_present(dialog, GTK_WIDGET(window));
+}
+
+/* ---- Machines --------------------------------------------------------------------------------- */
 
 void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start)
 {
@@ -143,6 +162,7 @@ static void dispose(GObject *object)
         g_signal_handlers_disconnect_by_data(window->library, window);
     g_clear_weak_pointer(&window->leaving);
     g_clear_pointer(&window->pages, g_hash_table_unref);
+    g_clear_pointer(&window->problem_text, g_free);
     gtk_widget_dispose_template(GTK_WIDGET(window), VITRINE_TYPE_WINDOW);
     g_clear_object(&window->library);
     G_OBJECT_CLASS(vitrine_window_parent_class)->dispose(object);
@@ -157,6 +177,8 @@ static void vitrine_window_class_init(VitrineWindowClass *klass)
     gtk_widget_class_set_template_from_resource(widget, VITRINE_RESOURCES "/window.ui");
     gtk_widget_class_bind_template_child(widget, VitrineWindow, toasts);
     gtk_widget_class_bind_template_child(widget, VitrineWindow, navigation);
+    gtk_widget_class_bind_template_child(widget, VitrineWindow, problems);
+    gtk_widget_class_bind_template_callback(widget, on_problem_details);
     gtk_widget_class_bind_template_child(widget, VitrineWindow, library_stack);
     gtk_widget_class_bind_template_child(widget, VitrineWindow, grid);
     gtk_widget_class_install_action(widget, "win.new-machine", NULL, on_new_machine);

@@ -9,5 +9,5 @@ G_DECLARE_FINAL_TYPE(VitrineWindow, vitrine_window, VITRINE, WINDOW, AdwApplicat
 GtkWindow *vitrine_window_new(VitrineApplication *app);
 void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start);
 void vitrine_window_new_machine(VitrineWindow *window, GFile *file);
-/* Shows a problem. */
-void vitrine_window_report(VitrineWindow *window, const char *text);
+/* Messages of descriptions that are not in the library; NULL-terminated, may be empty. */
+void vitrine_window_set_problems(VitrineWindow *window, const char *const *problems);
