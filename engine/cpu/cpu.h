@@ -38,6 +38,7 @@ struct VitCpu {
     VitAddressSpace *memory, *io;   /* borrowed */
     unsigned      index;
     GThread      *thread;
+    int           cpu_clock;        /* atomic: clockid_t of the thread's CPU time; 0 before it runs */
     GMutex        wake_lock;
     GCond         wake;             /* halted or parked vCPU waits here; so does who pauses it */
     uint32_t      waiting;          /* atomic: somebody may sleep on `wake` */

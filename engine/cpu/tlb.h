@@ -35,8 +35,8 @@ void vit_tlb_flush(VitCpu *cpu);
 void vit_tlb_flush_local(VitCpu *cpu);      /* all but global entries (address-space switch, x86 G bit) */
 void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear);
 void vit_tlb_flush_writes(VitCpu *cpu);
-/* Accelerator: forgets direct stores to one host page without marking it dirty. */
-void vit_tlb_forget_writes(VitCpu *cpu, const uint8_t *host_page);
+/* Forgets direct stores to a range of host pages without marking them dirty: no store is under way. */
+void vit_tlb_forget_writes(VitCpu *cpu, const uint8_t *host, uint64_t size);
 /* Accelerator: entry of the page in the exec TLB; walks when it is not there (addend then 0, and
  * *phys the page's address).  A walk that faults unwinds. */
 VitTlbEntry *vit_tlb_exec(VitCpu *cpu, uint64_t linear, unsigned mmu, uint64_t *phys);

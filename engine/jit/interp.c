@@ -226,7 +226,11 @@ VitRunResult vit_interp_run(VitCpu *cpu, const VitIr *ir)
                                    vit_type_bytes(op->type), op->mmu);
             break;
         case VIT_IR_FENCE: __atomic_thread_fence(__ATOMIC_SEQ_CST); break;
-        case VIT_IR_CALL: r->u = call(&f, op, false); break;
+        case VIT_IR_CALL:
+            r->u = call(&f, op, false);
+            if (op->type != VIT_NONE)
+                r->u = ir_truncate(op->type, r->u);
+            break;
         case VIT_IR_TRAP_IF:
             if (arg(&f, op->a))
                 call(&f, op, true);

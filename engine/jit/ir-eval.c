@@ -123,7 +123,7 @@ static unsigned shift_flags(VitIrOpcode op, VitType type, uint64_t a, unsigned n
     case VIT_IR_FLAGS_SHR:
         r = n >= bits ? 0 : a >> n;
         c = last < bits && (a >> last) & 1;
-        o = (a & msb) != 0;
+        o = last == 0 && (a & msb);
         break;
     case VIT_IR_FLAGS_SAR:
         r = ir_truncate(type, (uint64_t) (ir_sign(type, a) >> MIN(n, 63)));

@@ -54,9 +54,9 @@ typedef enum {                      /* conditions on two integers */
     X(FLAGS_ADC, 3) X(FLAGS_SBB, 3)      /* c = carry in, I8 0/1 */                                 \
     X(FLAGS_LOGIC, 1)                    /* of result a: C = O = A = 0 */                           \
     X(FLAGS_SHL, 3) X(FLAGS_SHR, 3) X(FLAGS_SAR, 3) X(FLAGS_ROL, 3) X(FLAGS_ROR, 3)                 \
-                     /* a by b (I8, may be up to 63; 0 = c unchanged), c = FLAGS before.            \
-                      * As x86: O defined for every count as for 1-bit result formula: SHL msb(r)^C,\
-                      * SHR msb(a), SAR 0, ROL msb(r)^C, ROR msb(r)^msb-1(r); A = 0 for shifts;     \
+                     /* a by b (I8, up to 31, I64 up to 63; 0 = c unchanged), c = FLAGS before.   \
+                      * O as the last of single steps leaves it: SHL msb(r)^C, SHR msb(a) for one    \
+                      * step else 0, SAR 0, ROL msb(r)^C, ROR msb(r)^msb-1(r); A = 0 for shifts;     \
                       * rotates keep S Z A P of c */                                                \
     X(FLAGS_FROM, 1)                     /* FLAGS from I64 bits (others ignored) */                 \
     X(FLAGS_TO, 1)                       /* I64 from FLAGS */                                       \

@@ -16,5 +16,13 @@ typedef enum { VIT_RUN_NEXT /* pc slot set, look up the next block */, VIT_RUN_L
 VitRunResult vit_interp_run(VitCpu *cpu, const VitIr *ir);
 
 typedef struct {            /* every optimisation has a switch; all on by default */
-    bool chain, pin, fuse_flags, ir_passes, jump_cache, tlb;
+    bool chain;             /* direct jumps lead from block to block */
+    bool pin;               /* hot guest registers stay in host registers */
+    bool fuse_flags;        /* flags come from the arithmetic instruction that made the result */
+    bool ir_passes;         /* dead values and state writes go */
+    bool jump_cache;        /* indirect jumps look their block up in translated code */
+    bool tlb;               /* memory is accessed in translated code */
 } VitJitOptions;
+/* Before any vCPU has started. */
+void vit_jit_set_options(VitAccel *accel, const VitJitOptions *options);
+VitJitOptions vit_jit_get_options(const VitAccel *accel);
