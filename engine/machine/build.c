@@ -186,14 +186,11 @@ static bool build_cpus(VitEngine *e, GError **error)
         if (!cpu)
             return false;
         g_ptr_array_add(e->cpus, cpu);
-        if (!klass->cpu_init(e->accel, cpu, error))
-            return false;
         engine_connect_cpu(e, n);
     }
     for (unsigned n = 0; n < e->cpus->len; n++) {
         if (!vit_cpu_start(e->accel, e->cpus->pdata[n], error))
             return false;
-        e->started = true;
     }
     return true;
 }

@@ -24,7 +24,6 @@ struct VitEngine {
 
     GMutex            control;      /* one lifecycle change at a time; outermost, no other lock held */
     VitEngineState    state;        /* guarded by control */
-    bool              started;      /* vCPU threads exist */
     bool              reset_once;   /* guarded by control: devices have been reset */
     int               exit_code;
     unsigned          requests;     /* atomic VitRequest bits not yet handled */

@@ -20,7 +20,7 @@ static void set_state(VitEngine *e, VitEngineState state, const char *reason)
 
 static void park_cpus(VitEngine *e)
 {
-    for (guint i = 0; e->started && i < e->cpus->len; i++)
+    for (guint i = 0; i < e->cpus->len; i++)
         vit_cpu_pause(e->cpus->pdata[i]);
 }
 
@@ -135,17 +135,10 @@ static void nothing(void *opaque)
 
 static void free_cpus(VitEngine *e)
 {
-    for (guint i = 0; i < e->cpus->len; i++) {
-        VitCpu *cpu = e->cpus->pdata[i];
-        if (e->started)
-            vit_cpu_stop(cpu);
-    }
-    for (guint i = 0; i < e->cpus->len; i++) {
-        VitCpu *cpu = e->cpus->pdata[i];
-        if (cpu->accel_data)
-            e->accel->klass->cpu_finish(e->accel, cpu);
-        vit_cpu_free(cpu);
-    }
+    for (guint i = 0; i < e->cpus->len; i++)
+        vit_cpu_stop(e->cpus->pdata[i]);
+    for (guint i = 0; i < e->cpus->len; i++)
+        vit_cpu_free(e->cpus->pdata[i]);
     g_ptr_array_unref(e->cpus);
 }
 
