@@ -2,7 +2,7 @@
 /* tests/cpu/cpu-test.h - the same code on the host's processor and on the translator
  *
  * Code stands at CPU_TEST_CODE, data at CPU_TEST_DATA, on both sides at the same linear addresses,
- * in 64-bit mode at CPL 3.  A run ends at the first exception; the code's own end is INT3. */
+ * in 64-bit or 32-bit (compatibility) mode at CPL 3.  A run ends at the first exception; the code's own end is INT3. */
 #pragma once
 #include "engine/cpu/accel.h"
 #include "engine/guest/x86/cpu.h"
@@ -13,6 +13,7 @@ enum { CPU_TEST_CODE_SIZE = 64 * 4096, CPU_TEST_DATA_SIZE = 4 * 4096 };
 enum { CPU_TEST_EFLAGS = VIT_FLAG_ALL | X86_EFLAGS_DF };    /* what is compared and may be set */
 
 typedef struct {
+    bool     is32;                  /* 32-bit code: eight registers, their low halves */
     uint64_t gpr[16], rip, rflags;
     VitVec   xmm[16];
     uint32_t mxcsr;
@@ -49,7 +50,7 @@ typedef struct {            /* one instruction with what makes it well-behaved b
     uint64_t target;
     int      skip;          /* relative jump whose rel32 ends the unit: over so many units; -1 none */
 } CpuTestUnit;
-void cpu_test_generate(CpuTestUnit *u, GRand *rand);
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, bool is32);
 /* Lays units out for CPU_TEST_CODE + offset, with INT3 at the end; returns the size. */
 size_t cpu_test_assemble(const CpuTestUnit *units, unsigned n, uint64_t offset, uint8_t *out);
 uint64_t cpu_test_value(GRand *rand);           /* often a corner case */

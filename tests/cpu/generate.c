@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/cpu/generate.c - random integer instructions of 64-bit mode
+/* tests/cpu/generate.c - random integer instructions of 64- and 32-bit code
  *
  * A unit first loads the registers that address memory, then holds the instruction, then clears the
  * flags that the manual (Intel SDM vol. 2) leaves undefined.  RSP is never a destination. */
@@ -13,6 +13,7 @@ enum { ANY = -1 };
 typedef struct {
     CpuTestUnit *u;
     GRand *rand;
+    bool  is32;                 /* 32-bit code: 8 registers, no REX, no 64-bit operands */
 } Gen;
 
 static unsigned below(Gen *g, unsigned n)
@@ -53,15 +54,22 @@ static void bytes_of(Gen *g, uint64_t v, unsigned n)
 
 static unsigned any_register(Gen *g)        /* not RSP */
 {
-    unsigned r = below(g, 15);
+    unsigned r = below(g, g->is32 ? 7 : 15);
     return r >= 4 ? r + 1 : r;
+}
+
+/* REX for an instruction whose one register is reg, in its low field. */
+static void rex(Gen *g, bool wide, unsigned reg)
+{
+    if (!g->is32)
+        byte(g, (wide ? 0x48 : 0x40) | reg >> 3);
 }
 
 static void set_register(Gen *g, unsigned reg, uint64_t v)
 {
-    byte(g, 0x48 | reg >> 3);
+    rex(g, true, reg);
     byte(g, 0xb8 | (reg & 7));
-    bytes_of(g, v, 8);
+    bytes_of(g, v, g->is32 ? 4 : 8);
 }
 
 /* ---- Memory operands ------------------------------------------------------------------------------ */
@@ -93,8 +101,8 @@ static Mem memory_at(Gen *g, uint64_t address)
     Mem m = { .set = true, .base = ANY, .index = ANY, .address = address };
     uint64_t rest = address;
 
-    m.gs = chance(g, 3);
-    switch (below(g, 8)) {
+    m.gs = !g->is32 && chance(g, 3);
+    switch (g->is32 ? 1 + 2 * below(g, 8) : below(g, 8)) {
     case 0:
         m.rip = true;
         return m;
@@ -145,10 +153,12 @@ typedef struct {
     uint64_t imm;
 } Enc;
 
-static unsigned rex_of(const Enc *e)
+static unsigned rex_of(const Gen *g, const Enc *e)
 {
     unsigned rex = 0;
 
+    if (g->is32)
+        return 0;
     if (e->size == 8 && !e->no_size)
         rex |= 0x48;
     if (e->reg & 8)
@@ -203,10 +213,10 @@ static void modrm(Gen *g, const Enc *e)
 
 static void encode(Gen *g, const Enc *e)
 {
-    unsigned rex = rex_of(e);
+    unsigned rex = rex_of(g, e);
     bool bytes = e->size == 1 || e->byte_reg || e->byte_rm;
 
-    if (bytes && !rex && chance(g, 30))
+    if (bytes && !rex && !g->is32 && chance(g, 30))
         rex = 0x40;             /* SPL BPL SIL DIL instead of AH CH DH BH */
     /* SPL must not be written; AH.. may */
     if (bytes && rex && !e->mem.set && e->rm == 4)
@@ -241,12 +251,12 @@ static void clear_flags(Gen *g, unsigned undefined)
 
 static unsigned any_size(Gen *g)
 {
-    return 1u << below(g, 4);
+    return 1u << below(g, g->is32 ? 3 : 4);
 }
 
 static unsigned wide_size(Gen *g)
 {
-    return 2u << below(g, 3);
+    return 2u << below(g, g->is32 ? 2 : 3);
 }
 
 /* Register or memory of that size as the r/m operand.  Byte registers avoid number 4 (SPL). */
@@ -349,18 +359,18 @@ static void gen_mov_special(Gen *g)
         if (size == 8)
             byte(g, 0x48);
         byte(g, sized(chance(g, 50) ? 0xa0 : 0xa2, size));
-        bytes_of(g, data_address(g, size), 8);
+        bytes_of(g, data_address(g, size), g->is32 ? 4 : 8);
         return;
     }
     if (size == 1) {
-        byte(g, 0x40 | reg >> 3);
+        rex(g, false, reg);
         byte(g, 0xb0 | (reg & 7));
         bytes_of(g, g_rand_int(g->rand), 1);
         return;
     }
     if (size == 2)
         byte(g, 0x66);
-    byte(g, (size == 8 ? 0x48 : 0x40) | reg >> 3);
+    rex(g, size == 8, reg);
     byte(g, 0xb8 | (reg & 7));
     bytes_of(g, cpu_test_value(g->rand), size);
 }
@@ -422,7 +432,7 @@ static void gen_multiply(Gen *g)
         e.op = sized(0xf6, size);
         e.reg = 4 + below(g, 2);
     } else {
-        size = e.size = size == 1 ? 8 : size;
+        size = e.size = size == 1 ? 4 : size;
         unsigned how = below(g, 3);
         e.op = how == 0 ? 0x0faf : how == 1 ? 0x69 : 0x6b;
         e.imm_size = how == 0 ? 0 : how == 1 ? MIN(size, 4) : 1;
@@ -442,10 +452,10 @@ static void gen_divide(Gen *g)
     if (by == X86_RDX || by == X86_RAX)
         e.rm = X86_RCX;
     if (chance(g, 80))                  /* OR divisor, 1 */
-        byte(g, 0x48 | (unsigned) e.rm >> 3), byte(g, 0x83), byte(g, 0xc8 | ((unsigned) e.rm & 7)), byte(g, 1);
+        rex(g, true, (unsigned) e.rm), byte(g, 0x83), byte(g, 0xc8 | ((unsigned) e.rm & 7)), byte(g, 1);
     switch (below(g, 4)) {
     case 0: byte(g, 0x31), byte(g, 0xd2); break;        /* XOR EDX, EDX */
-    case 1: byte(g, 0x48), byte(g, 0x99); break;        /* CQO */
+    case 1: rex(g, true, 0), byte(g, 0x99); break;      /* CQO */
     case 2: byte(g, 0x99); break;                       /* CDQ */
     default: break;
     }
@@ -462,7 +472,7 @@ static void gen_divide(Gen *g)
 static void gen_extend(Gen *g)
 {
     static const unsigned ops[] = { 0x0fb6, 0x0fb7, 0x0fbe, 0x0fbf, 0x63 };
-    unsigned which = below(g, 5), from = which == 4 ? 4 : which & 1 ? 2 : 1;
+    unsigned which = below(g, g->is32 ? 4 : 5), from = which == 4 ? 4 : which & 1 ? 2 : 1;
     Enc e = { .size = wide_size(g), .op = ops[which], .reg = any_register(g), .byte_rm = from == 1 };
 
     if (which == 4)
@@ -503,7 +513,7 @@ static void gen_exchange(Gen *g)
 
 static void gen_cmpxchg_wide(Gen *g)
 {
-    bool wide = cpu_test_host_has("cx16") && chance(g, 50);
+    bool wide = !g->is32 && cpu_test_host_has("cx16") && chance(g, 50);
     Enc e = { .size = wide ? 8 : 4, .op = 0x0fc7, .reg = 1 };
 
     e.mem = memory_at(g, data_address(g, 16));
@@ -550,7 +560,7 @@ static void gen_scan(Gen *g)
     Enc e = { .size = size, .op = chance(g, 50) ? 0x0fbc : 0x0fbd, .reg = any_register(g), .rm = (int) any_register(g) };
 
     /* A zero source leaves the destination undefined: set a bit. */
-    byte(g, 0x48 | (unsigned) e.rm >> 3), byte(g, 0x0f), byte(g, 0xba), byte(g, 0xe8 | ((unsigned) e.rm & 7));
+    rex(g, true, (unsigned) e.rm), byte(g, 0x0f), byte(g, 0xba), byte(g, 0xe8 | ((unsigned) e.rm & 7));
     byte(g, below(g, 8 * size));
     encode(g, &e);
     clear_flags(g, C | O | S | A | P);
@@ -588,7 +598,7 @@ static void gen_extensions(Gen *g)      /* POPCNT MOVBE CRC32 BSWAP */
         break;
     default: {
         unsigned reg = any_register(g);
-        byte(g, (chance(g, 50) ? 0x48 : 0x40) | reg >> 3);
+        rex(g, chance(g, 50), reg);
         byte(g, 0x0f), byte(g, 0xc8 | (reg & 7));
     }
     }
@@ -609,10 +619,10 @@ static void gen_conditional(Gen *g)     /* SETcc CMOVcc */
 
 static void gen_simple(Gen *g)
 {
-    static const uint8_t plain[][2] = { { 0x98 }, { 0x99 }, { 0x48, 0x98 }, { 0x48, 0x99 }, { 0x66, 0x98 }, { 0x66, 0x99 },
-                                        { 0x9e }, { 0x9f }, { 0xf5 }, { 0xf8 }, { 0xf9 }, { 0x90 }, { 0x48, 0x90 },
-                                        { 0xf3, 0x90 }, { 0x49, 0x92 }, { 0x93 }, { 0x66, 0x95 }, { 0x0f, 0x05 } };
-    unsigned which = below(g, G_N_ELEMENTS(plain) - 1);     /* not the last: SYSCALL */
+    static const uint8_t plain[][2] = { { 0x98 }, { 0x99 }, { 0x66, 0x98 }, { 0x66, 0x99 }, { 0x9e }, { 0x9f }, { 0xf5 },
+                                        { 0xf8 }, { 0xf9 }, { 0x90 }, { 0xf3, 0x90 }, { 0x93 }, { 0x66, 0x95 },
+                                        { 0x48, 0x98 }, { 0x48, 0x99 }, { 0x48, 0x90 }, { 0x49, 0x92 } };
+    unsigned which = below(g, G_N_ELEMENTS(plain) - (g->is32 ? 4 : 0));
 
     byte(g, plain[which][0]);
     if (plain[which][1])
@@ -622,24 +632,24 @@ static void gen_simple(Gen *g)
 static void gen_push_pop(Gen *g)
 {
     unsigned reg = any_register(g);
-    Enc e = { .size = chance(g, 30) ? 2 : 8, .no_size = true };
+    Enc e = { .size = chance(g, 30) ? 2 : g->is32 ? 4 : 8, .no_size = true };
 
     switch (below(g, 8)) {
-    case 0: byte(g, 0x40 | reg >> 3), byte(g, 0x50 | (reg & 7)); break;
-    case 1: byte(g, 0x40 | reg >> 3), byte(g, 0x58 | (reg & 7)); break;
+    case 0: rex(g, false, reg), byte(g, 0x50 | (reg & 7)); break;
+    case 1: rex(g, false, reg), byte(g, 0x58 | (reg & 7)); break;
     case 2: byte(g, 0x66), byte(g, 0x50 | (reg & 7)); break;
     case 3: byte(g, 0x68), bytes_of(g, cpu_test_value(g->rand), 4); break;
     case 4: byte(g, 0x6a), bytes_of(g, cpu_test_value(g->rand), 1); break;
     case 5:
         e.op = 0xff, e.reg = 6;
         pick_rm(g, &e, e.size, 100);
-        e.no_size = e.size == 8;
+        e.no_size = e.size != 2;
         encode(g, &e);
         break;
     case 6:
         e.op = 0x8f;
         pick_rm(g, &e, e.size, 100);
-        e.no_size = e.size == 8;
+        e.no_size = e.size != 2;
         encode(g, &e);
         break;
     default: byte(g, 0x54); break;      /* PUSH RSP */
@@ -690,12 +700,12 @@ static void gen_string(Gen *g)
         byte(g, chance(g, 50) ? 0xfc : 0xfd);
     if (prefix)
         byte(g, 0xf1 + prefix);
-    if (chance(g, 5))
+    if (!g->is32 && chance(g, 5))
         byte(g, 0x67);
     if (size == 2)
         byte(g, 0x66);
     if (size == 8)
-        byte(g, 0x48);
+        byte(g, 0x48);              /* any_size() gives 8 in 64-bit code only */
     byte(g, sized(op, size));
 }
 
@@ -727,21 +737,77 @@ static void gen_jump(Gen *g)
 /* LEA register, [end of unit]; then JMP, CALL or PUSH and RET. */
 static void gen_jump_indirect(Gen *g)
 {
-    unsigned reg = any_register(g), how = below(g, 3), at;
+    unsigned reg = any_register(g), how = below(g, 3), at, call_end = 0;
 
-    byte(g, 0x48 | (reg & 8) >> 1), byte(g, 0x8d), byte(g, 0x05 | (reg & 7) << 3);
-    at = g->u->size;
-    bytes_of(g, 0, 4);
+    if (g->is32) {                      /* CALL next; POP; ADD */
+        byte(g, 0xe8), bytes_of(g, 0, 4);
+        call_end = g->u->size;
+        byte(g, 0x58 | reg);
+        byte(g, 0x83), byte(g, 0xc0 | reg);
+        at = g->u->size;
+        byte(g, 0);
+    } else {
+        byte(g, 0x48 | (reg & 8) >> 1), byte(g, 0x8d), byte(g, 0x05 | (reg & 7) << 3);
+        at = g->u->size;
+        bytes_of(g, 0, 4);
+    }
     if (how == 2) {
-        byte(g, 0x40 | reg >> 3), byte(g, 0x50 | (reg & 7));
+        rex(g, false, reg), byte(g, 0x50 | (reg & 7));
         if (chance(g, 50))
             byte(g, 0xc3);
         else
             byte(g, 0xc2), bytes_of(g, 8 * below(g, 4), 2);
     } else {
-        byte(g, 0x40 | reg >> 3), byte(g, 0xff), byte(g, (how ? 0xd0 : 0xe0) | (reg & 7));
+        rex(g, false, reg), byte(g, 0xff), byte(g, (how ? 0xd0 : 0xe0) | (reg & 7));
     }
-    g->u->bytes[at] = (uint8_t) (g->u->size - at - 4);
+    if (g->is32)
+        g->u->bytes[at] = (uint8_t) (g->u->size - call_end);
+    else
+        g->u->bytes[at] = (uint8_t) (g->u->size - at - 4);
+}
+
+/* ---- 32-bit code only --------------------------------------------------------------------------------------- */
+
+static void gen_incdec_short(Gen *g)
+{
+    if (chance(g, 30))
+        byte(g, 0x66);
+    byte(g, (chance(g, 50) ? 0x40 : 0x48) | any_register(g));
+}
+
+static void gen_decimal(Gen *g)
+{
+    switch (below(g, 6)) {
+    case 0: byte(g, 0x27); clear_flags(g, O); break;
+    case 1: byte(g, 0x2f); clear_flags(g, O); break;
+    case 2: byte(g, 0x37); clear_flags(g, O | S | Z | P); break;
+    case 3: byte(g, 0x3f); clear_flags(g, O | S | Z | P); break;
+    case 4: byte(g, 0xd4), byte(g, chance(g, 90) ? 10 : below(g, 256)); clear_flags(g, O | A | C); break;
+    default: byte(g, 0xd5), byte(g, chance(g, 80) ? 10 : below(g, 256)); clear_flags(g, O | A | C); break;
+    }
+}
+
+static void gen_rare(Gen *g)
+{
+    Enc e = { .size = 4, .reg = any_register(g) };
+
+    switch (below(g, 8)) {
+    case 0: byte(g, 0x60); break;                               /* PUSHA */
+    case 1: byte(g, 0x61); break;
+    case 2: byte(g, 0x66), byte(g, 0x60 + below(g, 2)); break;
+    case 3: byte(g, 0xd6); break;                               /* SALC */
+    case 4: byte(g, 0xce); break;                               /* INTO */
+    case 5: byte(g, 0x06 + 8 * below(g, 4)); break;             /* PUSH ES, CS, SS, DS */
+    case 6:                                                     /* BOUND */
+        e.op = 0x62;
+        pick_rm(g, &e, 8, 100);
+        encode(g, &e);
+        break;
+    default:                                                    /* LEA with 16-bit addressing */
+        byte(g, 0x67), byte(g, 0x8d), byte(g, 0x40 | (any_register(g) << 3) | below(g, 8));
+        byte(g, below(g, 256));
+        break;
+    }
 }
 
 static void gen_undefined(Gen *g)
@@ -757,15 +823,18 @@ static const struct { unsigned weight; void (*fn)(Gen *g); } templates[] = {
     { 7, gen_exchange }, { 2, gen_cmpxchg_wide }, { 8, gen_bits }, { 3, gen_scan }, { 6, gen_extensions },
     { 8, gen_conditional }, { 5, gen_simple }, { 5, gen_push_pop }, { 4, gen_stack_frames }, { 1, gen_xlat },
     { 5, gen_string }, { 8, gen_jump }, { 3, gen_jump_indirect },
+    /* 32-bit code */
+    { 4, gen_incdec_short }, { 4, gen_decimal }, { 4, gen_rare },
 };
+enum { ONLY_32 = 3 };           /* at the end of templates */
 
-void cpu_test_generate(CpuTestUnit *u, GRand *rand)
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, bool is32)
 {
-    Gen g = { u, rand };
+    Gen g = { u, rand, is32 };
     unsigned total = 0, pick;
 
     *u = (CpuTestUnit) { .skip = -1 };
-    for (unsigned i = 0; i < G_N_ELEMENTS(templates); i++)
+    for (unsigned i = 0; i < G_N_ELEMENTS(templates) - (is32 ? 0 : ONLY_32); i++)
         total += templates[i].weight;
     if (below(&g, 500) == 0) {
         gen_undefined(&g);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/cpu/guest.c - runs code on the translator: one vCPU in long mode, CPL 3, flat identity map
+/* tests/cpu/guest.c - runs code on the translator: one vCPU in long mode, CPL 3, flat
  *
  * Exceptions go to ring 0 through gates on an own stack; each handler is an OUT that stops the run. */
 #include "tests/cpu/cpu-test.h"
@@ -77,7 +77,7 @@ static void set_segment(X86Cpu *x, unsigned seg, uint16_t selector, uint16_t att
     x->seg[seg] = (X86Segment) { selector, attr, limit, base };
 }
 
-static void enter_user(CpuTestGuest *g)
+static void enter_user(CpuTestGuest *g, bool is32)
 {
     X86Cpu *x = g->x;
 
@@ -95,6 +95,11 @@ static void enter_user(CpuTestGuest *g)
     for (unsigned seg = 0; seg < 6; seg++) {
         if (seg != X86_CS && seg != X86_SS)
             set_segment(x, seg, 0, X86_ATTR_UNUSABLE, 0, 0);
+    }
+    if (is32) {
+        set_segment(x, X86_CS, 0x23, 0xfb | X86_ATTR_DB | X86_ATTR_G, 0, UINT32_MAX);
+        set_segment(x, X86_DS, 0x2b, 0xf3 | X86_ATTR_DB | X86_ATTR_G, 0, UINT32_MAX);
+        x->seg[X86_ES] = x->seg[X86_DS];
     }
 }
 
@@ -167,7 +172,7 @@ void cpu_test_guest_run(CpuTestGuest *g, CpuTestState *s)
     X86Cpu *x = g->x;
     uint64_t frame[6], has_error;
 
-    enter_user(g);
+    enter_user(g, s->is32);
     memcpy(x->gpr, s->gpr, sizeof x->gpr);
     memcpy(x->xmm, s->xmm, sizeof x->xmm);
     x->mxcsr = s->mxcsr;

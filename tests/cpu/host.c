@@ -36,12 +36,27 @@ __asm__(".text\n"
         "  mov 56(%rdi), %rdi\n"
         "  popfq\n"
         "  ret\n"
+        /* rdi = Registers *, 32-bit code: by IRET, with data segments that it may use. */
+        ".globl native_enter32\n.hidden native_enter32\n"
+        "native_enter32:\n"
+        "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
+        "  mov %rsp, (%rsi)\n"
+        "  mov $0x2b, %eax\n  mov %eax, %ds\n  mov %eax, %es\n"
+        "  push $0x2b\n"
+        "  pushq 32(%rdi)\n"
+        "  pushq 128(%rdi)\n"
+        "  push $0x23\n"
+        "  pushq 136(%rdi)\n"
+        "  mov 0(%rdi), %rax\n  mov 8(%rdi), %rcx\n  mov 16(%rdi), %rdx\n  mov 24(%rdi), %rbx\n"
+        "  mov 40(%rdi), %rbp\n  mov 48(%rdi), %rsi\n  mov 56(%rdi), %rdi\n"
+        "  iretq\n"
         ".globl native_return\n.hidden native_return\n"
         "native_return:\n"
         "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
         "  cld\n"
         "  ret\n");
 void native_enter(Registers *r, uint64_t *return_sp);
+void native_enter32(Registers *r, uint64_t *return_sp);
 void native_return(void);
 
 static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
@@ -77,6 +92,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     fp->swd = 0;
     fp->ftw = 0;
     host.state = NULL;
+    g[REG_CSGSFS] = (g[REG_CSGSFS] & ~(greg_t) 0xffff) | 0x33;
     g[REG_RSP] = (greg_t) host.return_sp;
     g[REG_RIP] = (greg_t) (uintptr_t) native_return;
     g[REG_EFL] &= ~(greg_t) 0x400;
@@ -114,7 +130,10 @@ void cpu_test_host_run(CpuTestState *s)
     memcpy(area + 160, s->xmm, sizeof s->xmm);
     host.state = s;
     __asm__ volatile("fxrstor %0" : : "m"(area) : "memory");
-    native_enter(&r, &host.return_sp);
+    if (s->is32)
+        native_enter32(&r, &host.return_sp);
+    else
+        native_enter(&r, &host.return_sp);
 }
 
 bool cpu_test_host_has(const char *feature)

@@ -18,6 +18,7 @@ typedef struct {
     uint64_t     offset;            /* of the code */
     CpuTestState start;
     uint8_t      data[CPU_TEST_DATA_SIZE];
+    bool         completed;         /* out: ran to its end without another exception */
 } Case;
 
 typedef struct {
@@ -69,9 +70,11 @@ static void compare(GString *s, const Outcome *h, const Outcome *g)
     if (h->end.vector == X86_PF)
         differ(s, "error", h->end.error & 7, g->end.error & 7);
     differ(s, "flags", h->end.rflags & CPU_TEST_EFLAGS, g->end.rflags & CPU_TEST_EFLAGS);
-    for (unsigned i = 0; i < 16; i++)
-        differ(s, names[i], h->end.gpr[i], g->end.gpr[i]);
-    for (unsigned i = 0; i < 16; i++) {
+    for (unsigned i = 0; i < (h->end.is32 ? 8 : 16); i++) {
+        uint64_t mask = h->end.is32 ? UINT32_MAX : UINT64_MAX;
+        differ(s, names[i], h->end.gpr[i] & mask, g->end.gpr[i] & mask);
+    }
+    for (unsigned i = 0; i < (h->end.is32 ? 8 : 16); i++) {
         for (unsigned k = 0; k < 2; k++) {
             g_autofree char *name = g_strdup_printf("xmm%u.%u", i, k);
             differ(s, name, h->end.xmm[i].u64[k], g->end.xmm[i].u64[k]);
@@ -93,7 +96,7 @@ static void forget_undefined(Outcome *h, Outcome *g)
         h->end.rflags = g->end.rflags = 0;
 }
 
-static bool run_case(CpuTestGuest *guest, const Case *c, GString *text)
+static bool run_case(CpuTestGuest *guest, Case *c, GString *text)
 {
     g_autofree Outcome *h = g_new0(Outcome, 1), *g = g_new0(Outcome, 1);
     uint8_t code[4096];
@@ -102,6 +105,7 @@ static bool run_case(CpuTestGuest *guest, const Case *c, GString *text)
     run_host(c, code, size, h);
     run_guest(guest, c, code, size, g);
     forget_undefined(h, g);
+    c->completed = h->end.vector == X86_BP;
     g_string_truncate(text, 0);
     compare(text, h, g);
     return text->len == 0;
@@ -146,7 +150,8 @@ static void show(const Case *c, const char *accel, const GString *text)
         uint64_t pc = CPU_TEST_CODE + c->offset + at;
         g_string_append_printf(s, "  %" G_GINT64_MODIFIER "x  ", pc);
         GString *line = g_string_new(NULL);
-        unsigned n = x86_disassemble_one(line, code + at, (unsigned) MIN(15, size - at), pc, X86_CODE_64);
+        unsigned n = x86_disassemble_one(line, code + at, (unsigned) MIN(15, size - at), pc,
+                                          c->start.is32 ? X86_CODE_32 : X86_CODE_64);
         for (unsigned i = 0; i < n; i++)
             g_string_append_printf(s, "%02x ", code[at + i]);
         g_string_append_printf(s, " %s\n", line->str);
@@ -161,15 +166,16 @@ static void show(const Case *c, const char *accel, const GString *text)
 
 /* ---- The run ----------------------------------------------------------------------------------------------- */
 
-static void make_case(Case *c, GRand *rand)
+static void make_case(Case *c, GRand *rand, bool is32)
 {
     c->n = CPU_TEST_UNITS;
     c->offset = (uint64_t) g_rand_int_range(rand, 0, CPU_TEST_CODE_SIZE - 4096);
     for (unsigned i = 0; i < c->n; i++)
-        cpu_test_generate(&c->units[i], rand);
+        cpu_test_generate(&c->units[i], rand, is32);
     memset(&c->start, 0, sizeof c->start);
+    c->start.is32 = is32;
     for (unsigned i = 0; i < 16; i++) {
-        c->start.gpr[i] = cpu_test_value(rand);
+        c->start.gpr[i] = cpu_test_value(rand) & (is32 ? UINT32_MAX : UINT64_MAX);
         c->start.xmm[i].u64[0] = cpu_test_value(rand);
         c->start.xmm[i].u64[1] = cpu_test_value(rand);
     }
@@ -182,37 +188,48 @@ static void make_case(Case *c, GRand *rand)
         uint64_t v = cpu_test_value(rand);
         memcpy(c->data + i, &v, 8);
     }
+    if (is32)
+        return;
     /* What the way into the code leaves below the host's stack pointer. */
     uint64_t *below = (uint64_t *) (c->data + (c->start.gpr[X86_RSP] - CPU_TEST_DATA)) - 2;
     below[0] = (c->start.rflags & CPU_TEST_EFLAGS) | 0x202;
     below[1] = c->start.rip;
 }
 
-static void run_random(const void *klass)
+static void run_random(const VitAccelClass *accel, bool is32)
 {
-    const VitAccelClass *accel = klass;
     const char *seed_text = getenv("VIT_CPU_TEST_SEED"), *count_text = getenv("VIT_CPU_TEST_COUNT");
     unsigned seed = seed_text ? (unsigned) strtoul(seed_text, NULL, 0) : (unsigned) g_test_rand_int();
-    unsigned long count = count_text ? strtoul(count_text, NULL, 0) : 110000, done = 0;
+    unsigned long count = count_text ? strtoul(count_text, NULL, 0) : 100000, done = 0;
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     g_autoptr(GString) text = g_string_new(NULL);
     g_autofree Case *c = g_new0(Case, 1);
-    unsigned failures = 0;
+    unsigned failures = 0, cases = 0, completed = 0;
 
     g_test_message("%s: seed %u, %lu instructions", accel->name, seed, count);
     CpuTestGuest *guest = cpu_test_guest_new(accel, NULL);
     while (done < count && failures < 5) {
-        make_case(c, rand);
+        make_case(c, rand, is32);
         done += c->n;
-        if (!run_case(guest, c, text)) {
+        bool same = run_case(guest, c, text);
+        cases++;
+        completed += c->completed;
+        if (!same) {
             failures++;
             minimise(guest, c, text);
             show(c, accel->name, text);
         }
     }
     cpu_test_guest_free(guest);
+    g_test_message("%u of %u runs met no exception", completed, cases);
     g_assert_cmpuint(failures, ==, 0);
+    g_assert_cmpuint(completed, >, cases / 2);
 }
+
+static void test_interp(void) { run_random(&vit_accel_interp, false); }
+static void test_jit(void) { run_random(&vit_accel_jit, false); }
+static void test_interp32(void) { run_random(&vit_accel_interp, true); }
+static void test_jit32(void) { run_random(&vit_accel_jit, true); }
 
 int main(int argc, char **argv)
 {
@@ -221,7 +238,9 @@ int main(int argc, char **argv)
         g_print("1..0 # SKIP the host is no x86-64 or the test's addresses are taken\n");
         return 0;
     }
-    g_test_add_data_func("/cpu/random/interp", &vit_accel_interp, run_random);
-    g_test_add_data_func("/cpu/random/jit", &vit_accel_jit, run_random);
+    g_test_add_func("/cpu/random/interp", test_interp);
+    g_test_add_func("/cpu/random/jit", test_jit);
+    g_test_add_func("/cpu/random/interp32", test_interp32);
+    g_test_add_func("/cpu/random/jit32", test_jit32);
     return g_test_run();
 }
