@@ -81,7 +81,9 @@ static void disassemble(VitCpu *cpu, void *opaque)
 {
     Disassembly *d = opaque;
 
-    d->text = cpu->isa->disassemble ? cpu->isa->disassemble(cpu, d->addr, d->n) : NULL;
+    bool reachable = cpu->mode & VIT_MODE_WIDE || d->addr <= UINT32_MAX;
+    if (cpu->isa->disassemble && reachable)     /* it counts from the code segment's base */
+        d->text = cpu->isa->disassemble(cpu, d->addr - (cpu->mode >> 32), d->n);
 }
 
 static bool show_instructions(HmpContext *h, uint64_t addr, unsigned count, GError **error)

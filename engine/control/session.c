@@ -20,7 +20,7 @@ struct ControlSession {
     GMutex       lock;          /* leaf; guards the rest, but state */
     GByteArray  *in, *out;
     unsigned     epoch;         /* number of the connection; 0 before the first */
-    unsigned     events_epoch;  /* connection that wants events */
+    unsigned     events_epoch;  /* connection that wants events; 0: none */
     bool         connected, fresh, scheduled;
 
     max_align_t  state[];       /* the protocol's; session's thread */
@@ -77,7 +77,8 @@ void control_session_want_events(ControlSession *s)
 void control_session_event(ControlSession *s, const char *text, size_t size)
 {
     g_mutex_lock(&s->lock);
-    bool wanted = s->connected && s->events_epoch == s->epoch && s->out->len + size <= EVENT_LIMIT;
+    bool wanted = s->connected && s->events_epoch && s->events_epoch == s->epoch &&
+                  s->out->len + size <= EVENT_LIMIT;
     if (wanted)
         g_byte_array_append(s->out, (const uint8_t *) text, (guint) size);
     g_mutex_unlock(&s->lock);
