@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* irq.S - local APIC: self interrupts, priorities, the timer, HLT, STI's shadow, CR8, NMI, in 64-bit mode */
+#include "common.h"
+#define APIC 0xfee00000
+#define SVR 0xf0
+#define EOI 0xb0
+#define ICR 0x300
+#define LVT_TIMER 0x320
+#define INITIAL 0x380
+#define DIVIDE 0x3e0
+    START in32
+
+    .code32
+in32:
+    ENTER_LONG in64
+
+    .code64
+in64:
+    /* the fourth GiB, where the APIC is, as a 2 MiB page */
+    movq $PML4 + 0x3003, PML4 + 0x1018
+    mov $PML4 + 0x3000, %edi
+    mov $0x400, %ecx
+    xor %eax, %eax
+    rep stosl
+    mov $0xfee00093, %eax
+    mov %rax, PML4 + 0x3000 + 0x1f7 * 8
+    GATE64 0x41, handler41
+    GATE64 0x51, handler51
+    GATE64 0x61, timer
+    GATE64 2, nmi
+    mov $APIC, %ebx
+    movl $0x1ff, SVR(%rbx)
+
+    /* a self interrupt waits for IF, and for one instruction after STI */
+    movl $0x40041, ICR(%rbx)
+    xor %ecx, %ecx
+    nop
+    cmp $0, %ecx
+    EXPECT_EQ 1
+    sti
+    mov %ecx, %edx              /* in the shadow */
+    nop
+    cli
+    cmp $0, %edx
+    EXPECT_EQ 2
+    cmp $1, %ecx
+    EXPECT_EQ 3
+
+    /* the higher one first */
+    xor %ecx, %ecx
+    xor %edx, %edx
+    movl $0x40041, ICR(%rbx)
+    movl $0x40051, ICR(%rbx)
+    sti
+    nop
+    nop
+    cli
+    cmp $1, %ecx
+    EXPECT_EQ 4
+    cmp $1, %edx
+    EXPECT_EQ 5
+    cmp $1, %esi                /* 0x41 found that 0x51 had been */
+    EXPECT_EQ 6
+
+    /* CR8 holds them back */
+    xor %ecx, %ecx
+    mov $5, %eax
+    mov %rax, %cr8
+    sti
+    movl $0x40041, ICR(%rbx)
+    nop
+    nop
+    cmp $0, %ecx
+    EXPECT_EQ 7
+    mov %cr8, %rax
+    cmp $5, %eax
+    EXPECT_EQ 8
+    xor %eax, %eax
+    mov %rax, %cr8
+    nop
+    cmp $1, %ecx
+    EXPECT_EQ 9
+
+    /* HLT and a periodic timer */
+    xor %ecx, %ecx
+    movl $0xb, DIVIDE(%rbx)
+    movl $0x20061, LVT_TIMER(%rbx)
+    movl $100000, INITIAL(%rbx)
+1:  hlt
+    cmp $3, %ecx
+    jb 1b
+    movl $0x10061, LVT_TIMER(%rbx)
+    movl $0, INITIAL(%rbx)
+
+    /* a one-shot interrupts a loop that does not look */
+    xor %ecx, %ecx
+    movl $0x61, LVT_TIMER(%rbx)
+    movl $1000000, INITIAL(%rbx)
+2:  test %ecx, %ecx
+    jz 2b
+    cli
+
+    /* NMI comes with IF clear, and not again before IRET */
+    xor %ecx, %ecx
+    xor %edx, %edx
+    movl $0x40400, ICR(%rbx)
+    nop
+    nop
+    cmp $2, %ecx
+    EXPECT_EQ 10
+    cmp $0, %edx
+    EXPECT_EQ 11
+    EXIT 0
+
+handler41:
+    inc %ecx
+    mov %edx, %esi
+    movl $0, EOI(%rbx)
+    iretq
+handler51:
+    inc %edx
+    movl $0, EOI(%rbx)
+    iretq
+timer:
+    inc %ecx
+    movl $0, EOI(%rbx)
+    iretq
+nmi:
+    inc %ecx
+    cmp $2, %ecx
+    je 1f
+    movl $0x40400, ICR(%rbx)    /* another one: held until IRET */
+    nop
+    nop
+    cmp $1, %ecx
+    je 1f
+    inc %edx
+1:  iretq
+    TABLES
