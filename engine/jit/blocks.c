@@ -83,7 +83,8 @@ uint32_t jit_check_bytes(const uint8_t *p, unsigned n, uint32_t seed)
     }
     for (; n; n--, p++)
         h = (h ^ *p) * 0x100000001b3u;
-    return (uint32_t) (h ^ h >> 32);
+    h = (h ^ h >> 32) * 0xc4ceb9fe1a85ec53u;     /* the last word's upper half must reach the result */
+    return (uint32_t) (h >> 32);
 }
 
 static uint32_t check_now(const JitAccel *a, const JitBlock *b)

@@ -141,7 +141,7 @@ static inline void enter_protected(Fixture *f)
     x->idt.limit = 0xfff;
     ASSERT_RUNS(f, call(f, x86_h_write_cr, 0, CR0_PE | CR0_NE | CR0_ET, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_far_jmp, SEL_CODE0, 0x4000, 4, 0));
-    for (unsigned i = 0; i < 6; i++)
+    for (volatile unsigned i = 0; i < 6; i++)
         if (i != X86_CS)
             ASSERT_RUNS(f, call(f, x86_h_load_seg, i, SEL_DATA0, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_end_shadow, 0, 0, 0, 0));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* gates.S - user mode, call gates, traps, I/O permission, virtual-8086 mode, in 32-bit protected mode */
-#include "common.h"
+#include "common.inc"
     START in32
 
     .code32

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* irq.S - local APIC: self interrupts, priorities, the timer, HLT, STI's shadow, CR8, NMI, in 64-bit mode */
-#include "common.h"
+#include "common.inc"
 #define APIC 0xfee00000
 #define SVR 0xf0
 #define EOI 0xb0

@@ -2,7 +2,7 @@
 /* paging.S - page faults, their error codes, accessed and dirty bits, INVLPG, NX, WP, user mode, in 64-bit mode
  *
  * PT maps 4 KiB pages at 0x40000000. */
-#include "common.h"
+#include "common.inc"
 #define PT 0x94000
 #define LINEAR 0x40000000
 #define E_P 1

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* smc.S - self-modifying code: in place, through another mapping, as kernels patch jump labels, in 64-bit mode */
-#include "common.h"
+#include "common.inc"
 #define CODE 0x300000
 #define ALIAS 0x40000000
 #define PT 0x94000

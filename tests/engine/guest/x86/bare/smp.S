@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* smp.S - two processors: INIT and start-up, locked arithmetic, a spin lock, an IPI that ends HLT, code changed for another */
-#include "common.h"
+#include "common.inc"
 #define APIC 0xfee00000
 #define TRAMPOLINE 0x8000
 #define ROUNDS 100000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tasks.S - hardware task switches: CALL, IRET, JMP, a task gate in the IDT, the T bit */
-#include "common.h"
+#include "common.inc"
 #define TSS2 0x83000
     START in32
 
