@@ -700,6 +700,7 @@ bool vit_ahci_attach(VitDevice *d, unsigned port, VitAtaDrive *drive)
     if (port >= PORTS || a->ports[port].drive)
         return false;
     a->ports[port].drive = drive;
+    drive->sata = true;
     drive->detach = detached;
     drive->controller = &a->ports[port];
     port_reset(&a->ports[port]);

@@ -34,7 +34,9 @@ static void common_words(const VitAtaDrive *d, uint8_t *w)
         word(w, i, 120);            /* nanoseconds a cycle */
     word(w, 80, 0x01f0);            /* ATA-4 to ATA8-ACS */
     word(w, 88, 0x007f | (d->st.mode >> 3 == 8 ? 0x100u << (d->st.mode & 7) : 0));
-    word(w, 93, 0x6001);            /* 80-conductor cable seen, device 0 */
+    word(w, 93, d->sata ? 0 : 0x6001);      /* 80-conductor cable seen, device 0 */
+    word(w, 76, d->sata ? 0x0006 : 0);      /* generations 1 and 2 */
+    word(w, 222, d->sata ? 0x1020 : 0);     /* transport: Serial ATA */
 }
 
 static void disk_words(const VitAtaDrive *d, uint8_t *w)
@@ -59,8 +61,10 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 61, (unsigned) (lba28 >> 16));
     bool trim = vit_block_info(d->node).can_discard;
     word(w, 69, trim ? 0x4020 : 0); /* trimmed sectors read as zero, and always so */
-    word(w, 75, 31);                /* queue depth 32 */
-    word(w, 76, 0x0102 | 0x0004);   /* NCQ; generations 1 and 2 */
+    if (d->sata) {
+        word(w, 75, 31);            /* queue depth 32 */
+        word(w, 76, 0x0106);        /* NCQ too */
+    }
     word(w, 82, 0x4021 | 0x0040);   /* NOP, write cache, look-ahead, SMART */
     word(w, 83, 0x7400);            /* FLUSH CACHE and EXT, 48-bit addresses */
     word(w, 84, 0x4060 | (d->wwn ? 0x100 : 0) | 0x0020);   /* FUA, general logging */
@@ -75,7 +79,6 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
         word(w, 108 + i, (unsigned) (d->wwn >> (48 - 16 * i) & 0xffff));
     word(w, 169, trim);
     word(w, 217, 1);                /* no rotation */
-    word(w, 222, 0x1020);           /* Serial ATA */
 }
 
 static void cd_words(const VitAtaDrive *d, uint8_t *w)
@@ -85,13 +88,11 @@ static void cd_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 50, 0x4000);
     word(w, 71, 30);
     word(w, 72, 30);
-    word(w, 76, 0x0006);
     word(w, 82, 0x4210);            /* NOP, DEVICE RESET, PACKET */
     word(w, 83, 0x4000);
     word(w, 84, 0x4000);
     word(w, 85, 0x4210);
     word(w, 87, 0x4000);
-    word(w, 222, 0x1020);
 }
 
 void vit_ata_identify(const VitAtaDrive *d, uint8_t words[512])

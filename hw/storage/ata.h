@@ -65,6 +65,7 @@ struct VitAtaDrive {
     VitBlockNode     *node;     /* borrowed; NULL: no disc in the CD drive */
     VitTransferQueue *queue;    /* owned; NULL with node */
     bool              cd;
+    bool              sata;     /* hangs on a serial link; set by its controller */
     char             *serial, *model, *version;     /* options */
     uint64_t          wwn;                          /* option */
     uint64_t          sectors;  /* of 512 bytes */
