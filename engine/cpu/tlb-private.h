@@ -3,7 +3,7 @@
 #pragma once
 #include "engine/cpu/tlb.h"
 
-enum { VIT_TLB_KINDS = 3, VIT_TLB_LOG = 320, VIT_TLB_WALKS = 2048 };
+enum { VIT_TLB_KINDS = 3, VIT_TLB_LOG = 320, VIT_TLB_WALKS = 2048, VIT_JUMP_LOG = 512 };
 
 /* Which entries of one array are in use, so that a flush need not touch all. */
 typedef struct {
@@ -23,6 +23,9 @@ typedef struct VitTlbAux {
     VitTlbLog  log[VIT_TLB_KINDS][VIT_MMU_MODES];
     struct { VitRam *ram; uint64_t offset; } store[VIT_MMU_MODES][VIT_TLB_SIZE];   /* of write entries */
     uint64_t   generation, global_generation;
+    uint64_t   code_pages[64];      /* hashed set of pages that were in the exec TLB: jump caches may know them */
+    uint16_t   n_jumps;             /* jump cache slots of pages that are not global; VIT_JUMP_LOG + 1: too many */
+    uint16_t   jumps[VIT_JUMP_LOG];
     uint64_t   large_from, large_to;    /* linear range that holds pages above 4 KiB; empty when equal */
     VitTlbWalk walks[VIT_TLB_WALKS];
 } VitTlbAux;

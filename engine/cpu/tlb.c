@@ -19,6 +19,11 @@ static uint64_t page_of(uint64_t linear)
     return linear >> VIT_PAGE_BITS;
 }
 
+static unsigned code_hash(uint64_t page)
+{
+    return (unsigned) (page * 0x9e3779b97f4a7c15 >> 52);
+}
+
 void vit_tlb_init(VitCpu *cpu)
 {
     VitTlb *tlb = vit_cpu_tlb(cpu);
@@ -81,6 +86,35 @@ static void flush_array(VitCpu *cpu, VitAccess access, unsigned mmu, bool keep_g
     }
 }
 
+/* Jump cache: entries of global pages outlive an address-space switch. */
+static void forget_jumps(VitCpu *cpu, bool keep_global)
+{
+    VitTlbAux *aux = cpu->tlb_aux;
+
+    if (!keep_global || aux->n_jumps > VIT_JUMP_LOG) {
+        cpu->jump_generation++;
+    } else {
+        for (unsigned i = 0; i < aux->n_jumps; i++)
+            vit_cpu_tlb(cpu)->jump[aux->jumps[i]].generation = 0;
+    }
+    aux->n_jumps = 0;
+}
+
+void vit_tlb_remember_jump(VitCpu *cpu, uint64_t pc, unsigned mmu, void *host)
+{
+    VitTlbAux *aux = cpu->tlb_aux;
+    unsigned slot = (uint32_t) ((uint32_t) pc * VIT_JUMP_HASH) >> (32 - VIT_JUMP_BITS);
+    unsigned page_slot = page_of(vit_mode_linear(cpu->mode, pc)) & (VIT_TLB_SIZE - 1);
+
+    vit_cpu_tlb(cpu)->jump[slot] = (VitJumpEntry) { pc, cpu->mode, host, cpu->jump_generation, 0 };
+    if (is_global(&aux->log[VIT_ACCESS_EXEC][mmu], page_slot))
+        return;
+    if (aux->n_jumps < VIT_JUMP_LOG)
+        aux->jumps[aux->n_jumps++] = (uint16_t) slot;
+    else
+        aux->n_jumps = VIT_JUMP_LOG + 1;
+}
+
 static void flush(VitCpu *cpu, bool keep_global)
 {
     VitTlbAux *aux = cpu->tlb_aux;
@@ -93,8 +127,9 @@ static void flush(VitCpu *cpu, bool keep_global)
     if (!keep_global) {
         aux->global_generation++;
         aux->large_from = aux->large_to = 0;
+        memset(aux->code_pages, 0, sizeof aux->code_pages);
     }
-    cpu->jump_generation++;
+    forget_jumps(cpu, keep_global);
     cpu->stats[VIT_CPU_STAT_FLUSHES]++;
 }
 
@@ -110,14 +145,14 @@ void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear)
         flush(cpu, false);
         return;
     }
+    if (aux->code_pages[code_hash(page) / 64] >> (code_hash(page) % 64) & 1)
+        cpu->jump_generation++;
     for (unsigned m = 0; m < VIT_MMU_MODES; m++) {
         for (unsigned k = 0; k < VIT_TLB_KINDS; k++) {
             VitTlbEntry *e = vit_tlb_entry(cpu, k, m, linear);
             if (e->tag != page)
                 continue;
             drop(e);
-            if (k == VIT_ACCESS_EXEC)
-                cpu->jump_generation++;
         }
         uint64_t tag = page << 2 | m;
         VitTlbWalk *w = &aux->walks[(page ^ m << 9) % VIT_TLB_WALKS];
@@ -187,9 +222,9 @@ static void install(VitCpu *cpu, VitAccess access, unsigned mmu, uint64_t page, 
             log->slot[log->n++] = (uint16_t) slot;
         else
             log->n = VIT_TLB_LOG + 1;
-    } else if (access == VIT_ACCESS_EXEC && e->tag != page) {
-        cpu->jump_generation++;     /* a later flush of the lost page would not know of it */
     }
+    if (access == VIT_ACCESS_EXEC)
+        cpu->tlb_aux->code_pages[code_hash(page) / 64] |= 1ULL << (code_hash(page) % 64);
     e->tag = page;
     e->addend = addend;
     if (global)

@@ -8,6 +8,7 @@
 
 enum { VIT_TLB_BITS = 10, VIT_TLB_SIZE = 1 << VIT_TLB_BITS, VIT_MMU_MODES = 4 };
 enum { VIT_JUMP_BITS = 12, VIT_JUMP_SIZE = 1 << VIT_JUMP_BITS };
+#define VIT_JUMP_HASH 0x9e3779b1u     /* slot = low half of pc times this, top VIT_JUMP_BITS */
 #define VIT_TLB_NONE UINT64_MAX
 
 typedef struct {
@@ -40,6 +41,8 @@ void vit_tlb_forget_writes(VitCpu *cpu, const uint8_t *host, uint64_t size);
 /* Accelerator: entry of the page in the exec TLB; walks when it is not there (addend then 0, and
  * *phys the page's address).  A walk that faults unwinds. */
 VitTlbEntry *vit_tlb_exec(VitCpu *cpu, uint64_t linear, unsigned mmu, uint64_t *phys);
+/* Accelerator: pc leads to host code in the present mode; until the mapping of its page may change. */
+void vit_tlb_remember_jump(VitCpu *cpu, uint64_t pc, unsigned mmu, void *host);
 /* Walks without recording a fault or changing anything; false when it would fault. */
 bool vit_tlb_probe(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, uint64_t *phys);
 /* Does at once what TLB requests ask for, without waiting for the next block. */

@@ -84,7 +84,7 @@ typedef struct {
     ptrdiff_t  rx_delta;            /* rx - rw */
     uint8_t   *prelude;             /* rw: thunks */
     struct {                        /* executable addresses, made by the host's prelude */
-        uint8_t *enter, *exit, *exit_clean, *lookup, *lookup_slot, *save, *reload, *save_some, *reload_some;
+        uint8_t *enter, *exit, *lookup, *lookup_slot, *loop, *loop_slot, *save, *reload, *save_some, *reload_some;
         uint8_t *memory[16], *memory_vectors[16];   /* by the register that holds the address */
     } thunk;
     JitRegion  region[JIT_REGIONS];

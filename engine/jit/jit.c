@@ -164,17 +164,6 @@ static void csr_out(VitCpu *cpu)
 #endif
 }
 
-static void remember(VitCpu *cpu, uint64_t pc, const JitBlock *b)
-{
-    unsigned slot = (uint32_t) ((uint32_t) pc * 0x9e3779b1u) >> (32 - VIT_JUMP_BITS);
-    VitJumpEntry *e = &vit_cpu_tlb(cpu)->jump[slot];
-
-    e->pc = pc;
-    e->mode = b->mode;
-    e->host = b->code;
-    e->generation = cpu->jump_generation;
-}
-
 static void run_translated(JitCpu *jc)
 {
     VitCpu *cpu = jc->cpu;
@@ -184,10 +173,11 @@ static void run_translated(JitCpu *jc)
 
     do {
         uint64_t pc = pc_of(cpu);
+        unsigned mmu = cpu->isa->code_mmu ? cpu->isa->code_mmu(cpu) : 0;
         JitBlock *b = jit_translate_at(jc, pc);
 
         if (!b->single)
-            remember(cpu, pc, b);
+            vit_tlb_remember_jump(cpu, pc, mmu, b->code);
         if (from && !b->single) {
             g_mutex_lock(&a->lock);
             if (a->drops == drops)

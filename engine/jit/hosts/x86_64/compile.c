@@ -95,24 +95,16 @@ static void indirect(Gen *g, VitVal pc)
 
 static void leave(Gen *g, const VitIrOp *op)
 {
+    bool lookup = op->sub == VIT_LEAVE_LOOKUP;
+
     clobber(g);
     if (op->a == VIT_NO_VAL) {
-        if (op->sub == VIT_LEAVE_LOOKUP) {
-            jump_to(g, g->a->thunk.lookup_slot);
-        } else {
-            mov_ri(g, RAX, 0);
-            jump_to(g, g->a->thunk.exit_clean);
-        }
+        jump_to(g, lookup ? g->a->thunk.lookup_slot : g->a->thunk.loop_slot);
         return;
     }
     take(g, RDX);
     move_to(g, RDX, op->a, 0);
-    if (op->sub == VIT_LEAVE_LOOKUP) {
-        jump_to(g, g->a->thunk.lookup);
-    } else {
-        mov_ri(g, RAX, 0);
-        jump_to(g, g->a->thunk.exit);
-    }
+    jump_to(g, lookup ? g->a->thunk.lookup : g->a->thunk.loop);
 }
 
 /* False when the block has ended. */

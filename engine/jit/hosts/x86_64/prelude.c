@@ -126,7 +126,7 @@ void gen_lookup(Gen *g, bool use_cache, const uint8_t *exit)
 
     if (use_cache) {
         ins_rr(g, 0, 0x69, RAX, RDX);               /* imul eax, edx */
-        e4(g, 0x9e3779b1u);
+        e4(g, VIT_JUMP_HASH);
         shift_ri(g, 5, RAX, 32 - VIT_JUMP_BITS, 4);
         shift_ri(g, 4, RAX, 5, 4);
         ins_rm(g, W, 0x3b, RDX, (Mem) { RBP, RAX, 0, jump_disp(offsetof(VitJumpEntry, pc)) });
@@ -190,7 +190,6 @@ void jit_host_prelude(JitAccel *a)
 
     a->thunk.exit = here(g);        /* rdx = pc, rax = result */
     store_rm(g, field(a->isa->pc_offset), RDX, 8);
-    a->thunk.exit_clean = rx(g, g->p);      /* pc is in its slot */
     pins(g, true, false);
     alu_ri(g, ALU_ADD, RSP, FR_SIZE, 8);
     for (unsigned k = G_N_ELEMENTS(pushed); k-- > 0;)
@@ -201,6 +200,18 @@ void jit_host_prelude(JitAccel *a)
     load_rm(g, RDX, field(a->isa->pc_offset), 8);
     a->thunk.lookup = rx(g, g->p);
     gen_lookup(g, a->options.jump_cache, a->thunk.exit);
+
+    /* The run loop has something to do only when requests are there, or the CPU halts. */
+    a->thunk.loop_slot = here(g);
+    load_rm(g, RDX, field(a->isa->pc_offset), 8);
+    a->thunk.loop = rx(g, g->p);
+    static_assert(offsetof(VitCpu, halted) == offsetof(VitCpu, exit_request) + 4);
+    alu_mi(g, ALU_CMP, field(offsetof(VitCpu, exit_request)), 0, 8);
+    uint8_t *quiet = jcc_later(g, VIT_CC_Z);
+    mov_ri(g, RAX, 0);
+    jump_to(g, a->thunk.exit);
+    land(g, quiet);
+    jump_to(g, a->thunk.lookup);
 
     a->thunk.save = here(g);
     ins_rm(g, 0, 0x8f, 0, field(offsetof(VitCpu, jit_return)));     /* pop, push: the return address */
@@ -241,28 +252,33 @@ void jit_host_kill(JitAccel *a, JitBlock *b)
     __atomic_store_n((uint16_t *) (void *) head, jump, __ATOMIC_RELEASE);
 }
 
+static void patch(JitAccel *a, JitBlock *b, uint32_t at, const uint8_t *to)
+{
+    uint8_t *site = b->code - a->rx_delta + at;
+
+    __atomic_store_n((uint32_t *) (void *) site, (uint32_t) (to - (b->code + at + 4)), __ATOMIC_RELEASE);
+}
+
 void jit_host_patch(JitAccel *a, JitBlock *b, JitExit *e, const JitBlock *target)
 {
-    uint8_t *head = b->code - a->rx_delta;
-    uint8_t *site = head + e->site;
-    const uint8_t *to = target ? target->code : b->code + e->stub;
+    uint32_t *guard = (uint32_t *) (void *) (b->code - a->rx_delta + e->guard);
 
-    if (e->guarded && !target) {    /* the guard never holds; the jump stays where nobody goes */
-        __atomic_store_n((uint32_t *) (void *) (head + e->guard), UINT32_MAX, __ATOMIC_RELEASE);
-        return;
+    if (!e->guarded) {
+        patch(a, b, e->site, target ? target->code : b->code + e->stub);
+    } else if (target) {
+        patch(a, b, e->site, target->code);
+        patch(a, b, e->leave, a->thunk.lookup);     /* where the guard does not hold */
+        __atomic_store_n(guard, e->view, __ATOMIC_RELEASE);
+    } else {    /* the guard never holds; the jump stays where nobody goes */
+        __atomic_store_n(guard, UINT32_MAX, __ATOMIC_RELEASE);
+        patch(a, b, e->leave, a->thunk.exit);
     }
-    __atomic_store_n((uint32_t *) (void *) site, (uint32_t) (to - (b->code + e->site + 4)), __ATOMIC_RELEASE);
-    if (e->guarded)
-        __atomic_store_n((uint32_t *) (void *) (head + e->guard), e->view, __ATOMIC_RELEASE);
 }
 
 void jit_host_unlinkable(JitAccel *a, JitBlock *b, JitExit *e)
 {
-    uint8_t *site = b->code - a->rx_delta + e->leave;
-
     if (e->leave)
-        __atomic_store_n((uint32_t *) (void *) site, (uint32_t) (a->thunk.lookup - (b->code + e->leave + 4)),
-                         __ATOMIC_RELEASE);
+        patch(a, b, e->leave, a->thunk.lookup);
 }
 
 const uint8_t *jit_host_body(const JitBlock *b)
