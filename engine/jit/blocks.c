@@ -57,6 +57,25 @@ JitBlock *jit_block_find(JitAccel *a, uint32_t view, uint64_t pc, uint64_t mode)
     return NULL;
 }
 
+/* Which of the block's pages that is. */
+static unsigned slot_of(const JitBlock *b, const JitPage *page)
+{
+    return b->page[0] != page;
+}
+
+static void leave_page(JitBlock *b, unsigned k)
+{
+    JitPage *page = b->page[k];
+    JitBlock *next = b->page_next[k], *prev = b->page_prev[k];
+
+    if (next)
+        next->page_prev[slot_of(next, page)] = prev;
+    if (prev)
+        prev->page_next[slot_of(prev, page)] = next;
+    else
+        page->blocks = next;
+}
+
 /* First byte on its page, and how many there. */
 static void extent(const JitAccel *a, const JitBlock *b, unsigned which, unsigned *from, unsigned *to)
 {
@@ -109,6 +128,9 @@ void jit_block_insert(JitAccel *a, JitBlock *b, JitPage *first, JitPage *second)
         extent(a, b, k, &from, &to);
         b->page[k] = pages[k];
         b->page_next[k] = pages[k]->blocks;
+        b->page_prev[k] = NULL;
+        if (pages[k]->blocks)
+            pages[k]->blocks->page_prev[slot_of(pages[k]->blocks, pages[k])] = b;
         pages[k]->blocks = b;
         pages[k]->chunks |= chunk_mask(from, to);
     }
@@ -122,20 +144,23 @@ void jit_block_insert(JitAccel *a, JitBlock *b, JitPage *first, JitPage *second)
 static void unlink_exit(JitAccel *a, JitBlock *b, unsigned n)
 {
     JitExit *e = &b->exit[n];
-    JitBlock **at, *target = e->target;
-    uint8_t *at_n;
+    JitBlock *target = e->target;
 
     if (!target)
         return;
-    at = &target->from;
-    at_n = &target->from_n;
-    while (*at != b || *at_n != n) {
-        JitExit *other = &(*at)->exit[*at_n];
-        at = &other->next_from;
-        at_n = &other->next_n;
+    if (e->next_from) {
+        JitExit *next = &e->next_from->exit[e->next_n];
+        next->prev_from = e->prev_from;
+        next->prev_n = e->prev_n;
     }
-    *at = e->next_from;
-    *at_n = e->next_n;
+    if (e->prev_from) {
+        JitExit *prev = &e->prev_from->exit[e->prev_n];
+        prev->next_from = e->next_from;
+        prev->next_n = e->next_n;
+    } else {
+        target->from = e->next_from;
+        target->from_n = e->next_n;
+    }
     e->target = NULL;
     jit_host_patch(a, b, e, NULL);
 }
@@ -156,6 +181,11 @@ void jit_block_link(JitAccel *a, JitBlock *from, unsigned n, JitBlock *to)
     e->target = to;
     e->next_from = to->from;
     e->next_n = to->from_n;
+    e->prev_from = NULL;
+    if (to->from) {
+        to->from->exit[to->from_n].prev_from = from;
+        to->from->exit[to->from_n].prev_n = (uint8_t) n;
+    }
     to->from = from;
     to->from_n = (uint8_t) n;
     jit_host_patch(a, from, e, to);
@@ -174,12 +204,8 @@ void jit_block_kill(JitAccel *a, JitBlock *b)
     while (*at != b)
         at = &(*at)->hash_next;
     *at = b->hash_next;
-    for (unsigned k = 0; k < 2 && b->page[k]; k++) {
-        at = &b->page[k]->blocks;
-        while (*at != b)
-            at = &(*at)->page_next[(*at)->page[0] != b->page[k]];
-        *at = b->page_next[k];
-    }
+    for (unsigned k = 0; k < 2 && b->page[k]; k++)
+        leave_page(b, k);
     while (b->from)
         unlink_exit(a, b->from, b->from_n);
     for (unsigned n = 0; n < 2; n++)
@@ -196,7 +222,7 @@ static void written(JitAccel *a, JitPage *page, unsigned from, unsigned to)
     page->writes++;
     if (page->chunks & mask) {
         for (JitBlock *b = page->blocks, *next; b; b = next) {
-            unsigned which = b->page[0] != page, first, last;
+            unsigned which = slot_of(b, page), first, last;
             next = b->page_next[which];
             extent(a, b, which, &first, &last);
             if (first < to && from < last && check_now(a, b) != b->check) {

@@ -10,7 +10,7 @@
 enum { JIT_BASE = sizeof(VitCpu) + 32 };
 
 enum { JIT_REGIONS = 8, JIT_REGION_SIZE = 16 << 20, JIT_CACHE_SIZE = JIT_REGIONS * JIT_REGION_SIZE,
-       JIT_PRELUDE_SIZE = 16384, JIT_HASH_BITS = 16, JIT_MAX_VIEWS = 1 << 20 };
+       JIT_PRELUDE_SIZE = 16384, JIT_HASH_BITS = 18, JIT_MAX_VIEWS = 1 << 20 };
 
 typedef struct JitBlock JitBlock;
 typedef struct JitPage JitPage;
@@ -19,8 +19,8 @@ typedef struct JitCpu JitCpu;
 /* A direct way out of a block: a 32-bit displacement that may be patched. */
 typedef struct {
     JitBlock *target;       /* linked to, or NULL */
-    JitBlock *next_from;    /* list of target's: which block comes next; */
-    uint8_t   next_n;       /* and which of its exits */
+    JitBlock *next_from, *prev_from;    /* list of target's: which blocks are its neighbours; */
+    uint8_t   next_n, prev_n;           /* and which of their exits */
     bool      guarded;      /* goes to another page: only while its view is the one in `guard` */
     uint32_t  site;         /* displacement's offset from the block's head; 0 = no such exit */
     uint32_t  stub;         /* where it leads while not linked */
@@ -48,7 +48,7 @@ struct JitBlock {
     VitIr      *ir;         /* interpreter */
     JitBlock   *hash_next;
     JitPage    *page[2];
-    JitBlock   *page_next[2];   /* lists of the pages */
+    JitBlock   *page_next[2], *page_prev[2];    /* lists of the pages */
     JitBlock   *from;       /* first block linked to this one, */
     uint8_t     from_n;     /* by which of its exits */
     JitExit     exit[2];
