@@ -2,18 +2,21 @@
 /* tests/cpu/cpu-test.h - the same code on the host's processor and on the translator
  *
  * Code stands at CPU_TEST_CODE, data at CPU_TEST_DATA, on both sides at the same linear addresses,
- * in 64-bit or 32-bit (compatibility) mode at CPL 3.  A run ends at the first exception; the code's own end is INT3. */
+ * in 64-bit mode or (compatibility mode) 32- or 16-bit code at
+ * CPL 3.  16-bit code has segments: CS stands at the code, DS ES SS at the data, with its limit.  A run ends at the first exception; the code's own end is INT3. */
 #pragma once
 #include "engine/cpu/accel.h"
 #include "engine/guest/x86/cpu.h"
+#include "engine/guest/x86/decode.h"
 
 #define CPU_TEST_CODE 0x10000000ULL
 #define CPU_TEST_DATA 0x10100000ULL
 enum { CPU_TEST_CODE_SIZE = 64 * 4096, CPU_TEST_DATA_SIZE = 4 * 4096 };
+enum { CPU_TEST_CS16 = 0x07, CPU_TEST_DS16 = 0x0f };        /* in the LDT */
 enum { CPU_TEST_EFLAGS = VIT_FLAG_ALL | X86_EFLAGS_DF };    /* what is compared and may be set */
 
 typedef struct {
-    bool     is32;                  /* 32-bit code: eight registers, their low halves */
+    unsigned code;                  /* X86_CODE_*; but for 64 eight registers, their low halves */
     uint64_t gpr[16], rip, rflags;
     VitVec   xmm[16];
     uint32_t mxcsr;
@@ -27,6 +30,7 @@ typedef struct {
 /* ---- Host ---------------------------------------------------------------------------------------- */
 /* Maps code and data; false when the host is no x86-64 or the addresses are taken. */
 [[nodiscard]] bool cpu_test_host_init(void);
+[[nodiscard]] bool cpu_test_host_init16(void);  /* false when the host has no LDT for programs */
 void cpu_test_host_run(CpuTestState *s);
 bool cpu_test_host_has(const char *feature);    /* movbe popcnt sse4.2 cx16 aes pclmulqdq ssse3 sse4.1 */
 
@@ -48,9 +52,10 @@ typedef struct {            /* one instruction with what makes it well-behaved b
     unsigned rip_at;        /* offset of a rip-relative displacement to `target`, 0 none */
     unsigned rip_end;       /* offset of the end of its instruction */
     uint64_t target;
-    int      skip;          /* relative jump whose rel32 ends the unit: over so many units; -1 none */
+    int      skip;          /* relative jump that ends the unit: over so many units; -1 none */
+    unsigned skip_bytes;    /* of its displacement */
 } CpuTestUnit;
-void cpu_test_generate(CpuTestUnit *u, GRand *rand, bool is32);
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code);
 /* Lays units out for CPU_TEST_CODE + offset, with INT3 at the end; returns the size. */
 size_t cpu_test_assemble(const CpuTestUnit *units, unsigned n, uint64_t offset, uint8_t *out);
 uint64_t cpu_test_value(GRand *rand);           /* often a corner case */

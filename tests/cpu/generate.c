@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/cpu/generate.c - random integer instructions of 64- and 32-bit code
+/* tests/cpu/generate.c - random integer instructions of 64-, 32- and 16-bit code
  *
  * A unit first loads the registers that address memory, then holds the instruction, then clears the
  * flags that the manual (Intel SDM vol. 2) leaves undefined.  RSP is never a destination. */
@@ -13,7 +13,8 @@ enum { ANY = -1 };
 typedef struct {
     CpuTestUnit *u;
     GRand *rand;
-    bool  is32;                 /* 32-bit code: 8 registers, no REX, no 64-bit operands */
+    bool  is32;                 /* 32- or 16-bit code: 8 registers, no REX, no 64-bit operands */
+    bool  is16;                 /* 16-bit code: addresses are offsets in the data */
 } Gen;
 
 static unsigned below(Gen *g, unsigned n)
@@ -58,6 +59,19 @@ static unsigned any_register(Gen *g)        /* not RSP */
     return r >= 4 ? r + 1 : r;
 }
 
+/* Operand size prefix. */
+static void osize(Gen *g, unsigned size)
+{
+    if (size == (g->is16 ? 4 : 2))
+        byte(g, 0x66);
+}
+
+/* As code sees it: linear, or an offset in a segment. */
+static uint64_t seen(const Gen *g, uint64_t linear)
+{
+    return g->is16 ? linear - CPU_TEST_DATA : linear;
+}
+
 /* REX for an instruction whose one register is reg, in its low field. */
 static void rex(Gen *g, bool wide, unsigned reg)
 {
@@ -67,6 +81,7 @@ static void rex(Gen *g, bool wide, unsigned reg)
 
 static void set_register(Gen *g, unsigned reg, uint64_t v)
 {
+    osize(g, g->is16 ? 4 : 8);
     rex(g, true, reg);
     byte(g, 0xb8 | (reg & 7));
     bytes_of(g, v, g->is32 ? 4 : 8);
@@ -75,7 +90,7 @@ static void set_register(Gen *g, unsigned reg, uint64_t v)
 /* ---- Memory operands ------------------------------------------------------------------------------ */
 
 typedef struct {
-    bool     set, a32, rip, gs;
+    bool     set, a32, a16, rip, gs;
     int      base, index;       /* -1 none */
     unsigned scale, disp_size;
     int32_t  disp;
@@ -96,11 +111,38 @@ static uint64_t data_address(Gen *g, unsigned size)
     return CPU_TEST_DATA + at;
 }
 
-static Mem memory_at(Gen *g, uint64_t address)
+/* BX+SI .. BX with a displacement; the registers' upper halves do not count. */
+static Mem memory16(Gen *g, uint16_t address)
 {
+    static const uint8_t bases[8] = { X86_RBX, X86_RBX, X86_RBP, X86_RBP, X86_RSI, X86_RDI, X86_RBP, X86_RBX };
+    Mem m = { .set = true, .a16 = true, .base = (int) below(g, 8), .index = ANY, .disp_size = below(g, 3) };
+    uint16_t rest = address;
+
+    if (m.base == 6 && m.disp_size == 0) {      /* no BP: a 16-bit address */
+        m.disp = address;
+        return m;
+    }
+    m.disp = m.disp_size == 1 ? (int8_t) g_rand_int(g->rand) : m.disp_size ? (int16_t) g_rand_int(g->rand) : 0;
+    rest = (uint16_t) (rest - m.disp);
+    if (m.base < 4) {
+        uint16_t index = (uint16_t) g_rand_int(g->rand);
+        set_register(g, m.base & 1 ? X86_RDI : X86_RSI, index | cpu_test_value(g->rand) << 16);
+        rest = (uint16_t) (rest - index);
+    }
+    set_register(g, bases[m.base], rest | cpu_test_value(g->rand) << 16);
+    return m;
+}
+
+static Mem memory_at(Gen *g, uint64_t linear)
+{
+    uint64_t address = seen(g, linear);
+
+    if (g->is16 && chance(g, 75))
+        return memory16(g, (uint16_t) address);
     Mem m = { .set = true, .base = ANY, .index = ANY, .address = address };
     uint64_t rest = address;
 
+    m.a32 = g->is16;
     m.gs = !g->is32 && chance(g, 3);
     switch (g->is32 ? 1 + 2 * below(g, 8) : below(g, 8)) {
     case 0:
@@ -131,7 +173,7 @@ static Mem memory_at(Gen *g, uint64_t address)
         set_register(g, (unsigned) m.index, m.a32 ? index & UINT32_MAX : index);
         rest -= index << m.scale;
     }
-    set_register(g, (unsigned) m.base, m.a32 && chance(g, 50) ? rest | 1ULL << 40 : rest);
+    set_register(g, (unsigned) m.base, m.a32 && !g->is32 && chance(g, 50) ? rest | 1ULL << 40 : rest);
     if ((m.base & 7) == 5 && !m.disp_size)
         m.disp_size = 1;
     return m;
@@ -190,6 +232,9 @@ static void modrm(Gen *g, const Enc *e)
 
     if (!m->set) {
         byte(g, 0xc0 | reg | ((unsigned) e->rm & 7));
+    } else if (m->a16) {
+        byte(g, m->disp_size << 6 | reg | (unsigned) m->base);
+        bytes_of(g, (uint16_t) m->disp, m->base == 6 && !m->disp_size ? 2 : m->disp_size);
     } else if (m->rip) {
         byte(g, reg | 5);
         g->u->rip_at = g->u->size;
@@ -227,8 +272,8 @@ static void encode(Gen *g, const Enc *e)
         byte(g, 0x65);
     if (e->mem.set && e->mem.a32)
         byte(g, 0x67);
-    if (e->size == 2 && !e->no_size)
-        byte(g, 0x66);
+    if (!e->no_size)
+        osize(g, e->size);
     if (e->mandatory)
         byte(g, e->mandatory);
     if (rex)
@@ -244,8 +289,12 @@ static void clear_flags(Gen *g, unsigned undefined)
     if (!undefined)
         return;
     byte(g, 0x9c);
-    byte(g, 0x81), byte(g, 0x24), byte(g, 0x24);
-    bytes_of(g, ~undefined, 4);
+    if (g->is16) {              /* by AX: ESP's upper half is not known */
+        byte(g, 0x58), byte(g, 0x25), bytes_of(g, ~undefined, 2), byte(g, 0x50);
+    } else {
+        byte(g, 0x81), byte(g, 0x24), byte(g, 0x24);
+        bytes_of(g, ~undefined, 4);
+    }
     byte(g, 0x9d);
 }
 
@@ -354,12 +403,11 @@ static void gen_mov_special(Gen *g)
     unsigned size = any_size(g), reg = any_register(g);
 
     if (chance(g, 50)) {        /* moffs */
-        if (size == 2)
-            byte(g, 0x66);
+        osize(g, size);
         if (size == 8)
             byte(g, 0x48);
         byte(g, sized(chance(g, 50) ? 0xa0 : 0xa2, size));
-        bytes_of(g, data_address(g, size), g->is32 ? 4 : 8);
+        bytes_of(g, seen(g, data_address(g, size)), g->is16 ? 2 : g->is32 ? 4 : 8);
         return;
     }
     if (size == 1) {
@@ -368,8 +416,7 @@ static void gen_mov_special(Gen *g)
         bytes_of(g, g_rand_int(g->rand), 1);
         return;
     }
-    if (size == 2)
-        byte(g, 0x66);
+    osize(g, size);
     rex(g, size == 8, reg);
     byte(g, 0xb8 | (reg & 7));
     bytes_of(g, cpu_test_value(g->rand), size);
@@ -632,24 +679,24 @@ static void gen_simple(Gen *g)
 static void gen_push_pop(Gen *g)
 {
     unsigned reg = any_register(g);
-    Enc e = { .size = chance(g, 30) ? 2 : g->is32 ? 4 : 8, .no_size = true };
+    Enc e = { .size = chance(g, 30) ? 2 : g->is32 ? 4 : 8 };
 
     switch (below(g, 8)) {
     case 0: rex(g, false, reg), byte(g, 0x50 | (reg & 7)); break;
     case 1: rex(g, false, reg), byte(g, 0x58 | (reg & 7)); break;
     case 2: byte(g, 0x66), byte(g, 0x50 | (reg & 7)); break;
-    case 3: byte(g, 0x68), bytes_of(g, cpu_test_value(g->rand), 4); break;
+    case 3: byte(g, 0x68), bytes_of(g, cpu_test_value(g->rand), g->is16 ? 2 : 4); break;
     case 4: byte(g, 0x6a), bytes_of(g, cpu_test_value(g->rand), 1); break;
     case 5:
         e.op = 0xff, e.reg = 6;
         pick_rm(g, &e, e.size, 100);
-        e.no_size = e.size != 2;
+        e.no_size = e.size == 8;
         encode(g, &e);
         break;
     case 6:
         e.op = 0x8f;
         pick_rm(g, &e, e.size, 100);
-        e.no_size = e.size != 2;
+        e.no_size = e.size == 8;
         encode(g, &e);
         break;
     default: byte(g, 0x54); break;      /* PUSH RSP */
@@ -660,18 +707,19 @@ static void gen_stack_frames(Gen *g)
 {
     switch (below(g, 5)) {
     case 0:                             /* ENTER; also nested, with a good frame pointer */
-        set_register(g, X86_RBP, CPU_TEST_DATA + 0x2000 + 8 * below(g, 64));
+        set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x2000 + 8 * below(g, 64)));
         byte(g, 0xc8), bytes_of(g, below(g, 128), 2), byte(g, chance(g, 70) ? 0 : below(g, 6));
         break;
     case 1:
-        set_register(g, X86_RBP, CPU_TEST_DATA + 0x1800 + 8 * below(g, 128));
+        set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x1800 + 8 * below(g, 128)));
         byte(g, 0xc9);
         break;
     case 2:                             /* PUSHFQ, POP */
         byte(g, 0x9c), byte(g, 0x58 | (any_register(g) & 3));
         break;
     case 3:                             /* PUSH imm, POPFQ */
-        byte(g, 0x68), bytes_of(g, (g_rand_int(g->rand) & CPU_TEST_EFLAGS) | 0x202, 4), byte(g, 0x9d);
+        byte(g, 0x68), bytes_of(g, (g_rand_int(g->rand) & CPU_TEST_EFLAGS) | 0x202, g->is16 ? 2 : 4);
+        byte(g, 0x9d);
         break;
     default:
         byte(g, chance(g, 50) ? 0xfc : 0xfd);
@@ -681,7 +729,7 @@ static void gen_stack_frames(Gen *g)
 
 static void gen_xlat(Gen *g)
 {
-    set_register(g, X86_RBX, data_address(g, 256) & ~0xffULL);
+    set_register(g, X86_RBX, seen(g, data_address(g, 256) & ~0xffULL));
     byte(g, 0xd7);
 }
 
@@ -693,17 +741,16 @@ static void gen_string(Gen *g)
 
     if (chance(g, 30))
         to = from + below(g, 32) - 16;
-    set_register(g, X86_RSI, from);
-    set_register(g, X86_RDI, to);
-    byte(g, 0xb9), bytes_of(g, below(g, chance(g, 20) ? 300 : 24), 4);      /* MOV ECX */
+    set_register(g, X86_RSI, seen(g, from));
+    set_register(g, X86_RDI, seen(g, to));
+    set_register(g, X86_RCX, below(g, chance(g, 20) ? 300 : 24));
     if (chance(g, 20))
         byte(g, chance(g, 50) ? 0xfc : 0xfd);
     if (prefix)
         byte(g, 0xf1 + prefix);
-    if (!g->is32 && chance(g, 5))
+    if ((!g->is32 || g->is16) && chance(g, 5))
         byte(g, 0x67);
-    if (size == 2)
-        byte(g, 0x66);
+    osize(g, size);
     if (size == 8)
         byte(g, 0x48);              /* any_size() gives 8 in 64-bit code only */
     byte(g, sized(op, size));
@@ -713,23 +760,26 @@ static void gen_jump(Gen *g)
 {
     CpuTestUnit *u = g->u;
 
+    unsigned rel = g->is16 ? 2 : 4;
+
     u->skip = (int) below(g, 4);
+    u->skip_bytes = rel;
     switch (below(g, 6)) {
     case 0:                             /* JMP */
-        byte(g, 0xe9), bytes_of(g, 0, 4);
+        byte(g, 0xe9), bytes_of(g, 0, rel);
         break;
     case 1:                             /* CALL */
-        byte(g, 0xe8), bytes_of(g, 0, 4);
+        byte(g, 0xe8), bytes_of(g, 0, rel);
         break;
     case 2:                             /* LOOP JRCXZ over a JMP */
         if (chance(g, 50))
-            byte(g, 0xb9), bytes_of(g, below(g, 3), 4);
+            set_register(g, X86_RCX, below(g, 3));
         byte(g, 0xe0 + below(g, 4)), byte(g, 2);
-        byte(g, 0xeb), byte(g, 5);
-        byte(g, 0xe9), bytes_of(g, 0, 4);
+        byte(g, 0xeb), byte(g, 1 + rel);
+        byte(g, 0xe9), bytes_of(g, 0, rel);
         break;
     default:
-        byte(g, 0x0f), byte(g, 0x80 | below(g, 16)), bytes_of(g, 0, 4);
+        byte(g, 0x0f), byte(g, 0x80 | below(g, 16)), bytes_of(g, 0, rel);
         break;
     }
 }
@@ -740,7 +790,7 @@ static void gen_jump_indirect(Gen *g)
     unsigned reg = any_register(g), how = below(g, 3), at, call_end = 0;
 
     if (g->is32) {                      /* CALL next; POP; ADD */
-        byte(g, 0xe8), bytes_of(g, 0, 4);
+        byte(g, 0xe8), bytes_of(g, 0, g->is16 ? 2 : 4);
         call_end = g->u->size;
         byte(g, 0x58 | reg);
         byte(g, 0x83), byte(g, 0xc0 | reg);
@@ -764,6 +814,19 @@ static void gen_jump_indirect(Gen *g)
         g->u->bytes[at] = (uint8_t) (g->u->size - call_end);
     else
         g->u->bytes[at] = (uint8_t) (g->u->size - at - 4);
+}
+
+/* A store to the instruction that follows, or to one further on. */
+static void gen_self_modify(Gen *g)
+{
+    unsigned between = below(g, 3), reg = any_register(g);
+
+    if (g->is32)
+        return;
+    byte(g, 0xc6), byte(g, 0x05), bytes_of(g, 2 + 3 * between, 4), byte(g, g_rand_int(g->rand) & 0xff);
+    for (unsigned i = 0; i < between; i++)
+        byte(g, 0x48), byte(g, 0xff), byte(g, 0xc0 | (below(g, 4)));        /* INC */
+    byte(g, 0x40 | reg >> 3), byte(g, 0xb8 | (reg & 7)), bytes_of(g, g_rand_int(g->rand), 4);
 }
 
 /* ---- 32-bit code only --------------------------------------------------------------------------------------- */
@@ -794,7 +857,7 @@ static void gen_rare(Gen *g)
     switch (below(g, 8)) {
     case 0: byte(g, 0x60); break;                               /* PUSHA */
     case 1: byte(g, 0x61); break;
-    case 2: byte(g, 0x66), byte(g, 0x60 + below(g, 2)); break;
+    case 2: byte(g, 0x66), byte(g, g->is16 ? 0x61 : 0x60 + below(g, 2)); break;
     case 3: byte(g, 0xd6); break;                               /* SALC */
     case 4: byte(g, 0xce); break;                               /* INTO */
     case 5: byte(g, 0x06 + 8 * below(g, 4)); break;             /* PUSH ES, CS, SS, DS */
@@ -804,7 +867,9 @@ static void gen_rare(Gen *g)
         encode(g, &e);
         break;
     default:                                                    /* LEA with 16-bit addressing */
-        byte(g, 0x67), byte(g, 0x8d), byte(g, 0x40 | (any_register(g) << 3) | below(g, 8));
+        if (!g->is16)
+            byte(g, 0x67);
+        byte(g, 0x8d), byte(g, 0x40 | (any_register(g) << 3) | below(g, 8));
         byte(g, below(g, 256));
         break;
     }
@@ -823,14 +888,16 @@ static const struct { unsigned weight; void (*fn)(Gen *g); } templates[] = {
     { 7, gen_exchange }, { 2, gen_cmpxchg_wide }, { 8, gen_bits }, { 3, gen_scan }, { 6, gen_extensions },
     { 8, gen_conditional }, { 5, gen_simple }, { 5, gen_push_pop }, { 4, gen_stack_frames }, { 1, gen_xlat },
     { 5, gen_string }, { 8, gen_jump }, { 3, gen_jump_indirect },
+    { 1, gen_self_modify },
     /* 32-bit code */
     { 4, gen_incdec_short }, { 4, gen_decimal }, { 4, gen_rare },
 };
 enum { ONLY_32 = 3 };           /* at the end of templates */
 
-void cpu_test_generate(CpuTestUnit *u, GRand *rand, bool is32)
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code)
 {
-    Gen g = { u, rand, is32 };
+    bool is32 = code != X86_CODE_64;
+    Gen g = { u, rand, is32, code == X86_CODE_16 };
     unsigned total = 0, pick;
 
     *u = (CpuTestUnit) { .skip = -1 };
@@ -870,7 +937,7 @@ size_t cpu_test_assemble(const CpuTestUnit *units, unsigned n, uint64_t offset, 
         if (u->skip >= 0) {
             unsigned to = MIN(i + 1 + (unsigned) u->skip, n);
             int32_t rel = (int32_t) (start[to] - start[i + 1]);
-            memcpy(out + start[i + 1] - 4, &rel, 4);
+            memcpy(out + start[i + 1] - u->skip_bytes, &rel, u->skip_bytes);
         }
     }
     return size;

@@ -77,7 +77,7 @@ static void set_segment(X86Cpu *x, unsigned seg, uint16_t selector, uint16_t att
     x->seg[seg] = (X86Segment) { selector, attr, limit, base };
 }
 
-static void enter_user(CpuTestGuest *g, bool is32)
+static void enter_user(CpuTestGuest *g, unsigned code)
 {
     X86Cpu *x = g->x;
 
@@ -96,7 +96,12 @@ static void enter_user(CpuTestGuest *g, bool is32)
         if (seg != X86_CS && seg != X86_SS)
             set_segment(x, seg, 0, X86_ATTR_UNUSABLE, 0, 0);
     }
-    if (is32) {
+    if (code == X86_CODE_16) {
+        set_segment(x, X86_CS, CPU_TEST_CS16, 0xfb, CPU_TEST_CODE, 0xffff);
+        set_segment(x, X86_SS, CPU_TEST_DS16, 0xf3, CPU_TEST_DATA, CPU_TEST_DATA_SIZE - 1);
+        x->seg[X86_DS] = x->seg[X86_ES] = x->seg[X86_SS];
+    }
+    if (code == X86_CODE_32) {
         set_segment(x, X86_CS, 0x23, 0xfb | X86_ATTR_DB | X86_ATTR_G, 0, UINT32_MAX);
         set_segment(x, X86_DS, 0x2b, 0xf3 | X86_ATTR_DB | X86_ATTR_G, 0, UINT32_MAX);
         x->seg[X86_ES] = x->seg[X86_DS];
@@ -172,7 +177,7 @@ void cpu_test_guest_run(CpuTestGuest *g, CpuTestState *s)
     X86Cpu *x = g->x;
     uint64_t frame[6], has_error;
 
-    enter_user(g, s->is32);
+    enter_user(g, s->code);
     memcpy(x->gpr, s->gpr, sizeof x->gpr);
     memcpy(x->xmm, s->xmm, sizeof x->xmm);
     x->mxcsr = s->mxcsr;

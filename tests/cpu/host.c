@@ -5,13 +5,16 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #if defined(__x86_64__)
+#include <asm/ldt.h>
 #include <cpuid.h>
 
 typedef struct __attribute__((packed)) {
-    uint64_t gpr[16], flags, code;
+    uint64_t gpr[16], flags, code, cs, ss;
 } Registers;
 
 static struct {
@@ -25,7 +28,7 @@ __asm__(".text\n"
         ".globl native_enter\n.hidden native_enter\n"
         "native_enter:\n"
         "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
-        "  mov %rsp, (%rsi)\n"
+        "  mov %rsp, (%rsi)\n  fxrstor (%rdx)\n"
         "  mov 32(%rdi), %rsp\n"        /* the test's stack */
         "  pushq 136(%rdi)\n"           /* code */
         "  pushq 128(%rdi)\n"           /* flags */
@@ -36,16 +39,16 @@ __asm__(".text\n"
         "  mov 56(%rdi), %rdi\n"
         "  popfq\n"
         "  ret\n"
-        /* rdi = Registers *, 32-bit code: by IRET, with data segments that it may use. */
-        ".globl native_enter32\n.hidden native_enter32\n"
-        "native_enter32:\n"
+        /* rdi = Registers *, 32- and 16-bit code: by IRET, with data segments that it may use. */
+        ".globl native_enter_legacy\n.hidden native_enter_legacy\n"
+        "native_enter_legacy:\n"
         "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
-        "  mov %rsp, (%rsi)\n"
-        "  mov $0x2b, %eax\n  mov %eax, %ds\n  mov %eax, %es\n"
-        "  push $0x2b\n"
+        "  mov %rsp, (%rsi)\n  fxrstor (%rdx)\n"
+        "  mov 152(%rdi), %eax\n  mov %eax, %ds\n  mov %eax, %es\n"
+        "  pushq 152(%rdi)\n"
         "  pushq 32(%rdi)\n"
         "  pushq 128(%rdi)\n"
-        "  push $0x23\n"
+        "  pushq 144(%rdi)\n"
         "  pushq 136(%rdi)\n"
         "  mov 0(%rdi), %rax\n  mov 8(%rdi), %rcx\n  mov 16(%rdi), %rdx\n  mov 24(%rdi), %rbx\n"
         "  mov 40(%rdi), %rbp\n  mov 48(%rdi), %rsi\n  mov 56(%rdi), %rdi\n"
@@ -55,8 +58,8 @@ __asm__(".text\n"
         "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
         "  cld\n"
         "  ret\n");
-void native_enter(Registers *r, uint64_t *return_sp);
-void native_enter32(Registers *r, uint64_t *return_sp);
+void native_enter(Registers *r, uint64_t *return_sp, const uint8_t *fx);
+void native_enter_legacy(Registers *r, uint64_t *return_sp, const uint8_t *fx);
 void native_return(void);
 
 static const uint8_t greg_of[16] = { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
@@ -92,7 +95,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     fp->swd = 0;
     fp->ftw = 0;
     host.state = NULL;
-    g[REG_CSGSFS] = (g[REG_CSGSFS] & ~(greg_t) 0xffff) | 0x33;
+    g[REG_CSGSFS] = 0x33 | 0x2bLL << 48;
     g[REG_RSP] = (greg_t) host.return_sp;
     g[REG_RIP] = (greg_t) (uintptr_t) native_return;
     g[REG_EFL] &= ~(greg_t) 0x400;
@@ -114,6 +117,14 @@ bool cpu_test_host_init(void)
            mmap(data, CPU_TEST_DATA_SIZE, PROT_READ | PROT_WRITE, flags, -1, 0) == data;
 }
 
+bool cpu_test_host_init16(void)
+{
+    struct user_desc code = { .entry_number = 0, .base_addr = CPU_TEST_CODE, .limit = 0xffff, .contents = 2 };
+    struct user_desc data = { .entry_number = 1, .base_addr = CPU_TEST_DATA, .limit = CPU_TEST_DATA_SIZE - 1 };
+
+    return syscall(SYS_modify_ldt, 1, &code, sizeof code) == 0 && syscall(SYS_modify_ldt, 1, &data, sizeof data) == 0;
+}
+
 void cpu_test_host_run(CpuTestState *s)
 {
     Registers r;
@@ -129,11 +140,12 @@ void cpu_test_host_run(CpuTestState *s)
     memcpy(area + 32, s->x87, sizeof s->x87);
     memcpy(area + 160, s->xmm, sizeof s->xmm);
     host.state = s;
-    __asm__ volatile("fxrstor %0" : : "m"(area) : "memory");
-    if (s->is32)
-        native_enter32(&r, &host.return_sp);
+    r.cs = s->code == X86_CODE_16 ? CPU_TEST_CS16 : 0x23;
+    r.ss = s->code == X86_CODE_16 ? CPU_TEST_DS16 : 0x2b;
+    if (s->code != X86_CODE_64)
+        native_enter_legacy(&r, &host.return_sp, area);
     else
-        native_enter(&r, &host.return_sp);
+        native_enter(&r, &host.return_sp, area);
 }
 
 bool cpu_test_host_has(const char *feature)
@@ -155,6 +167,7 @@ bool cpu_test_host_has(const char *feature)
 
 #else
 bool cpu_test_host_init(void) { return false; }
+bool cpu_test_host_init16(void) { return false; }
 void cpu_test_host_run(CpuTestState *s) { g_assert_not_reached(); }
 bool cpu_test_host_has(const char *feature) { return false; }
 #endif
