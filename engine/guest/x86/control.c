@@ -392,7 +392,7 @@ static void halt(X86Cpu *x, uint64_t next_rip)
     x->cpu.halted = 1;
     x->shadow_block = false;        /* the wait is past the instruction */
     x86_update_mode(x);
-    x86_recheck_lines(x);
+    x86_ask_deliver(x);             /* the run loop sees `halted` */
 }
 
 uint64_t x86_h_hlt(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)

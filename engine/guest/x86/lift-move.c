@@ -214,7 +214,7 @@ void x86_lift_popf(X86Lift *l)
     x86_call(l, &helper_x86_h_popf, VIT_NONE, vit_ir_zext(l->ir, VIT_I64, v), x86_k(l, bytes), NONE,
              NONE);
     x86_pop_done(l, bytes);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 /* ---- Flag bits ------------------------------------------------------------------------------------------ */

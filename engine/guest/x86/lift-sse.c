@@ -305,7 +305,7 @@ static void image(X86Lift *l, const VitHelper *h, bool write, uint64_t c, bool c
     }
     x86_call(l, h, VIT_NONE, x86_address(l, 16, write), x86_k(l, l->insn.rex >> 3 & 1), x86_k(l, c), NONE);
     if (changes_mode)
-        x86_exit(l, VIT_LEAVE_LOOKUP);
+        x86_exit(l);
 }
 
 void x86_lift_fxsave(X86Lift *l) { image(l, &helper_x86_h_fxsave, true, 0, false); }
@@ -318,7 +318,7 @@ void x86_lift_ldmxcsr(X86Lift *l)
     VitVal v = vit_ir_zext(l->ir, VIT_I64, x86_load(l, VIT_I32, x86_address(l, 4, false), 0));
 
     x86_call(l, &helper_x86_h_ldmxcsr, VIT_NONE, v, NONE, NONE, NONE);
-    x86_exit(l, VIT_LEAVE_LOOKUP);
+    x86_exit(l);
 }
 
 void x86_lift_stmxcsr(X86Lift *l)

@@ -67,6 +67,6 @@ void x86_lift_string(X86Lift *l)
         VitVal again = vit_ir_cmp(l->ir, VIT_CMP_EQ, done, vit_ir_const(l->ir, VIT_I8, 0));
         x86_branch(l, again, l->pc);
     } else {
-        x86_exit(l, VIT_LEAVE_LOOKUP);
+        x86_exit(l);
     }
 }

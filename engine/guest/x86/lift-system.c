@@ -44,9 +44,9 @@ static bool load_segment(X86Lift *l, unsigned seg, VitVal selector)
     return true;
 }
 
-static void after_segment(X86Lift *l, unsigned seg, bool changed)
+static void after_segment(X86Lift *l, bool changed)
 {
-    if (changed) x86_exit(l, seg == X86_SS ? VIT_LEAVE_LOOP : VIT_LEAVE_LOOKUP);
+    if (changed) x86_exit(l);
 }
 
 void x86_lift_mov_seg(X86Lift *l)
@@ -57,7 +57,7 @@ void x86_lift_mov_seg(X86Lift *l)
         x86_lift_ud(l);
         return;
     }
-    after_segment(l, seg, load_segment(l, seg, x86_read(l, 1)));
+    after_segment(l, load_segment(l, seg, x86_read(l, 1)));
 }
 
 void x86_lift_pop_seg(X86Lift *l)
@@ -67,7 +67,7 @@ void x86_lift_pop_seg(X86Lift *l)
     bool changed = load_segment(l, seg, vit_ir_trunc(l->ir, VIT_I16, v));
 
     x86_pop_done(l, bytes);
-    after_segment(l, seg, changed);
+    after_segment(l, changed);
 }
 
 void x86_lift_load_far(X86Lift *l)
@@ -79,7 +79,7 @@ void x86_lift_load_far(X86Lift *l)
     bool changed = load_segment(l, seg, selector);
 
     x86_write(l, 0, offset);
-    after_segment(l, seg, changed);
+    after_segment(l, changed);
 }
 
 /* SLDT STR SMSW. */
@@ -173,7 +173,7 @@ void x86_lift_write_cr(X86Lift *l)
 {
     x86_call(l, &helper_x86_h_write_cr, VIT_NONE, x86_k(l, l->insn.op[0].reg),
              wide(l, x86_read(l, 1)), NONE, NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_read_dr(X86Lift *l)
@@ -187,25 +187,25 @@ void x86_lift_write_dr(X86Lift *l)
 {
     x86_call(l, &helper_x86_h_write_dr, VIT_NONE, x86_k(l, l->insn.op[0].reg),
              wide(l, x86_read(l, 1)), NONE, NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_clts(X86Lift *l)
 {
     call0(l, &helper_x86_h_clts, VIT_NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_lmsw(X86Lift *l)
 {
     call1(l, &helper_x86_h_lmsw, VIT_NONE, wide(l, x86_read(l, 0)));
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_invlpg(X86Lift *l)
 {
     call1(l, &helper_x86_h_invlpg, VIT_NONE, x86_address(l, 1, false));
-    x86_exit(l, VIT_LEAVE_LOOKUP);
+    x86_exit(l);
 }
 
 void x86_lift_invpcid(X86Lift *l)
@@ -213,7 +213,7 @@ void x86_lift_invpcid(X86Lift *l)
     VitVal address = x86_address(l, 16, false);
 
     x86_call(l, &helper_x86_h_invpcid, VIT_NONE, wide(l, x86_read(l, 0)), address, NONE, NONE);
-    x86_exit(l, VIT_LEAVE_LOOKUP);
+    x86_exit(l);
 }
 
 void x86_lift_wbinvd(X86Lift *l)
@@ -239,7 +239,7 @@ void x86_lift_cli(X86Lift *l)
 void x86_lift_sti(X86Lift *l)
 {
     call0(l, &helper_x86_h_sti, VIT_NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_set_ac(X86Lift *l)
@@ -249,7 +249,7 @@ void x86_lift_set_ac(X86Lift *l)
         return;
     }
     call1(l, &helper_x86_h_set_ac, VIT_NONE, x86_k(l, l->insn.row->arg));
-    x86_exit(l, VIT_LEAVE_LOOKUP);
+    x86_exit(l);
 }
 
 void x86_lift_fwait(X86Lift *l)
@@ -269,7 +269,15 @@ void x86_lift_fence(X86Lift *l)
 
 void x86_lift_swapgs(X86Lift *l)
 {
-    call0(l, &helper_x86_h_swapgs, VIT_NONE);
+    uint32_t base = X86_SLOT(seg[0].base) + X86_GS * (uint32_t)sizeof(X86Segment);
+
+    if (!(l->mode & X86_MODE_CPL0)) {
+        call0(l, &helper_x86_h_swapgs, VIT_NONE); /* raises #GP */
+        return;
+    }
+    VitVal gs = vit_ir_get(l->ir, VIT_I64, base);
+    vit_ir_put(l->ir, base, vit_ir_get(l->ir, VIT_I64, X86_SLOT(kernel_gs_base)));
+    vit_ir_put(l->ir, X86_SLOT(kernel_gs_base), gs);
 }
 
 /* ---- Registers of the processor ------------------------------------------------------------------------------ */
@@ -309,7 +317,7 @@ void x86_lift_rdmsr(X86Lift *l)
 void x86_lift_wrmsr(X86Lift *l)
 {
     call0(l, &helper_x86_h_wrmsr, VIT_NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 void x86_lift_xgetbv(X86Lift *l)
@@ -320,7 +328,7 @@ void x86_lift_xgetbv(X86Lift *l)
 void x86_lift_xsetbv(X86Lift *l)
 {
     call0(l, &helper_x86_h_xsetbv, VIT_NONE);
-    x86_exit(l, VIT_LEAVE_LOOP);
+    x86_exit(l);
 }
 
 /* ---- Ports ------------------------------------------------------------------------------------------------------ */
@@ -346,5 +354,5 @@ void x86_lift_out(X86Lift *l)
 
     x86_call(l, &helper_x86_h_out, VIT_NONE, port(l, 0), wide(l, x86_read(l, 1)), x86_k(l, bytes),
              NONE);
-    x86_exit(l, VIT_LEAVE_LOOKUP);
+    x86_exit(l);
 }

@@ -75,5 +75,5 @@ void x86_jump(X86Lift *l, uint64_t pc);
 void x86_jump_ind(X86Lift *l, VitVal pc, unsigned hint,
                   uint64_t return_pc); /* pc: any integer type */
 void x86_branch(X86Lift *l, VitVal cond, uint64_t pc); /* else to the next instruction */
-void x86_exit(X86Lift *l, unsigned leave); /* to the next instruction */
+void x86_exit(X86Lift *l); /* to the next instruction */
 void x86_exit_moved(X86Lift *l); /* a helper has set rip */

@@ -43,7 +43,8 @@ static void end_one(X86Lift *l, VitVal pc)
     if (l->mode & (X86_MODE_TF | X86_MODE_BREAK))
         x86_call(l, &helper_x86_h_single_step, VIT_NONE, x86_k(l, (l->mode & X86_MODE_TF) != 0),
                  NONE, NONE, NONE);
-    vit_ir_exit(l->ir, pc, VIT_LEAVE_LOOP);
+    /* Whoever leaves something to deliver has set exit_request, which the next block looks at. */
+    vit_ir_exit(l->ir, pc, VIT_LEAVE_LOOKUP);
     l->ended = true;
 }
 
@@ -79,13 +80,13 @@ void x86_branch(X86Lift *l, VitVal cond, uint64_t pc)
     l->ended = true;
 }
 
-void x86_exit(X86Lift *l, unsigned leave)
+void x86_exit(X86Lift *l)
 {
     if (l->mode & ONE_BY_ONE) {
         end_one(l, x86_k(l, l->next_pc));
         return;
     }
-    vit_ir_exit(l->ir, x86_k(l, l->next_pc), leave);
+    vit_ir_exit(l->ir, x86_k(l, l->next_pc), VIT_LEAVE_LOOKUP);
     l->ended = true;
 }
 
