@@ -24,6 +24,27 @@ static unsigned place(VitEngine *e, const VitDriveConfig *d)
     return index;
 }
 
+/* A CD image says in its primary volume descriptor (ECMA-119, 8.4) how large it is: a download that
+ * broke off is refused here, not by an installer half-way. */
+static bool check_iso(VitBlockNode *node, GError **error)
+{
+    enum { SECTOR = 2048, DESCRIPTOR = 16 * SECTOR };
+    uint64_t size = vit_block_info(node).size;
+    uint8_t d[SECTOR];
+
+    if (size < DESCRIPTOR + SECTOR || vit_block_read_sync(node, DESCRIPTOR, d, SECTOR) ||
+        memcmp(d + 1, "CD001", 5) || d[0] != 1)
+        return true;                /* no ISO 9660: nothing to compare with */
+    uint64_t blocks = (uint64_t) d[80] | d[81] << 8 | d[82] << 16 | (uint64_t) d[83] << 24;
+    uint64_t whole = blocks * (d[128] | (unsigned) d[129] << 8);
+    if (whole <= size)
+        return true;
+    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                "%s: the CD image is cut off: it should have %" G_GUINT64_FORMAT " bytes but has %" G_GUINT64_FORMAT
+                "; download or copy it again", node->filename, whole, size);
+    return false;
+}
+
 static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
 {
     g_autofree char *made = NULL;
@@ -47,6 +68,10 @@ static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
     VitBlockNode *node = vit_block_open(d->format, d->file, &options, e->block_thread, error);
     if (!node)
         return false;
+    if (d->cdrom && !check_iso(node, error)) {
+        vit_block_node_close(node);
+        return false;
+    }
     g_hash_table_insert(e->drives, g_strdup(id), node);
     return true;
 }
