@@ -36,9 +36,10 @@ Compiles into build/ with optimisation, debug information, assertions and ccache
 END
         run) cat <<'END' ;;
 usage: ./dev run [ARGUMENT...]
-Builds and starts Vitrine with the given arguments. Without a display it runs on a virtual one, says
-each stage as it is reached, writes build/screenshot.png when the installer asks its first question,
-and ends.
+Builds Vitrine and opens it with a ready machine, "Debian 13 installer", which starts; its serial
+port is logged in build/serial.log. With arguments it starts Vitrine with those instead. Without a
+display it runs on a virtual one, says each stage as it is reached, writes build/screenshot.png when
+the installer asks its first question, and ends.
 END
         test) cat <<'END' ;;
 usage: ./dev test [SUITE...]
@@ -104,6 +105,11 @@ cmd_run()
     enter_self run "$@"
     build_main --quiet >&2
     [ -x "$top/build/app/vitrine" ] || die "this tree builds no application yet (build/app/vitrine)"
+    if [ $# -eq 0 ]; then
+        local description
+        description=$(python3 "$top/dev.d/ready-machine.py") || exit 1
+        set -- --stages --import "$description"
+    fi
     if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
         exec python3 "$top/dev.d/run-virtual.py" "$top/build/app/vitrine" "$@"
     fi
