@@ -35,7 +35,7 @@ def description(kernel, initrd, image):
         "ram_size": 1 << 30,
         "kernel": kernel,
         "initrd": initrd,
-        "cmdline": "console=ttyS0 console=tty0",
+        "cmdline": "earlyprintk=serial,ttyS0,115200,keep console=tty0",
         "vga": "virtio",
         "input_defaults": True,
         "drives": [{"file": image, "format": "raw", "interface": "virtio", "discard": True}],
