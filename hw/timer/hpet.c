@@ -79,14 +79,30 @@ static void hpet_update(VitDevice *d)
     vit_irq_set(d, VIT_HPET_LEGACY, h->st.conf & CONF_LEGACY);
 }
 
-/* Ticks until the comparator matches; a match that has just been served is a whole turn away. */
+/* A periodic comparator has moved on by itself past every match up to now. */
+static void catch_up(Hpet *h, Comparator *t)
+{
+    uint64_t mask = mask_of(t), period = t->period & mask, late = (counter(h) - t->comparator) & mask;
+    if (!(t->conf & TN_PERIODIC) || !period || !running(h) || late > mask / 2)
+        return;
+    uint64_t steps = late / period + 1;
+    if (period < SHORTEST_TICKS)
+        steps += SHORTEST_TICKS / period;
+    t->comparator = (t->comparator + steps * period) & mask;
+}
+
+/* Ticks until the comparator matches; a match that has just been served is a whole turn away.  A
+ * timer that interrupts nobody needs no waking: its comparator catches up when it is looked at. */
 static void arm(Hpet *h, unsigned n, bool served)
 {
-    const Comparator *t = &h->st.timer[n];
-    uint64_t mask = mask_of(t), delta = (t->comparator - counter(h)) & mask;
+    Comparator *t = &h->st.timer[n];
+    uint64_t mask = mask_of(t);
+    if (served || !(t->conf & TN_ENABLE))
+        catch_up(h, t);
+    uint64_t delta = (t->comparator - counter(h)) & mask;
     if (served && delta == 0)
         delta = mask;
-    if (!running(h) || delta > FARTHEST_TICKS)
+    if (!running(h) || !(t->conf & TN_ENABLE) || delta > FARTHEST_TICKS)
         vit_timer_cancel(h->timers[n]);
     else
         vit_timer_set(h->timers[n], (int64_t) ((time_ticks(h) + delta) * TICK_NS));
@@ -103,14 +119,7 @@ static void fired(void *opaque)
     const TimerRef *ref = opaque;
     Hpet *h = ref->hpet;
     unsigned n = ref->n;
-    Comparator *t = &h->st.timer[n];
-    if ((t->conf & TN_PERIODIC) && (t->period & mask_of(t))) {
-        uint64_t period = t->period & mask_of(t), late = (counter(h) - t->comparator) & mask_of(t);
-        uint64_t steps = late / period + 1;
-        if (period < SHORTEST_TICKS)
-            steps += SHORTEST_TICKS / period;
-        t->comparator = (t->comparator + steps * period) & mask_of(t);
-    }
+    const Comparator *t = &h->st.timer[n];
     if (t->conf & TN_LEVEL)
         h->st.status |= 1u << n;
     else if ((t->conf & TN_ENABLE) && line_exists(h, n))
@@ -167,8 +176,7 @@ static void write_tn_conf(VitDevice *d, uint32_t offset, uint64_t value)
 {
     Hpet *h = (Hpet *) d;
     unsigned n = timer_of(offset);
-    if (offset & 4)
-        return;
+    catch_up(h, &h->st.timer[n]);       /* by the rules that held until now */
     h->st.timer[n].conf = (uint32_t) value & TN_RW;
     if (!(value & TN_LEVEL))
         h->st.status &= ~(1u << n);
@@ -177,7 +185,11 @@ static void write_tn_conf(VitDevice *d, uint32_t offset, uint64_t value)
 
 static uint64_t read_comparator(VitDevice *d, uint32_t offset)
 {
-    uint64_t value = ((Hpet *) d)->st.timer[timer_of(offset)].comparator;
+    Hpet *h = (Hpet *) d;
+    Comparator *t = &h->st.timer[timer_of(offset)];
+    if (!(t->conf & TN_ENABLE))
+        catch_up(h, t);
+    uint64_t value = t->comparator;
     return offset & 4 ? value >> 32 : value & UINT32_MAX;
 }
 

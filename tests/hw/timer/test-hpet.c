@@ -52,6 +52,12 @@ static void test_periodic(void)
     one_write(&o, T0_COMP, 400000, 4);                  /* 4 ms */
     one_advance(&o, VIT_NS_PER_S);
     g_assert_cmpuint(o.rises[0], ==, 249);
+    one_write(&o, T0_CONF, 8 | 0x100, 4);               /* quiet: it counts on without waking the host */
+    g_assert_cmpuint(vit_clock_advance(o.sys->clock, VIT_NS_PER_S, 1000), ==, 0);
+    g_assert_cmpuint(one_read(&o, T0_COMP, 4), >, 2 * 100000000u);
+    one_write(&o, T0_CONF, 4 | 8 | 0x100, 4);
+    one_advance(&o, 400 * VIT_NS_PER_MS);
+    g_assert_cmpuint(o.rises[0], ==, 249 + 100);
     one_free(&o);
 }
 
