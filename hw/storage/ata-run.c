@@ -145,7 +145,7 @@ static void read_done(void *opaque, VitTransfer *transfer, int result)
         vit_ata_run_end(run);
         return;
     }
-    run->data = g_memdup2(vit_transfer_buffer(transfer), run->data_size);
+    run->data = vit_transfer_steal_buffer(transfer);
     offer(run);
 }
 

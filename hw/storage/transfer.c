@@ -154,7 +154,7 @@ void vit_transfer_cancel(VitTransfer *t)
     g_mutex_unlock(&q->lock);
 }
 
-uint8_t *vit_transfer_buffer(VitTransfer *t)
+uint8_t *vit_transfer_steal_buffer(VitTransfer *t)
 {
-    return t->buffer;
+    return g_steal_pointer(&t->buffer);
 }

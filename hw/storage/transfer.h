@@ -21,4 +21,5 @@ void vit_transfer_queue_free(VitTransferQueue *queue);  /* all its transfers are
 VitTransfer *vit_transfer_start(VitTransferQueue *queue, VitBlockOp op, uint32_t flags, uint64_t offset,
                                 uint64_t bytes, uint8_t *buffer, VitTransferDone done, void *opaque);
 void vit_transfer_cancel(VitTransfer *transfer);        /* done is not called; machine lock held */
-uint8_t *vit_transfer_buffer(VitTransfer *transfer);
+/* From within done: the buffer becomes the caller's. */
+uint8_t *vit_transfer_steal_buffer(VitTransfer *transfer);
