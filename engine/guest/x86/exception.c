@@ -236,7 +236,10 @@ DEFINE_HELPER(x86_h_int, VIT_HELPER_ALL);
 static void take(X86Cpu *x, const X86Event *e, unsigned class)
 {
     x->delivering = (uint8_t) class;
-    x->shadow_block = false;
+    if (x->shadow_block) {
+        x->shadow_block = false;
+        x86_update_mode(x);         /* the delivery may unwind */
+    }
     x->cpu.halted = 0;
     x86_interrupt(x, e);
     x->delivering = 0;

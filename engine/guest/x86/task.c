@@ -124,6 +124,7 @@ static bool load_code(X86Cpu *x, unsigned selector)
         return note_fault(x, X86_NP, selector);
     x86_desc_set_accessed(x, &d);
     x->seg[X86_CS] = x86_desc_segment(selector, &d);
+    x86_update_mode(x);         /* the next one may unwind */
     return true;
 }
 
@@ -139,6 +140,7 @@ static bool load_data(X86Cpu *x, unsigned n, unsigned selector, unsigned cpl)
         return note_fault(x, vector == X86_GP ? X86_TS : vector, selector);
     x86_desc_set_accessed(x, &d);
     x->seg[n] = x86_desc_segment(selector, &d);
+    x86_update_mode(x);
     return true;
 }
 
@@ -149,11 +151,13 @@ static void load_segments(X86Cpu *x, const TaskState *t)
     if (t->eflags & X86_EFLAGS_VM) {
         for (unsigned i = 0; i < 6; i++)
             x86_set_vm86(x, i, t->seg[i]);
+        x86_update_mode(x);
         load_ldt(x, t->ldt);
         return;
     }
     for (unsigned i = 0; i < 6; i++)
         x86_set_null(x, i, t->seg[i], i == X86_SS ? cpl : 0);
+    x86_update_mode(x);
     if (!load_ldt(x, t->ldt) || !load_code(x, t->seg[X86_CS]) || !load_data(x, X86_SS, t->seg[X86_SS], cpl))
         return;
     if (x->rip > x->seg[X86_CS].limit) {
