@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <time.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -58,6 +59,9 @@ void vit_cpu_free(VitCpu *cpu)
 void vit_cpu_request(VitCpu *cpu, uint32_t bits)
 {
     __atomic_fetch_or(&cpu->exit_request, bits, __ATOMIC_SEQ_CST);
+    int thread = __atomic_load_n(&cpu->kick_thread, __ATOMIC_SEQ_CST);
+    if (thread)
+        tgkill(getpid(), thread, VIT_KICK_SIGNAL);
     if (!__atomic_load_n(&cpu->waiting, __ATOMIC_SEQ_CST))
         return;
     g_mutex_lock(&cpu->wake_lock);

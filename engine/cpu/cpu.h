@@ -8,6 +8,7 @@
 #pragma once
 #include "engine/core/system.h"
 #include <setjmp.h>
+#include <signal.h>
 
 typedef struct VitCpu VitCpu;
 typedef struct VitIsa VitIsa;       /* engine/cpu/isa.h */
@@ -42,6 +43,8 @@ struct VitCpu {
     GMutex        wake_lock;
     GCond         wake;             /* halted or parked vCPU waits here; so does who pauses it */
     uint32_t      waiting;          /* atomic: somebody may sleep on `wake` */
+    int           kick_thread;      /* atomic: kernel's id of the thread while it is inside the host's
+                                     * hypervisor, which VIT_KICK_SIGNAL makes it leave; else 0 */
     bool          parked;           /* guarded by wake_lock */
     sigjmp_buf    unwind;           /* set by the run loop around guest code */
     bool          in_guest;         /* unwind is valid */
@@ -64,6 +67,9 @@ struct VitCpu {
     uint32_t      jump_generation;  /* grows when cached ways from pc to code may be wrong */
     uint32_t      pad[5];
 };
+
+/* Nobody handles it and its default is to be ignored, so one that comes late does no harm. */
+#define VIT_KICK_SIGNAL SIGURG
 
 enum { VIT_MODE_WIDE = 1u << 31 };  /* linear addresses are 64 bits; else they wrap at 32 */
 /* Linear address of an instruction. */

@@ -4,18 +4,25 @@
  * A machine of RAM, local APICs and an exit port; see bare/common.inc for what an image is and does. */
 #include "engine/guest/x86/cpu-private.h"
 #include "engine/jit/jit.h"
+#include "engine/kvm/kvm.h"
 #include "hw/intc/apic-bus.h"
 #include "hw/intc/lapic.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { RAM_SIZE = 64 << 20, LOAD = 0x10000, MAX_IMAGE = 0x50000, MAX_CPUS = 2, TIMEOUT_S = 50 };
 
-typedef struct { const char *name; unsigned n_cpus; } Guest;
+typedef struct {
+    const char *name;
+    unsigned    n_cpus;
+    bool        disturbed;      /* paused and resumed all the time */
+    bool        on_kvm;         /* needs no more of it than every host gives */
+} Guest;
 
 static const Guest guests[] = {
-    { "debug", 1 }, { "faults", 1 }, { "gates", 1 }, { "irq", 1 }, { "modes", 1 }, { "paging", 1 }, { "smc", 1 },
-    { "smp", 2 }, { "tasks", 1 },
+    { "debug", 1 }, { "faults", 1 }, { "gates", 1 }, { "irq", 1 }, { "modes", 1, .on_kvm = true }, { "paging", 1 }, { "smc", 1, .on_kvm = true },
+    { "smp", 2 }, { "steady", 1, .disturbed = true, .on_kvm = true }, { "tasks", 1 },
 };
 
 typedef struct {
@@ -112,12 +119,30 @@ static void request(VitSystem *sys, VitRequest request, int exit_code, const cha
     finish(sys->request_opaque, 1000);
 }
 
-static void wait_for_end(Machine *m)
+static void disturb(Machine *m)
+{
+    for (unsigned i = 0; i < m->n_cpus; i++)
+        vit_cpu_pause(m->cpus[i]);
+    for (unsigned i = 0; i < m->n_cpus; i++) {
+        g_autofree char *text = vit_isa_x86.dump(m->cpus[i]);
+        g_assert_nonnull(strstr(text, "MXCSR 00001f80"));
+        vit_cpu_resume(m->cpus[i]);
+    }
+}
+
+static void wait_for_end(Machine *m, bool disturbed)
 {
     int64_t end = g_get_monotonic_time() + TIMEOUT_S * G_TIME_SPAN_SECOND;
 
     g_mutex_lock(&m->lock);
-    while (m->code < 0 && g_cond_wait_until(&m->cond, &m->lock, end)) { }
+    while (m->code < 0 && g_get_monotonic_time() < end) {
+        int64_t moment = g_get_monotonic_time() + 2 * G_TIME_SPAN_MILLISECOND;
+        if (!g_cond_wait_until(&m->cond, &m->lock, disturbed ? moment : end) && disturbed) {
+            g_mutex_unlock(&m->lock);
+            disturb(m);
+            g_mutex_lock(&m->lock);
+        }
+    }
     g_mutex_unlock(&m->lock);
     for (unsigned i = 0; i < m->n_cpus; i++)
         vit_cpu_pause(m->cpus[i]);
@@ -178,6 +203,10 @@ static void test_guest(const void *data)
 {
     const Case *c = data;
     g_autoptr(GError) error = NULL;
+    if (c->accel == &vit_accel_kvm && access("/dev/kvm", R_OK | W_OK) != 0) {
+        g_test_skip("this host has no KVM for us");
+        return;
+    }
     Machine m = { .n_cpus = c->guest->n_cpus, .code = -1 };
     VitRam *ram = vit_ram_new("ram", RAM_SIZE, NULL);
     VitRegion *region = vit_region_new_ram("ram", ram, 0, RAM_SIZE);
@@ -204,7 +233,7 @@ static void test_guest(const void *data)
     vit_clock_start(m.sys->clock);
     for (unsigned n = 0; n < m.n_cpus; n++)
         vit_cpu_resume(m.cpus[n]);
-    wait_for_end(&m);
+    wait_for_end(&m, c->guest->disturbed);
     vit_clock_stop(m.sys->clock);
     for (unsigned n = 0; n < m.n_cpus; n++)
         vit_cpu_stop(m.cpus[n]);
@@ -227,16 +256,18 @@ static void test_guest(const void *data)
 
 int main(int argc, char **argv)
 {
-    static const VitAccelClass *const accels[] = { &vit_accel_interp, &vit_accel_jit };
+    static const VitAccelClass *const accels[] = { &vit_accel_interp, &vit_accel_jit, &vit_accel_kvm };
     static Case cases[G_N_ELEMENTS(accels) * G_N_ELEMENTS(guests)];
     unsigned n = 0;
 
     g_test_init(&argc, &argv, NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(accels); i++) {
-        for (size_t k = 0; k < G_N_ELEMENTS(guests); k++, n++) {
+        for (size_t k = 0; k < G_N_ELEMENTS(guests); k++) {
             g_autofree char *path = g_strdup_printf("/guest/x86/bare/%s/%s", accels[i]->name, guests[k].name);
+            if (accels[i] == &vit_accel_kvm && !guests[k].on_kvm)
+                continue;
             cases[n] = (Case) { &guests[k], accels[i] };
-            g_test_add_data_func(path, &cases[n], test_guest);
+            g_test_add_data_func(path, &cases[n++], test_guest);
         }
     }
     return g_test_run();
