@@ -117,6 +117,7 @@ static bool build_board(VitEngine *e, VitBoardConfig *board, GError **error)
     board->cmdline = c->cmdline;
     board->boot_order = c->boot_order;
     board->boot_menu = c->boot_menu;
+    board->no_graphics = g_strcmp0(c->vga, "none") == 0;
     board->firmware_dirs = (const char *const *) c->firmware_dirs;
     board->input = e->input;
     board->rtc_base = c->rtc_base;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define VERSION_TEXT "0.1"
+enum { PHYSICAL_BITS = 40 };    /* of the CPU models that a board runs; memory ends below */
 
 static void cmos16(X86Board *b, uint8_t index, uint64_t value)
 {
@@ -59,7 +60,7 @@ void x86_contents_acpi(const X86Board *b, VitAcpiConfig *acpi)
         .pm_base = X86_PM_BASE, .hole_last = VIT_IOAPIC_BASE - 1,
         .hole64_first = (X86_FOUR_GIB + high + gib - 1) & ~(gib - 1),
     };
-    acpi->hole64_last = acpi->hole64_first + 256 * gib - 1;
+    acpi->hole64_last = (1ull << PHYSICAL_BITS) - 1;    /* firmware places BARs at the very top */
     for (unsigned i = 0; i < G_N_ELEMENTS(acpi->serial); i++)
         acpi->serial[i] = b->uarts[i];
     b->chipset->describe(b, acpi);
