@@ -141,22 +141,78 @@ void vit_block_node_close(VitBlockNode *node)
 {
     if (!node)
         return;
+    vit_block_give_up(node);
     vit_block_drain(node);
     vit_io_thread_call_sync(node->thread, close_here, node);
 }
 
 /* ---- requests -------------------------------------------------------------------------------------- */
 
-void vit_block_complete(VitBlockRequest *req, int result)
+static void end_request(VitBlockNode *top, VitBlockRequest *req)
 {
-    VitBlockNode *top = req->node_private[REQUEST_TOP];
-    req->result = result;
     top->in_flight--;
     req->done(req);
     if (top->in_flight == 0) {
         g_slist_free_full(top->drains, drain_end);
         top->drains = NULL;
     }
+}
+
+void vit_block_complete(VitBlockRequest *req, int result)
+{
+    VitBlockNode *top = req->node_private[REQUEST_TOP];
+    bool full = (result == -ENOSPC || result == -EDQUOT) && req->op != VIT_BLOCK_READ;
+
+    req->result = result;
+    if (!full || !top->full || top->given_up) {
+        end_request(top, req);
+        return;
+    }
+    g_queue_push_tail(&top->held, req);
+    if (g_queue_get_length(&top->held) == 1)
+        top->full(top->full_opaque, top, result);
+}
+
+void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque)
+{
+    node->full = fn;
+    node->full_opaque = opaque;
+}
+
+static void release_held(VitBlockNode *node, bool again)
+{
+    /* Only those of now: what fails once more is held once more. */
+    for (guint left = g_queue_get_length(&node->held); left > 0; left--) {
+        VitBlockRequest *req = g_queue_pop_head(&node->held);
+        if (again)
+            node->driver->submit(node, req);
+        else
+            end_request(node, req);
+    }
+}
+
+static void retry_here(void *data)
+{
+    VitBlockNode *node = data;
+    node->given_up = false;
+    release_held(node, true);
+}
+
+static void give_up_here(void *data)
+{
+    VitBlockNode *node = data;
+    node->given_up = true;
+    release_held(node, false);
+}
+
+void vit_block_retry(VitBlockNode *node)
+{
+    vit_io_thread_call(node->thread, retry_here, node);
+}
+
+void vit_block_give_up(VitBlockNode *node)
+{
+    vit_io_thread_call(node->thread, give_up_here, node);
 }
 
 static void complete_now(void *data)

@@ -58,6 +58,8 @@ struct VitBlockDriver {
     void      (*plug)(VitBlockNode *node, bool on); /* may be NULL */
 };
 
+typedef void (*VitBlockFullFunc)(void *opaque, VitBlockNode *node, int error);
+
 struct VitBlockNode {               /* first member of each driver's instance */
     const VitBlockDriver *driver;
     char                 *name;     /* owned: node-name */
@@ -66,6 +68,10 @@ struct VitBlockNode {               /* first member of each driver's instance */
     VitBlockNode         *child;    /* owned; NULL for protocols */
     unsigned              in_flight;
     GSList               *drains;   /* of those who wait for in_flight to reach 0 */
+    VitBlockFullFunc      full;     /* NULL: a full host is an error like others */
+    void                 *full_opaque;
+    bool                  given_up; /* nothing is held until the next retry */
+    GQueue                held;     /* of VitBlockRequest*: writes that found the host full */
 };
 
 /* Opens a regular file, block device ("file"/"host_device") or the like, with the raw format on top
@@ -88,6 +94,13 @@ void vit_block_unplug(VitBlockNode *node);
 /* Waits until no request is in flight.  Any thread; completions run meanwhile, so no lock that they
  * take may be held.  On the node's own thread not from within a queued call or a completion. */
 void vit_block_drain(VitBlockNode *node);
+/* A write that finds the host full (ENOSPC, EDQUOT) is held instead of failing, and fn is told, on the
+ * node's iothread, of the first one: it has the machine paused.  Held requests count as in flight
+ * until they are tried again or given up.  Before the first request; NULL turns it off. */
+void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque);
+void vit_block_retry(VitBlockNode *node);       /* any thread, like the next: they wait for nothing */
+/* Held requests end with their error, and so do others that find the host full, until a retry. */
+void vit_block_give_up(VitBlockNode *node);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */
 int vit_block_read_sync(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);
 int vit_block_write_sync(VitBlockNode *node, uint64_t offset, const void *buf, uint64_t bytes);

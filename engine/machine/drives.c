@@ -15,6 +15,39 @@ static const char *drive_id(VitEngine *e, const VitDriveConfig *d, unsigned inde
     return *made = g_strdup_printf("%s%u-%s", kinds[d->interface], index, d->cdrom ? "cd" : "hd");
 }
 
+/* The host is full: the machine stops until there is room, and its writes are tried again. */
+static void host_full(void *opaque, VitBlockNode *node, int error)
+{
+    VitEngine *e = opaque;
+    g_autofree char *reason = g_strdup_printf(
+        "“%s” cannot be written: %s. Make room on the host's disk, then let the machine run on",
+        node->filename, g_strerror(-error));
+
+    vit_system_request(e->sys, VIT_REQUEST_PAUSE, 0, reason);
+}
+
+static void add_drive(VitEngine *e, const char *id, VitBlockNode *node)
+{
+    vit_block_set_full_handler(node, host_full, e);
+    g_hash_table_insert(e->drives, g_strdup(id), node);
+}
+
+void engine_retry_drives(VitEngine *e, bool retry)
+{
+    GHashTableIter iter;
+    gpointer node;
+
+    if (!e->drives)
+        return;
+    g_hash_table_iter_init(&iter, e->drives);
+    while (g_hash_table_iter_next(&iter, NULL, &node)) {
+        if (retry)
+            vit_block_retry(node);
+        else
+            vit_block_give_up(node);
+    }
+}
+
 static unsigned place(VitEngine *e, const VitDriveConfig *d)
 {
     unsigned *next = &e->next_drive[d->interface];
@@ -72,7 +105,7 @@ static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
         vit_block_node_close(node);
         return false;
     }
-    g_hash_table_insert(e->drives, g_strdup(id), node);
+    add_drive(e, id, node);
     return true;
 }
 
@@ -129,7 +162,7 @@ static bool open_blockdev(VitEngine *e, const char *text, GError **error)
     VitBlockNode *node = vit_block_open("raw", file, &how, e->block_thread, error);
     if (!node)
         return false;
-    g_hash_table_insert(e->drives, g_strdup(name), node);
+    add_drive(e, name, node);
     return true;
 }
 

@@ -39,6 +39,8 @@ struct VitEngine {
 /* drives.c */
 [[nodiscard]] bool engine_open_drives(VitEngine *e, GError **error);
 [[nodiscard]] bool engine_attach_drives(VitEngine *e, GError **error);
+/* Tries writes again that found the host full (true), or lets them fail from now on. */
+void engine_retry_drives(VitEngine *e, bool retry);
 /* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk controllers. */
 [[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
 /* x86-glue.c: vCPU and local APIC of one number, both ways; registers of a direct boot. */

@@ -40,11 +40,13 @@ static void halt(VitEngine *e, VitEngineState state, const char *reason)
 
 static void reset_parked(VitEngine *e)
 {
+    engine_retry_drives(e, false);      /* devices come to rest: nothing may wait for room */
     vit_system_lock(e->sys);
     vit_board_reset(e->board);
     engine_reset_cpus(e);
     e->reset_once = true;
     vit_system_unlock(e->sys);
+    engine_retry_drives(e, true);
 }
 
 /* ---- What the guest asked for ------------------------------------------------------------------ */
@@ -154,6 +156,7 @@ void vit_engine_free(VitEngine *e)
     g_mutex_unlock(&e->control);
     vit_io_thread_call_sync(e->sys->thread, nothing, NULL);
     free_cpus(e);
+    engine_retry_drives(e, false);
     if (e->accel)
         e->accel->klass->destroy(e->accel);
     vit_board_free(e->board);
@@ -209,6 +212,7 @@ void vit_engine_run(VitEngine *e)
         if (!e->reset_once)
             reset_parked(e);
         set_state(e, VIT_ENGINE_RUNNING, NULL);
+        engine_retry_drives(e, true);
         resume_cpus(e);
     }
     g_mutex_unlock(&e->control);
