@@ -1,0 +1,204 @@
+# tests/ui/desktop.py - a desktop of our own: X server, session bus, folders, and eyes on it.
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Windows are driven as a person would: xdotool sends real key and pointer events to the X server,
+the accessibility bus tells what a screen reader would say, and pictures come from the X server's
+memory."""
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(TOP, "tests", "guest"))
+sys.dont_write_bytecode = True
+
+from framebuffer import FrameBuffer                                         # noqa: E402
+from harness import Failure                                                 # noqa: E402
+
+WINDOW = (1060, 760)        # the application's first size: it fills the screen
+STAGE = re.compile(r"^\[ *([0-9.]+) s\] (.*)")
+
+
+def enter_session():
+    """Runs this script again with a session bus of its own, unless it has been."""
+    if os.environ.get("VITRINE_UI_SESSION") != str(os.getppid()):
+        os.environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+        process = subprocess.Popen(["dbus-run-session", "--", "sh", "-c",
+                                    'VITRINE_UI_SESSION=$$ "$@"', "sh", sys.executable, *sys.argv],
+                                   stderr=subprocess.PIPE, text=True)
+        for line in process.stderr:
+            if not line.startswith("dbus-daemon["):
+                sys.stderr.write(line)
+        sys.exit(process.wait())
+
+
+class Application:
+    """The running application on a screen of its own, with empty user folders."""
+
+    def __init__(self, command, *arguments, before=None):
+        self.home = tempfile.TemporaryDirectory(prefix="vitrine-ui-")
+        self.screen = FrameBuffer(*WINDOW)
+        self.environment = {
+            **os.environ,
+            "DISPLAY": self.screen.display,
+            "GDK_BACKEND": "x11",
+            "GSETTINGS_BACKEND": "memory",
+            "HOME": self.home.name,
+            "LC_ALL": "C.UTF-8",
+            "XDG_CACHE_HOME": self.home.name + "/cache",
+            "XDG_CONFIG_HOME": self.home.name + "/config",
+            "XDG_DATA_HOME": self.home.name + "/data",
+        }
+        self.environment.pop("WAYLAND_DISPLAY", None)
+        self.environment.pop("GTK_A11Y", None)
+        os.environ["DISPLAY"] = self.screen.display     # the accessibility library looks there
+        self.arguments = list(arguments)
+        if before:
+            before(self)
+        self.started = time.monotonic()
+        self.output = []
+        self.process = subprocess.Popen([*command, "--stages", *self.arguments], env=self.environment,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                        errors="replace", stdin=subprocess.DEVNULL)
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(15)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.screen.close()
+        self.home.cleanup()
+
+    def read(self):
+        for line in self.process.stdout:
+            self.output.append(line.rstrip("\n"))
+
+    def since_start(self):
+        return time.monotonic() - self.started
+
+    def path(self, *parts):
+        return os.path.join(self.home.name, "data", "vitrine", *parts)
+
+    def trouble(self, what):
+        return Failure("\n".join([what, *("  | " + line for line in self.output[-25:])]))
+
+    def wait_for(self, what, condition, timeout):
+        """The condition's first true result."""
+        deadline = time.monotonic() + timeout
+        while not (result := condition()):
+            if self.process.poll() is not None and not (result := condition()):
+                raise self.trouble(f"the application ended (status {self.process.returncode}) "
+                                   f"before {what}")
+            if time.monotonic() > deadline:
+                raise self.trouble(f"not within {timeout} s: {what}")
+            time.sleep(0.1)
+        return result
+
+    def stage(self, pattern, timeout):
+        """Waits for a line of --stages; returns its time in seconds."""
+        def find():
+            for line in list(self.output):
+                match = STAGE.match(line)
+                if match and re.search(pattern, match[2]):
+                    return match[1]
+            return None
+        return float(self.wait_for(f"the stage {pattern!r}", find, timeout))
+
+    def warnings(self):
+        """What GLib, GTK and the application have complained about."""
+        return [line for line in self.output if re.search(r"-(WARNING|CRITICAL|ERROR) \*\*", line)]
+
+    # ---- Keys and pointer ----
+
+    def xdotool(self, *arguments):
+        done = subprocess.run(["xdotool", *map(str, arguments)], env=self.environment,
+                              capture_output=True, text=True, check=False)
+        return done.stdout.split()
+
+    def focus(self):
+        """Gives the window the keyboard, as a window manager would."""
+        def window():
+            for number in reversed(self.xdotool("search", "--onlyvisible", "--name", "")):
+                size = " ".join(self.xdotool("getwindowgeometry", number))
+                if f"{WINDOW[0]}x{WINDOW[1]}" in size and self.xdotool("getwindowpid", number):
+                    return number
+            return None
+        self.xdotool("windowfocus", "--sync", self.wait_for("a window", window, 20))
+
+    def key(self, *keys):
+        self.xdotool("key", "--delay", "50", *keys)
+
+    def click(self, x, y):
+        self.xdotool("mousemove", x, y)
+        time.sleep(0.1)
+        self.xdotool("click", 1)
+
+    # ---- What a screen reader sees ----
+
+    def accessible(self):
+        import gi
+        gi.require_version("Atspi", "2.0")
+        from gi.repository import Atspi
+        desktop = Atspi.get_desktop(0)
+        for i in range(desktop.get_child_count()):
+            child = desktop.get_child_at_index(i)
+            if child and child.get_process_id() == self.process.pid:
+                return child
+        return None
+
+    def walk(self, node=None):
+        """Every accessible that is showing, parents first."""
+        import gi
+        gi.require_version("Atspi", "2.0")
+        from gi.repository import Atspi, GLib
+        node = node or self.accessible()
+        if not node:
+            return
+        try:
+            node.clear_cache()
+            states = node.get_state_set()
+            role = node.get_role_name()
+            if role != "application" and not states.contains(Atspi.StateType.SHOWING):
+                return
+            yield role, node.get_name() or "", node
+            children = [node.get_child_at_index(i) for i in range(node.get_child_count())]
+        except GLib.Error:      # it went away while we looked
+            return
+        for child in children:
+            if child:
+                yield from self.walk(child)
+
+    def find(self, role, name):
+        for found_role, found_name, node in self.walk():
+            if re.fullmatch(role, found_role) and re.search(name, found_name):
+                return node
+        return None
+
+    def expect(self, role, name, timeout=15):
+        return self.wait_for(f"a {role} {name!r} in the window", lambda: self.find(role, name),
+                             timeout)
+
+    def press(self, name, role="button|push button|toggle button"):
+        self.expect(role, name).do_action(0)
+
+    # ---- Pictures ----
+
+    def expect_text(self, glyphs, text, timeout):
+        """Waits until console text is in the window, unscaled; returns the picture."""
+        def look():
+            picture = self.screen.picture()
+            time.sleep(0.4)
+            return picture if picture.find_text(glyphs, text) else None
+        return self.wait_for(f"{text!r} on the screen", look, timeout)
