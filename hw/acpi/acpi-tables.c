@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum { HEADER_SIZE = 36, CHECKSUM = 9, FACS_SIZE = 64, FADT_SIZE = 244, MAX_TABLES = 8 };
-enum { LOAD_ALLOCATE = 1, LOAD_POINTER = 2, LOAD_CHECKSUM = 3, ZONE_HIGH = 1, ZONE_FSEG = 2, FILE_NAME = 56 };
+enum { LOAD_ALLOCATE = 1, LOAD_POINTER = 2, LOAD_CHECKSUM = 3, ZONE_HIGH = 1, ZONE_FSEG = 2,
+       FILE_NAME = 56 };
 enum { SPACE_IO = 1 };
 
 typedef struct {                /* one command of the loader file; little-endian */
@@ -16,7 +17,11 @@ typedef struct {                /* one command of the loader file; little-endian
     char     file[FILE_NAME];
     union {
         struct { uint32_t align; uint8_t zone; } __attribute__((packed)) allocate;
-        struct { char source[FILE_NAME]; uint32_t offset; uint8_t size; } __attribute__((packed)) pointer;
+        struct {
+            char source[FILE_NAME];
+            uint32_t offset;
+            uint8_t size;
+        } __attribute__((packed)) pointer;
         struct { uint32_t offset, start, length; } __attribute__((packed)) checksum;
         uint8_t  pad[68];
     };
@@ -64,7 +69,8 @@ static void add_allocate(Builder *b, const char *file, uint32_t align, uint8_t z
 /* At `at` in file stands an offset into the tables; it becomes an address. */
 static void add_pointer(Builder *b, const char *file, uint32_t at, uint8_t size)
 {
-    LoaderCommand c = { .command = LOAD_POINTER, .pointer = { .offset = GUINT32_TO_LE(at), .size = size } };
+    LoaderCommand c = { .command = LOAD_POINTER, .pointer = { .offset = GUINT32_TO_LE(at),
+                                                              .size = size } };
     g_strlcpy(c.pointer.source, VIT_ACPI_TABLES_FILE, FILE_NAME);
     command(b, c, file);
 }
@@ -72,7 +78,8 @@ static void add_pointer(Builder *b, const char *file, uint32_t at, uint8_t size)
 static void add_checksum(Builder *b, const char *file, uint32_t at, uint32_t start, uint32_t length)
 {
     command(b, (LoaderCommand) { .command = LOAD_CHECKSUM,
-                                 .checksum = { GUINT32_TO_LE(at), GUINT32_TO_LE(start), GUINT32_TO_LE(length) } },
+                                 .checksum = { GUINT32_TO_LE(at), GUINT32_TO_LE(start),
+                                               GUINT32_TO_LE(length) } },
             file);
 }
 
@@ -135,7 +142,8 @@ static void put_gas(GByteArray *t, uint8_t space, unsigned bits, uint64_t addres
 
 static void put_fadt(Builder *b, uint32_t facs, uint32_t dsdt)
 {
-    enum { WBINVD = 1 << 0, PROC_C1 = 1 << 2, NO_SLEEP_BUTTON = 1 << 5, NO_FIX_RTC = 1 << 6, RESET_REG = 1 << 10 };
+    enum { WBINVD = 1 << 0, PROC_C1 = 1 << 2, NO_SLEEP_BUTTON = 1 << 5, NO_FIX_RTC = 1 << 6,
+           RESET_REG = 1 << 10 };
     GByteArray *t = b->out->tables;
     uint16_t pm = b->config->pm_base;
     uint32_t at = begin_table(b, "FACP", 3);
@@ -312,9 +320,10 @@ void vit_acpi_tables_clear(VitAcpiTables *tables)
 
 void vit_acpi_tables_link(VitAcpiTables *tables, uint32_t tables_at)
 {
-    for (uint32_t at = 0; at + sizeof(LoaderCommand) <= tables->loader->len; at += sizeof(LoaderCommand)) {
+    const GByteArray *loader = tables->loader;
+    for (uint32_t at = 0; at + sizeof(LoaderCommand) <= loader->len; at += sizeof(LoaderCommand)) {
         LoaderCommand c;
-        memcpy(&c, tables->loader->data + at, sizeof c);
+        memcpy(&c, loader->data + at, sizeof c);
         GByteArray *file = strcmp(c.file, VIT_ACPI_RSDP_FILE) == 0 ? tables->rsdp : tables->tables;
         if (GUINT32_FROM_LE(c.command) == LOAD_POINTER) {
             uint64_t value = 0;
@@ -322,7 +331,8 @@ void vit_acpi_tables_link(VitAcpiTables *tables, uint32_t tables_at)
             memcpy(&value, file->data + offset, c.pointer.size);
             patch(file, offset, GUINT64_FROM_LE(value) + tables_at, c.pointer.size);
         } else if (GUINT32_FROM_LE(c.command) == LOAD_CHECKSUM) {
-            uint32_t start = GUINT32_FROM_LE(c.checksum.start), length = GUINT32_FROM_LE(c.checksum.length);
+            uint32_t start = GUINT32_FROM_LE(c.checksum.start);
+            uint32_t length = GUINT32_FROM_LE(c.checksum.length);
             uint8_t sum = 0;
             for (uint32_t i = 0; i < length; i++)
                 sum += file->data[start + i];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/acpi/acpi-tables.h - ACPI tables of the PC boards, as blobs that firmware or we put in place */
+/* hw/acpi/acpi-tables.h - ACPI tables of the PC boards, as blobs that firmware or we put in
+ * place */
 #pragma once
 #include <glib.h>
 #include <stdbool.h>
@@ -30,7 +31,8 @@ typedef struct {
 
 void vit_acpi_tables_build(VitAcpiTables *out, const VitAcpiConfig *config);
 void vit_acpi_tables_clear(VitAcpiTables *tables);
-/* What firmware does with the loader file: fixes pointers and checksums for the tables at this address. */
+/* What firmware does with the loader file: fixes pointers and checksums for the tables at this
+ * address. */
 void vit_acpi_tables_link(VitAcpiTables *tables, uint32_t tables_at);
 
 /* The DSDT's code (hw/acpi/dsdt.c), without header; caller owns. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/acpi/aml.c - writer of ACPI Machine Language (ACPI 6.4, 20.2 grammar, 6.4 resource descriptors,
- * 19.3.4 EISA IDs) */
+/* hw/acpi/aml.c - writer of ACPI Machine Language (ACPI 6.4, 20.2 grammar, 6.4 resource
+ * descriptors, 19.3.4 EISA IDs) */
 #include "hw/acpi/aml.h"
 #include <string.h>
 
@@ -156,7 +156,8 @@ void vit_aml_string(VitAml *aml, const char *text)
 
 void vit_aml_eisa_id(VitAml *aml, const char *id)
 {
-    uint32_t v = (uint32_t) (id[0] - '@') << 26 | (uint32_t) (id[1] - '@') << 21 | (uint32_t) (id[2] - '@') << 16 |
+    uint32_t v = (uint32_t) (id[0] - '@') << 26 | (uint32_t) (id[1] - '@') << 21 |
+    (uint32_t) (id[2] - '@') << 16 |
                  (uint32_t) g_ascii_strtoull(id + 3, NULL, 16);
     byte(aml, OP_DWORD);
     put_le(aml->bytes, GUINT32_SWAP_LE_BE(v), 4);
@@ -195,7 +196,7 @@ void vit_aml_name_eisa(VitAml *aml, const char *name, const char *id)
     vit_aml_eisa_id(aml, id);
 }
 
-/* ---- Resource descriptors -------------------------------------------------------------------------- */
+/* ---- Resource descriptors -------------------------------------------------------------------- */
 
 void vit_aml_resources_init(VitAmlResources *res)
 {
@@ -233,7 +234,8 @@ void vit_aml_resource_memory32(VitAmlResources *res, uint32_t base, uint32_t len
 }
 
 /* Word (88h), dword (87h) or qword (8Ah) address space descriptor, fixed at both ends, producer. */
-static void window(VitAmlResources *res, uint8_t tag, unsigned width, uint8_t type, uint8_t type_flags,
+static void window(VitAmlResources *res, uint8_t tag, unsigned width, uint8_t type,
+                   uint8_t type_flags,
                    uint64_t first, uint64_t last)
 {
     put(res, tag, 1);
@@ -258,7 +260,8 @@ void vit_aml_resource_io_window(VitAmlResources *res, uint16_t first, uint16_t l
     window(res, 0x88, 2, 1, 3, first, last);
 }
 
-void vit_aml_resource_memory_window(VitAmlResources *res, uint64_t first, uint64_t last, bool cacheable)
+void vit_aml_resource_memory_window(VitAmlResources *res, uint64_t first, uint64_t last,
+                                    bool cacheable)
 {
     uint8_t flags = cacheable ? 3 : 1;      /* read-write; bit 1: cacheable */
     if (last > UINT32_MAX)

@@ -42,5 +42,7 @@ void vit_aml_resource_irq(VitAmlResources *res, unsigned irq);          /* edge,
 void vit_aml_resource_memory32(VitAmlResources *res, uint32_t base, uint32_t length, bool writable);
 void vit_aml_resource_bus(VitAmlResources *res, uint16_t first, uint16_t last);
 void vit_aml_resource_io_window(VitAmlResources *res, uint16_t first, uint16_t last);
-void vit_aml_resource_memory_window(VitAmlResources *res, uint64_t first, uint64_t last, bool cacheable);
-void vit_aml_name_resources(VitAml *aml, const char *name, VitAmlResources *res);   /* frees res's bytes */
+void vit_aml_resource_memory_window(VitAmlResources *res, uint64_t first, uint64_t last,
+                                    bool cacheable);
+/* frees res's bytes */
+void vit_aml_name_resources(VitAml *aml, const char *name, VitAmlResources *res);

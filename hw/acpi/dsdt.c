@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/acpi/dsdt.c - what the DSDT tells of a PC board (ACPI 6.4, chapters 5.6, 6, 7.4; PCI Firmware 3.2,
- * chapter 4) */
+/* hw/acpi/dsdt.c - what the DSDT tells of a PC board (ACPI 6.4, chapters 5.6, 6, 7.4; PCI Firmware
+ * 3.2, chapter 4) */
 #include "hw/acpi/acpi-tables.h"
 #include "hw/acpi/aml.h"
 #include "hw/intc/ioapic.h"
@@ -31,7 +31,8 @@ static void put_prt(VitAml *a, const char *name, const VitAcpiConfig *config, bo
     vit_aml_end(a);
 }
 
-static void put_isa_device(VitAml *a, const char *name, const char *hid, unsigned uid, uint16_t port,
+static void put_isa_device(VitAml *a, const char *name, const char *hid, unsigned uid,
+                           uint16_t port,
                            uint8_t length, int irq)
 {
     VitAmlResources res;

@@ -5,7 +5,8 @@
 
 static const char *const built_in_dirs[] = {
     "/usr/share/seabios", "/usr/share/qemu", "/usr/share/vgabios", "/usr/share/qemu-firmware",
-    "/usr/local/share/seabios", "/usr/local/share/qemu", "/app/share/seabios", "/app/share/qemu", NULL,
+    "/usr/local/share/seabios", "/usr/local/share/qemu", "/app/share/seabios", "/app/share/qemu",
+    NULL,
 };
 
 static const struct { const char *prefix, *package; } packages[] = {
@@ -51,7 +52,9 @@ GBytes *vit_firmware_load(const char *name, const char *const *dirs, GError **er
         return bytes;
     const char *package = package_of(name);
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
-                "Firmware file \"%s\" is in none of %s. %s%s%s name its folder with -L.", name, searched->str,
-                package ? "Install the package \"" : "Please", package ? package : "", package ? "\", or" : "");
+                "Firmware file \"%s\" is in none of %s. %s%s%s name its folder with -L.", name,
+                searched->str,
+                package ? "Install the package \"" : "Please", package ? package : "",
+                package ? "\", or" : "");
     return NULL;
 }

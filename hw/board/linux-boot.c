@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/board/linux-boot.c - starts a Linux kernel without firmware: what a boot loader and the tables of
- * firmware would leave in memory (Linux Documentation/arch/x86/boot.rst, protocol 2.15, 32-bit entry;
- * zero-page.rst)
+/* hw/board/linux-boot.c - starts a Linux kernel without firmware: what a boot loader and the
+ * tables of firmware would leave in memory (Linux Documentation/arch/x86/boot.rst, protocol 2.15,
+ * 32-bit entry; zero-page.rst)
  *
  * Low memory: GDT 1000h, zero page 10000h, random seed 11000h, command line 20000h, RSDP and SMBIOS
  * F0000h; kernel from 1 MiB; initrd and ACPI tables at the top of RAM below 4 GiB.
@@ -16,13 +16,15 @@ enum {
     GDT = 0x1000, ZERO_PAGE = 0x10000, SEED = 0x11000, CMDLINE = 0x20000, EBDA = 0x9fc00,
     SMBIOS_ANCHOR = 0xf0000, RSDP = 0xf0020, SMBIOS_TABLES = 0xf0100, KERNEL = 0x100000,
     CMDLINE_MAX = 0x10000, ZERO_PAGE_SIZE = 4096, SEED_SIZE = 32, SETUP_RNG_SEED = 9,
-    E820_RAM = 1, E820_RESERVED = 2, E820_NVS = 4, E820_MAX = 128, CS = 0x10, DS = 0x18, SECTOR = 512,
+    E820_RAM = 1, E820_RESERVED = 2, E820_NVS = 4, E820_MAX = 128, CS = 0x10, DS = 0x18,
+    SECTOR = 512,
     MTRR_ENABLED_WB = 0x806,
 };
 /* Offsets in the setup header and the zero page. */
 enum {
     ZP_RSDP = 0x070, ZP_E820_COUNT = 0x1e8, HDR = 0x1f1, HDR_BOOT_FLAG = 0x1fe, HDR_JUMP = 0x200,
-    HDR_MAGIC = 0x202, HDR_VERSION = 0x206, HDR_LOADER = 0x210, HDR_LOADFLAGS = 0x211, HDR_RAMDISK = 0x218,
+    HDR_MAGIC = 0x202, HDR_VERSION = 0x206, HDR_LOADER = 0x210, HDR_LOADFLAGS = 0x211,
+    HDR_RAMDISK = 0x218,
     HDR_RAMDISK_SIZE = 0x21c, HDR_CMDLINE = 0x228, HDR_INITRD_MAX = 0x22c, HDR_CMDLINE_SIZE = 0x238,
     HDR_SETUP_DATA = 0x250, HDR_PREF_ADDRESS = 0x258, HDR_INIT_SIZE = 0x260, ZP_E820 = 0x2d0,
     LOADED_HIGH = 1, OLDEST = 0x206, MIN_HEADER = 0x268,
@@ -65,17 +67,22 @@ static bool check_kernel(X86LinuxBoot *boot, GError **error)
 {
     const char *path = boot->board->config.kernel;
     const uint8_t *k = boot->image;
-    if (boot->size < MIN_HEADER || get(k + HDR_BOOT_FLAG, 2) != 0xaa55 || memcmp(k + HDR_MAGIC, "HdrS", 4) != 0)
-        return refuse(error, path, "is no Linux kernel image (bzImage); name the vmlinuz file of an x86 "
+    if (boot->size < MIN_HEADER || get(k + HDR_BOOT_FLAG, 2) != 0xaa55 ||
+        memcmp(k + HDR_MAGIC, "HdrS", 4) != 0)
+        return refuse(error, path,
+                      "is no Linux kernel image (bzImage); name the vmlinuz file of an x86 "
                       "distribution with -kernel, or boot a disk or CD without -kernel.");
     if (get(k + HDR_VERSION, 2) < OLDEST || !(k[HDR_LOADFLAGS] & LOADED_HIGH))
-        return refuse(error, path, "is a Linux kernel older than 2.6.22, which cannot be started directly; boot it "
-                      "from a disk with a boot loader.");
+        return refuse(error, path,
+                      "is a Linux kernel older than 2.6.22, which cannot be started directly; "
+                      "boot it from a disk with a boot loader.");
     unsigned sectors = k[HDR] ? k[HDR] : 4;
     boot->setup_size = (sectors + 1) * SECTOR;
     uint64_t claimed = get(k + 0x1f4, 4) * 16;      /* syssize: of the protected-mode part */
-    if (boot->size <= boot->setup_size || boot->size - boot->setup_size < claimed - MIN(claimed, 15))
-        return refuse(error, path, "is cut short: it should have %" G_GUINT64_FORMAT " bytes and has %zu; "
+    if (boot->size <= boot->setup_size ||
+        boot->size - boot->setup_size < claimed - MIN(claimed, 15))
+        return refuse(error, path,
+                      "is cut short: it should have %" G_GUINT64_FORMAT " bytes and has %zu; "
                       "copy it again.", boot->setup_size + claimed, boot->size);
     return true;
 }
@@ -89,7 +96,8 @@ static bool place(X86LinuxBoot *boot, GError **error)
     VitAcpiTables tables;
     x86_contents_acpi(b, &config);
     vit_acpi_tables_build(&tables, &config);
-    boot->acpi_size = (tables.tables->len + 0x1ffff) & ~0xffffu;    /* may grow until it is built for good */
+    /* may grow until it is built for good */
+    boot->acpi_size = (tables.tables->len + 0x1ffff) & ~0xffffu;
     vit_acpi_tables_clear(&tables);
 
     uint64_t top = b->board.low_ram_size, kernel_end = KERNEL + boot->size - boot->setup_size;
@@ -100,14 +108,16 @@ static bool place(X86LinuxBoot *boot, GError **error)
     uint64_t initrd = boot->initrd ? g_mapped_file_get_length(boot->initrd) : 0;
     uint64_t wanted = kernel_end + ((initrd + 0xfff) & ~0xfffull) + boot->acpi_size;
     if (top < wanted)
-        return refuse(error, b->config.kernel, "and its initrd need %" G_GUINT64_FORMAT " MiB of memory and the "
+        return refuse(error, b->config.kernel,
+                      "and its initrd need %" G_GUINT64_FORMAT " MiB of memory and the "
                       "machine has %" G_GUINT64_FORMAT " MiB below 4 GiB; give it more with -m.",
                       (wanted + 0xfffff) >> 20, top >> 20);
     boot->acpi_at = (uint32_t) (top - boot->acpi_size);
     uint64_t highest = MIN(get(k + HDR_INITRD_MAX, 4) + 1, boot->acpi_at);
     boot->initrd_at = (uint32_t) ((highest - MIN(highest, initrd)) & ~0xfffull);
     if (initrd && boot->initrd_at < kernel_end)
-        return refuse(error, b->config.initrd, "is too large for this kernel: %" G_GUINT64_FORMAT " MiB do not fit "
+        return refuse(error, b->config.initrd,
+                      "is too large for this kernel: %" G_GUINT64_FORMAT " MiB do not fit "
                       "below %" G_GUINT64_FORMAT " MiB.", initrd >> 20, highest >> 20);
     return true;
 }
@@ -126,7 +136,8 @@ X86LinuxBoot *x86_linux_boot_new(X86Board *b, GError **error)
     if (ok && b->config.cmdline) {
         uint64_t limit = MIN(get(boot->image + HDR_CMDLINE_SIZE, 4), CMDLINE_MAX - 1);
         if (strlen(b->config.cmdline) > limit)
-            ok = refuse(error, b->config.kernel, "takes a command line of %" G_GUINT64_FORMAT " bytes and -append "
+            ok = refuse(error, b->config.kernel,
+                        "takes a command line of %" G_GUINT64_FORMAT " bytes and -append "
                         "has %zu; shorten it.", limit, strlen(b->config.cmdline));
     }
     if (ok && b->config.initrd)
@@ -148,12 +159,12 @@ void x86_linux_boot_free(X86LinuxBoot *boot)
     g_free(boot);
 }
 
-/* ---- Memory contents ---------------------------------------------------------------------------------- */
+/* ---- Memory contents ------------------------------------------------------------------------- */
 
 static void store(X86LinuxBoot *boot, uint64_t at, const void *data, size_t size)
 {
     VitRam *ram = boot->board->board.ram;
-    memcpy(ram->host + at, data, size);         /* all of it lies in low RAM, where offset = address */
+    memcpy(ram->host + at, data, size); /* all of it lies in low RAM, where offset = address */
     vit_ram_mark_dirty(ram, at, size);
 }
 
@@ -221,7 +232,8 @@ static void store_zero_page(X86LinuxBoot *boot)
     add_e820(z, 0x100000, boot->acpi_at, E820_RAM);
     add_e820(z, boot->acpi_at, b->board.low_ram_size, E820_NVS);
     if (config.ecam_base)
-        add_e820(z, config.ecam_base, config.ecam_base + ((uint64_t) config.ecam_buses << 20), E820_RESERVED);
+        add_e820(z, config.ecam_base, config.ecam_base + ((uint64_t) config.ecam_buses << 20),
+                 E820_RESERVED);
     add_e820(z, X86_FOUR_GIB, X86_FOUR_GIB + b->config.ram_size - b->board.low_ram_size, E820_RAM);
     store(boot, ZERO_PAGE, z, sizeof z);
 }
@@ -237,12 +249,14 @@ void x86_linux_boot_reset(X86LinuxBoot *boot)
     store(boot, CMDLINE, cmdline, strlen(cmdline) + 1);
     store(boot, KERNEL, boot->image + boot->setup_size, boot->size - boot->setup_size);
     if (boot->initrd)
-        store(boot, boot->initrd_at, g_mapped_file_get_contents(boot->initrd), g_mapped_file_get_length(boot->initrd));
+        store(boot, boot->initrd_at, g_mapped_file_get_contents(boot->initrd),
+              g_mapped_file_get_length(boot->initrd));
     store_tables(boot);
     store_seed(boot);
     store_zero_page(boot);
     boot->state = (VitX86BootState) {
-        .rip = KERNEL, .rsp = ZERO_PAGE, .rsi = ZERO_PAGE, .rflags = 2, .cr0 = 0x11, .mtrr_def_type = MTRR_ENABLED_WB,
+        .rip = KERNEL, .rsp = ZERO_PAGE, .rsi = ZERO_PAGE, .rflags = 2, .cr0 = 0x11,
+        .mtrr_def_type = MTRR_ENABLED_WB,
         .gdt_base = GDT, .gdt_limit = sizeof gdt - 1,
         .cs = { .selector = CS, .access = 0xc09b, .limit = UINT32_MAX },
         .data = { .selector = DS, .access = 0xc093, .limit = UINT32_MAX },

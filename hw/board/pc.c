@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/board/pc.c - 440FX host bridge, PIIX3 ISA bridge and PIIX4 power management (Intel 290549-001,
  * chapter 3; 290550-002; 290562-001, chapter 7)
- * The I/O APIC, which the real board lacks, takes the PIRQs on the ISA pins that they are routed to.
- * Not modelled: SMM, SMBus, DRAM row registers, device traps. */
+ * The I/O APIC, which the real board lacks, takes the PIRQs on the ISA pins that they are routed
+ * to. Not modelled: SMM, SMBus, DRAM row registers, device traps. */
 #include "hw/board/x86-board.h"
 
 enum {
-    HOST_PAM = 0x59, HOST_SMRAM = 0x72, ISA_SLOT = 1, ISA_PIRQA = 0x60, PIRQ_OFF = 0x80, PM_FUNCTION = 3,
+    HOST_PAM = 0x59, HOST_SMRAM = 0x72, ISA_SLOT = 1, ISA_PIRQA = 0x60, PIRQ_OFF = 0x80,
+    PM_FUNCTION = 3,
     PM_PMBASE = 0x40, PM_DEVACTB = 0x58, PM_PMREGMISC = 0x80, PM_SIZE = 0x40, APMC_EN = 1 << 25,
 };
 
@@ -51,7 +52,8 @@ static bool pc_build(X86Board *b, GError **error)
     static const VitPciIds isa_ids = { .vendor = 0x8086, .device = 0x7000, .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100, .base_class = 6, .subclass = 1 };
     static const VitPciIds pm_ids = { .vendor = 0x8086, .device = 0x7113, .subsys_vendor = 0x1af4,
-                                      .subsys = 0x1100, .revision = 3, .base_class = 6, .subclass = 0x80 };
+                                      .subsys = 0x1100, .revision = 3, .base_class = 6,
+                                      .subclass = 0x80 };
     VitPciFunction *host = vit_pci_function_new(b->board.pci, 0, &host_ids, "i440fx", error);
     if (!host)
         return false;
@@ -62,7 +64,8 @@ static bool pc_build(X86Board *b, GError **error)
     b->host_bridge = host;
     vit_pci_set_config_hook(host, host_wrote, b);
 
-    VitPciFunction *isa = vit_pci_function_new(b->board.pci, ISA_SLOT << 3, &isa_ids, "piix3", error);
+    VitPciFunction *isa = vit_pci_function_new(b->board.pci, ISA_SLOT << 3, &isa_ids, "piix3",
+                                               error);
     if (!isa)
         return false;
     vit_pci_config_define(isa, 0x0e, 1, 0x80, 0, 0);
@@ -71,7 +74,8 @@ static bool pc_build(X86Board *b, GError **error)
     b->isa_bridge = isa;
     vit_pci_set_config_hook(isa, isa_wrote, b);
 
-    VitPciFunction *pm = vit_pci_function_new(b->board.pci, ISA_SLOT << 3 | PM_FUNCTION, &pm_ids, "piix4-pm", error);
+    VitPciFunction *pm = vit_pci_function_new(b->board.pci, ISA_SLOT << 3 | PM_FUNCTION, &pm_ids,
+                                              "piix4-pm", error);
     if (!pm)
         return false;
     vit_pci_set_intx_pin(pm, 1);
@@ -83,7 +87,8 @@ static bool pc_build(X86Board *b, GError **error)
     return true;
 }
 
-static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value, unsigned size)
+static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
+                         unsigned size)
 {
     vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
 }
@@ -103,10 +108,13 @@ static void pc_without_firmware(X86Board *b)
 static void pc_describe(const X86Board *b, VitAcpiConfig *acpi)
 {
     uint64_t low = b->board.low_ram_size;       /* where firmware begins to place BARs */
-    acpi->hole_first = low <= 0x80000000u ? 0x80000000u : low <= 0xc0000000u ? 0xc0000000u : 0xe0000000u;
+    acpi->hole_first = low <= 0x80000000u   ? 0x80000000u
+                       : low <= 0xc0000000u ? 0xc0000000u
+                                            : 0xe0000000u;
 }
 
 const X86Chipset x86_chipset_pc = {
-    .machine = "pc", .product = "Vitrine PC (i440FX + PIIX)", .low_ram = pc_low_ram, .map_irq = pc_map_irq,
+    .machine = "pc", .product = "Vitrine PC (i440FX + PIIX)", .low_ram = pc_low_ram,
+    .map_irq = pc_map_irq,
     .build = pc_build, .without_firmware = pc_without_firmware, .describe = pc_describe,
 };

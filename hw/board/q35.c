@@ -53,7 +53,8 @@ static bool q35_build(X86Board *b, GError **error)
     static const VitPciIds host_ids = { .vendor = 0x8086, .device = 0x29c0, .subsys_vendor = 0x1af4,
                                         .subsys = 0x1100, .base_class = 6 };
     static const VitPciIds lpc_ids = { .vendor = 0x8086, .device = 0x2918, .subsys_vendor = 0x1af4,
-                                       .subsys = 0x1100, .revision = 2, .base_class = 6, .subclass = 1 };
+                                       .subsys = 0x1100, .revision = 2, .base_class = 6,
+                                       .subclass = 1 };
     VitPciFunction *host = vit_pci_function_new(b->board.pci, 0, &host_ids, "mch", error);
     if (!host)
         return false;
@@ -84,7 +85,8 @@ static bool q35_build(X86Board *b, GError **error)
     return true;
 }
 
-static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value, unsigned size)
+static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
+                         unsigned size)
 {
     vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
 }

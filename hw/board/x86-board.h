@@ -18,7 +18,7 @@ typedef struct {
     bool q35;
     uint64_t (*low_ram)(uint64_t ram_size);
     unsigned (*map_irq)(void *board, unsigned devfn, unsigned pin);
-    bool     (*build)(X86Board *b, GError **error);     /* host bridge, ISA bridge, power management */
+    bool     (*build)(X86Board *b, GError **error); /* host bridge, ISA bridge, power management */
     /* Programs what firmware programs: PAM, PIRQ routes, PMBASE, ECAM. */
     void     (*without_firmware)(X86Board *b);
     void     (*describe)(const X86Board *b, VitAcpiConfig *acpi);
@@ -46,12 +46,14 @@ struct X86Board {
     uint16_t pm_base;           /* 0: not mapped */
     /* levels as their sources last told; told again after reset and load */
     uint16_t isa_levels;
-    uint8_t uart_levels, timer_levels, pirq_levels, pirq_isa[X86_PIRQS];   /* pirq_isa: ISA line, 0x80 and up: none */
+    /* pirq_isa: ISA line, 0x80 and up: none */
+    uint8_t uart_levels, timer_levels, pirq_levels, pirq_isa[X86_PIRQS];
     bool frozen;
     VitBoardConfig config;      /* strings owned; hosts' handles borrowed */
 };
 
-[[nodiscard]] VitDevice *x86_device(X86Board *b, const VitDeviceClass *klass, const char *id, GError **error);
+[[nodiscard]] VitDevice *x86_device(X86Board *b, const VitDeviceClass *klass, const char *id,
+                                    GError **error);
 void x86_map_io(X86Board *b, VitDevice *d, uint32_t offset, uint32_t size, uint16_t port);
 
 /* Levels of all PIRQs and ISA lines anew, after a change of routes. */
@@ -67,7 +69,8 @@ void x86_pam_free(X86Board *b);
 /* x86-contents.c: CMOS and fw_cfg, and the ACPI description of what was built. */
 void x86_contents_fill(X86Board *b);
 void x86_contents_acpi(const X86Board *b, VitAcpiConfig *acpi);
-GByteArray *x86_contents_smbios(const X86Board *b, unsigned *count, unsigned *largest);     /* caller owns */
+/* caller owns */
+GByteArray *x86_contents_smbios(const X86Board *b, unsigned *count, unsigned *largest);
 
 /* linux-boot.c */
 [[nodiscard]] X86LinuxBoot *x86_linux_boot_new(X86Board *b, GError **error);

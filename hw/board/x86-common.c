@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/board/x86-common.c - what both PC boards have: memory map, interrupt wires, ISA devices
  *
- * Memory: RAM from 0 and, past the chipset's limit, from 4 GiB; PCI memory behind everything; A0000h
- * to BFFFFh and C0000h to FFFFFh by x86-pam.c; I/O APIC FEC00000h, HPET FED00000h, MSI FEE00000h;
- * firmware ROM below 4 GiB, its last 128 KiB below 1 MiB too. */
+ * Memory: RAM from 0 and, past the chipset's limit, from 4 GiB; PCI memory behind everything;
+ * A0000h to BFFFFh and C0000h to FFFFFh by x86-pam.c; I/O APIC FEC00000h, HPET FED00000h, MSI
+ * FEE00000h; firmware ROM below 4 GiB, its last 128 KiB below 1 MiB too. */
 #include "hw/board/x86-board.h"
 
 #include "hw/board/firmware.h"
@@ -36,7 +36,7 @@ void x86_map_io(X86Board *b, VitDevice *d, uint32_t offset, uint32_t size, uint1
     vit_region_add(b->board.sys->io_root, port, vit_device_window(d, offset, size), 0);
 }
 
-/* ---- Interrupts ------------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static void input(VitDevice *d, unsigned n, bool level)
 {
@@ -126,9 +126,10 @@ static void msi_write(void *opaque, uint64_t offset, uint64_t value, unsigned si
     vit_apic_bus_msi(opaque, MSI_BASE + offset, (uint32_t) value);
 }
 
-static const VitMmioOps msi_ops = { .read = msi_read, .write = msi_write, .min_size = 4, .max_size = 4 };
+static const VitMmioOps msi_ops = { .read = msi_read, .write = msi_write, .min_size = 4,
+                                    .max_size = 4 };
 
-/* ---- Windows that move --------------------------------------------------------------------------------- */
+/* ---- Windows that move ----------------------------------------------------------------------- */
 
 void x86_set_pm_base(X86Board *b, uint16_t base, uint16_t size)
 {
@@ -159,7 +160,7 @@ void x86_set_ecam(X86Board *b, uint64_t base, unsigned buses)
     b->ecam_base = base;
 }
 
-/* ---- Building --------------------------------------------------------------------------------------------- */
+/* ---- Building -------------------------------------------------------------------------------- */
 
 static bool build_memory(X86Board *b, GError **error)
 {
@@ -192,8 +193,8 @@ static bool build_firmware(X86Board *b, GError **error)
     const uint8_t *data = g_bytes_get_data(image, &size);
     if (size == 0 || size % 0x10000 || size > BIOS_MAX) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "\"%s\" is no PC firmware: its size, %" G_GSIZE_FORMAT " bytes, is no multiple of 64 KiB up to "
-                    "16 MiB. Choose another file with -bios.", name, size);
+                    "\"%s\" is no PC firmware: its size, %" G_GSIZE_FORMAT " bytes, is no "
+                    "multiple of 64 KiB up to 16 MiB. Choose another file with -bios.", name, size);
         return false;
     }
     b->bios = vit_ram_new("pc.bios", size, error);
@@ -281,7 +282,8 @@ static bool build_hpet(X86Board *b, GError **error)
 {
     if (!(b->hpet = x86_device(b, &vit_hpet_class, "hpet", error)))
         return false;
-    vit_region_add(b->board.sys->memory_root, VIT_HPET_BASE, vit_device_window(b->hpet, 0, VIT_HPET_SIZE), 0);
+    vit_region_add(b->board.sys->memory_root, VIT_HPET_BASE,
+                   vit_device_window(b->hpet, 0, VIT_HPET_SIZE), 0);
     vit_irq_connect(b->hpet, 0, timer_irq, b, X86_HPET_0);
     vit_irq_connect(b->hpet, 8, timer_irq, b, X86_HPET_1);
     vit_irq_connect(b->hpet, VIT_HPET_LEGACY, timer_irq, b, X86_HPET_LEGACY);
@@ -363,11 +365,12 @@ static bool check_config(const VitBoardConfig *config, const X86Chipset *chipset
                     "There is no machine \"%s\"; choose q35 or pc.", config->machine);
     else if (config->n_cpus < 1 || config->n_cpus > VIT_APIC_MAX_CPUS)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%u processors: a PC has 1 to %u; change -smp.", config->n_cpus, VIT_APIC_MAX_CPUS);
+                    "%u processors: a PC has 1 to %u; change -smp.", config->n_cpus,
+                    VIT_APIC_MAX_CPUS);
     else if (config->ram_size < 2 * MIB || config->ram_size % MIB || config->ram_size >> 40)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%" G_GUINT64_FORMAT " bytes of memory: a PC has a whole number of MiB from 2 MiB to below "
-                    "1 TiB; change -m.", config->ram_size);
+                    "%" G_GUINT64_FORMAT " bytes of memory: a PC has a whole number of MiB "
+                    "from 2 MiB to below 1 TiB; change -m.", config->ram_size);
     else
         return true;
     return false;
@@ -397,7 +400,8 @@ VitBoard *vit_board_new(VitSystem *sys, const VitBoardConfig *config, GError **e
               build_interrupts(b, error);
     if (ok) {
         x86_pam_build(b);
-        ok = build_isa(b, error) && build_keyboard(b, error) && (config->no_hpet || build_hpet(b, error)) &&
+        ok = build_isa(b, error) && build_keyboard(b, error) &&
+            (config->no_hpet || build_hpet(b, error)) &&
              build_pci(b, error);
     }
     if (ok && config->kernel)

@@ -49,7 +49,7 @@ static void fill_cmos(X86Board *b)
     for (unsigned i = 0; i < 3 && order[i]; i++)
         boot[i] = boot_nibble(order[i]);
     vit_mc146818_set_cmos(b->rtc, 0x3d, (uint8_t) (boot[1] << 4 | boot[0]));
-    vit_mc146818_set_cmos(b->rtc, 0x38, (uint8_t) (boot[2] << 4 | 1));      /* bit 0: no floppy check */
+    vit_mc146818_set_cmos(b->rtc, 0x38, (uint8_t) (boot[2] << 4 | 1)); /* bit 0: no floppy check */
 }
 
 void x86_contents_acpi(const X86Board *b, VitAcpiConfig *acpi)
@@ -70,7 +70,8 @@ static void fill_e820(X86Board *b)
 {
     struct { uint64_t base, size; uint32_t type; } __attribute__((packed)) entries[2] = {
         { 0, GUINT64_TO_LE(b->board.low_ram_size), GUINT32_TO_LE(1) },
-        { GUINT64_TO_LE(X86_FOUR_GIB), GUINT64_TO_LE(b->config.ram_size - b->board.low_ram_size), GUINT32_TO_LE(1) },
+        { GUINT64_TO_LE(X86_FOUR_GIB), GUINT64_TO_LE(b->config.ram_size - b->board.low_ram_size),
+          GUINT32_TO_LE(1) },
     };
     unsigned n = b->ram_high ? 2 : 1;
     vit_fw_cfg_set_file(b->board.fw_cfg, "etc/e820", entries, n * sizeof entries[0]);

@@ -13,7 +13,8 @@ static uint64_t write_only_read(void *opaque, uint64_t offset, unsigned size)
 {
     const X86PamSection *s = opaque;
     const VitRam *bios = s->board->bios;
-    uint64_t shown = bios ? MIN(bios->size, X86_ISA_BIOS_SIZE) : 0, at = s->base + offset, value = 0;
+    uint64_t shown = bios ? MIN(bios->size, X86_ISA_BIOS_SIZE) : 0, at = s->base + offset,
+        value = 0;
     if (at < 0x100000 - shown)
         return UINT64_MAX;
     memcpy(&value, bios->host + bios->size - (0x100000 - at), size);
@@ -29,7 +30,8 @@ static void write_only_write(void *opaque, uint64_t offset, uint64_t value, unsi
     vit_ram_mark_dirty(ram, s->base + offset, size);
 }
 
-static const VitMmioOps write_only_ops = { .read = write_only_read, .write = write_only_write, .max_size = 8 };
+static const VitMmioOps write_only_ops = { .read = write_only_read, .write = write_only_write,
+                                           .max_size = 8 };
 
 void x86_pam_build(X86Board *b)
 {

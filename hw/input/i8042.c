@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/input/i8042.c - keyboard controller (IBM PS/2 Hardware Interface Technical Reference, "Keyboard and
- * Auxiliary Device Controller")
+/* hw/input/i8042.c - keyboard controller (IBM PS/2 Hardware Interface Technical Reference,
+ * "Keyboard and Auxiliary Device Controller")
  * Wires: window 2 bytes; output 0 keyboard, 1 mouse.  Not modelled: the A20 mask (its bit is kept),
  * time-outs and parity errors, passwords, the controller's RAM past the command byte. */
 #include "hw/input/i8042.h"
@@ -8,10 +8,12 @@
 
 enum {
     STS_OBF = 0x01, STS_SYS = 0x04, STS_COMMAND = 0x08, STS_UNLOCKED = 0x10, STS_AUX = 0x20,
-    CB_KBD_INT = 0x01, CB_AUX_INT = 0x02, CB_SYS = 0x04, CB_KBD_OFF = 0x10, CB_AUX_OFF = 0x20, CB_XLATE = 0x40,
+    CB_KBD_INT = 0x01, CB_AUX_INT = 0x02, CB_SYS = 0x04, CB_KBD_OFF = 0x10, CB_AUX_OFF = 0x20,
+    CB_XLATE = 0x40,
     CB_RESET = CB_KBD_INT | CB_AUX_INT | CB_SYS | CB_XLATE,     /* as firmware leaves it */
     OUT_RESET = 0x01, OUT_A20 = 0x02, OUT_KBD_INT = 0x10, OUT_AUX_INT = 0x20,
-    CMD_WRITE_CB = 0x60, CMD_WRITE_OUT = 0xd1, CMD_KBD_BUFFER = 0xd2, CMD_AUX_BUFFER = 0xd3, CMD_TO_AUX = 0xd4,
+    CMD_WRITE_CB = 0x60, CMD_WRITE_OUT = 0xd1, CMD_KBD_BUFFER = 0xd2, CMD_AUX_BUFFER = 0xd3,
+    CMD_TO_AUX = 0xd4,
     IRQ_KBD = 0, IRQ_AUX = 1,
 };
 enum { FROM_NOWHERE, FROM_KBD, FROM_AUX, FROM_CONTROLLER };
@@ -95,14 +97,16 @@ static void answer(I8042 *c, uint8_t byte, bool aux)
 static uint8_t output_port(const I8042 *c)
 {
     bool aux = c->st.full == FROM_AUX, kbd = c->st.full && !aux;
-    return (uint8_t) (c->st.out_port | OUT_RESET | (kbd ? OUT_KBD_INT : 0) | (aux ? OUT_AUX_INT : 0));
+    return (uint8_t) (c->st.out_port | OUT_RESET | (kbd ? OUT_KBD_INT : 0) |
+                      (aux ? OUT_AUX_INT : 0));
 }
 
 static void write_output_port(I8042 *c, uint8_t value)
 {
     c->st.out_port = value & OUT_A20;
     if (!(value & OUT_RESET))
-        vit_system_request(c->parent.sys, VIT_REQUEST_RESET, 0, "the guest used the keyboard controller");
+        vit_system_request(c->parent.sys, VIT_REQUEST_RESET, 0,
+                           "the guest used the keyboard controller");
 }
 
 static void keyboard_write(I8042 *c, uint8_t byte)
@@ -159,26 +163,29 @@ static void write_command(VitDevice *d, uint32_t offset, uint64_t value)
     case 0xae: c->st.command_byte &= (uint8_t) ~CB_KBD_OFF; break;
     case 0xc0: answer(c, 0x80, false); break;               /* input port: not locked */
     case 0xd0: answer(c, output_port(c), false); break;
-    case CMD_WRITE_CB: case CMD_WRITE_OUT: case CMD_KBD_BUFFER: case CMD_AUX_BUFFER: case CMD_TO_AUX:
+    case CMD_WRITE_CB: case CMD_WRITE_OUT: case CMD_KBD_BUFFER: case CMD_AUX_BUFFER:
+    case CMD_TO_AUX:
         c->st.pending = command;
         break;
     case 0xdd: c->st.out_port &= (uint8_t) ~OUT_A20; break;
     case 0xdf: c->st.out_port |= OUT_A20; break;
     default:
         if (command >= 0xf0 && !(command & OUT_RESET))      /* pulses output bits that are 0 */
-            vit_system_request(d->sys, VIT_REQUEST_RESET, 0, "the guest used the keyboard controller");
+            vit_system_request(d->sys, VIT_REQUEST_RESET, 0,
+                               "the guest used the keyboard controller");
         break;
     }
 }
 
-/* ---- Events -------------------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 static void repeat(void *opaque)
 {
     I8042 *c = opaque;
     if (!vit_ps2_keyboard_repeat(c->st.kbd))
         return;
-    vit_timer_set(c->repeat, vit_clock_now(c->parent.sys->clock) + vit_ps2_keyboard_repeat_ns(c->st.kbd, false));
+    vit_timer_set(c->repeat, vit_clock_now(c->parent.sys->clock) +
+                  vit_ps2_keyboard_repeat_ns(c->st.kbd, false));
     i8042_update(&c->parent);
 }
 
@@ -188,7 +195,8 @@ static void key_event(void *opaque, const VitInputEvent *event)
     if (!vit_ps2_keyboard_key(c->st.kbd, event->code, event->value != 0))
         return;
     if (c->st.kbd->repeat_key && event->value)
-        vit_timer_set(c->repeat, vit_clock_now(c->parent.sys->clock) + vit_ps2_keyboard_repeat_ns(c->st.kbd, true));
+        vit_timer_set(c->repeat, vit_clock_now(c->parent.sys->clock) +
+                      vit_ps2_keyboard_repeat_ns(c->st.kbd, true));
     else if (!c->st.kbd->repeat_key)
         vit_timer_cancel(c->repeat);
     i8042_update(&c->parent);
@@ -252,15 +260,19 @@ static const VitReg i8042_regs[] = {
     { 1, VIT_ANY_BANK, "STATUS/COMMAND", .size = 1, .read = read_status, .write = write_command },
 };
 static const VitField i8042_hidden[] = {
-    VIT_STRUCTS(I8042, st.kbd, vit_ps2_keyboard_fields), VIT_STRUCTS(I8042, st.mouse, vit_ps2_mouse_fields),
-    VIT_FIFO8(I8042, st.answers), VIT_UINT(I8042, st.output), VIT_UINT(I8042, st.full, .max = FROM_CONTROLLER),
+    VIT_STRUCTS(I8042, st.kbd, vit_ps2_keyboard_fields),
+    VIT_STRUCTS(I8042, st.mouse, vit_ps2_mouse_fields),
+    VIT_FIFO8(I8042, st.answers), VIT_UINT(I8042, st.output),
+    VIT_UINT(I8042, st.full, .max = FROM_CONTROLLER),
     VIT_UINT(I8042, st.command_byte, .reset = CB_RESET, .max = 0x7f), VIT_UINT(I8042, st.pending),
     VIT_UINT(I8042, st.out_port, .reset = OUT_A20), VIT_BOOL(I8042, st.last_was_command, false),
-    VIT_BOOL(I8042, st.release, false), VIT_BOOL(I8042, st.answers_aux, false), VIT_TIMER(I8042, repeat), { VIT_END },
+    VIT_BOOL(I8042, st.release, false), VIT_BOOL(I8042, st.answers_aux, false),
+    VIT_TIMER(I8042, repeat), { VIT_END },
 };
 
 const VitDeviceClass vit_i8042_class = {
-    .name = "i8042", .description = "keyboard controller with PS/2 keyboard and mouse", .version = 1,
+    .name = "i8042", .description = "keyboard controller with PS/2 keyboard and mouse",
+    .version = 1,
     VIT_STATE(I8042, st), .mmio_size = 2, .n_irqs = 2, VIT_REGS(i8042_regs), .hidden = i8042_hidden,
     .init = i8042_init, .finish = i8042_finish, .reset = i8042_reset, .update = i8042_update,
 };

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/input/ps2-keyboard.c - PS/2 keyboard (IBM PS/2 Hardware Interface Technical Reference, "Keyboard";
- * scan codes: Microsoft Keyboard Scan Code Specification 1.3a, appendix A)
- * Not modelled: scan code set 3 (refused with Resend), the codes that NumLock wraps around the grey keys. */
+/* hw/input/ps2-keyboard.c - PS/2 keyboard (IBM PS/2 Hardware Interface Technical Reference,
+ * "Keyboard"; scan codes: Microsoft Keyboard Scan Code Specification 1.3a, appendix A)
+ * Not modelled: scan code set 3 (refused with Resend), the codes that NumLock wraps around the
+ * grey keys. */
 #include "hw/input/ps2.h"
 #include <linux/input-event-codes.h>
 
 enum {
-    CMD_LEDS = 0xed, CMD_ECHO = 0xee, CMD_SET = 0xf0, CMD_ID = 0xf2, CMD_RATE = 0xf3, CMD_ENABLE = 0xf4,
+    CMD_LEDS = 0xed, CMD_ECHO = 0xee, CMD_SET = 0xf0, CMD_ID = 0xf2, CMD_RATE = 0xf3,
+    CMD_ENABLE = 0xf4,
     CMD_DISABLE = 0xf5, CMD_DEFAULT = 0xf6, CMD_RESEND = 0xfe, CMD_RESET = 0xff,
     ACK = 0xfa, PASSED = 0xaa, RESEND = 0xfe, RELEASE = 0xf0, EXTENDED = 0xe0, QUEUE = 32,
 };
@@ -23,14 +25,20 @@ static const uint8_t set2_of[128] = {
     0x13, 0x19, 0x39, 0x51, 0x53, 0x5c, 0x5f, 0x62, 0x63, 0x64, 0x65, 0x67, 0x68, 0x6a, 0x6d, 0x6e,
 };
 
-/* Linux key code -> set 1 make code, 0x80 added for those behind E0.  Codes 1 to 83 are the same. */
+/* Linux key code -> set 1 make code, 0x80 added for those behind E0.  Codes 1 to 83 are the
+ * same. */
 static const uint8_t set1_of[256] = {
-    [KEY_102ND] = 0x56, [KEY_F11] = 0x57, [KEY_F12] = 0x58, [KEY_RO] = 0x73, [KEY_KATAKANAHIRAGANA] = 0x70,
-    [KEY_HENKAN] = 0x79, [KEY_MUHENKAN] = 0x7b, [KEY_YEN] = 0x7d, [KEY_KPJPCOMMA] = 0x5c, [KEY_KPCOMMA] = 0x7e,
+    [KEY_102ND] = 0x56, [KEY_F11] = 0x57, [KEY_F12] = 0x58, [KEY_RO] = 0x73,
+    [KEY_KATAKANAHIRAGANA] = 0x70,
+    [KEY_HENKAN] = 0x79, [KEY_MUHENKAN] = 0x7b, [KEY_YEN] = 0x7d, [KEY_KPJPCOMMA] = 0x5c,
+    [KEY_KPCOMMA] = 0x7e,
     [KEY_KPENTER] = 0x9c, [KEY_RIGHTCTRL] = 0x9d, [KEY_KPSLASH] = 0xb5, [KEY_SYSRQ] = 0xb7,
-    [KEY_RIGHTALT] = 0xb8, [KEY_HOME] = 0xc7, [KEY_UP] = 0xc8, [KEY_PAGEUP] = 0xc9, [KEY_LEFT] = 0xcb,
-    [KEY_RIGHT] = 0xcd, [KEY_END] = 0xcf, [KEY_DOWN] = 0xd0, [KEY_PAGEDOWN] = 0xd1, [KEY_INSERT] = 0xd2,
-    [KEY_DELETE] = 0xd3, [KEY_MUTE] = 0xa0, [KEY_VOLUMEDOWN] = 0xae, [KEY_VOLUMEUP] = 0xb0, [KEY_POWER] = 0xde,
+    [KEY_RIGHTALT] = 0xb8, [KEY_HOME] = 0xc7, [KEY_UP] = 0xc8, [KEY_PAGEUP] = 0xc9,
+    [KEY_LEFT] = 0xcb,
+    [KEY_RIGHT] = 0xcd, [KEY_END] = 0xcf, [KEY_DOWN] = 0xd0, [KEY_PAGEDOWN] = 0xd1,
+    [KEY_INSERT] = 0xd2,
+    [KEY_DELETE] = 0xd3, [KEY_MUTE] = 0xa0, [KEY_VOLUMEDOWN] = 0xae, [KEY_VOLUMEUP] = 0xb0,
+    [KEY_POWER] = 0xde,
     [KEY_LEFTMETA] = 0xdb, [KEY_RIGHTMETA] = 0xdc, [KEY_COMPOSE] = 0xdd, [KEY_SLEEP] = 0xdf,
     [KEY_WAKEUP] = 0xe3, [KEY_NEXTSONG] = 0x99, [KEY_PLAYPAUSE] = 0xa2, [KEY_PREVIOUSSONG] = 0x90,
     [KEY_STOPCD] = 0xa4, [KEY_MAIL] = 0xec, [KEY_HOMEPAGE] = 0xb2, [KEY_CALC] = 0xa1,
@@ -206,11 +214,13 @@ int64_t vit_ps2_keyboard_repeat_ns(const VitPs2Keyboard *k, bool first)
 {
     if (first)
         return ((k->typematic >> 5 & 3) + 1) * 250 * (int64_t) VIT_NS_PER_MS;
-    return (8 + (k->typematic & 7)) * (1 << (k->typematic >> 3 & 3)) * 4170 * (int64_t) VIT_NS_PER_US;
+    int units = (8 + (k->typematic & 7)) << (k->typematic >> 3 & 3);
+    return units * 4170 * (int64_t) VIT_NS_PER_US;
 }
 
 const VitField vit_ps2_keyboard_fields[] = {
-    VIT_FIFO8(VitPs2Keyboard, queue), VIT_UINT(VitPs2Keyboard, command), VIT_UINT(VitPs2Keyboard, set, .max = 2),
+    VIT_FIFO8(VitPs2Keyboard, queue), VIT_UINT(VitPs2Keyboard, command),
+    VIT_UINT(VitPs2Keyboard, set, .max = 2),
     VIT_UINT(VitPs2Keyboard, leds, .max = 7), VIT_UINT(VitPs2Keyboard, typematic, .max = 0x7f),
     VIT_UINT(VitPs2Keyboard, last_byte), VIT_UINT(VitPs2Keyboard, repeat_key),
     VIT_BOOL(VitPs2Keyboard, enabled, false), VIT_BOOLS(VitPs2Keyboard, down, false), { VIT_END },

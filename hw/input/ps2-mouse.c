@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/input/ps2-mouse.c - PS/2 mouse with the IntelliMouse's wheel and five-button modes (IBM PS/2
- * Hardware Interface Technical Reference, "Mouse"; Synaptics PS/2 interfacing guide 511-000275, 2.5)
+ * Hardware Interface Technical Reference, "Mouse"; Synaptics PS/2 interfacing guide 511-000275,
+ * 2.5)
  * Not modelled: sample rate timing (a packet goes out when the last has been read). */
 #include "hw/input/ps2.h"
 #include <linux/input-event-codes.h>
 
 enum {
-    CMD_SCALE1 = 0xe6, CMD_SCALE2 = 0xe7, CMD_RESOLUTION = 0xe8, CMD_STATUS = 0xe9, CMD_STREAM = 0xea,
-    CMD_READ = 0xeb, CMD_UNWRAP = 0xec, CMD_WRAP = 0xee, CMD_REMOTE = 0xf0, CMD_ID = 0xf2, CMD_RATE = 0xf3,
+    CMD_SCALE1 = 0xe6, CMD_SCALE2 = 0xe7, CMD_RESOLUTION = 0xe8, CMD_STATUS = 0xe9,
+    CMD_STREAM = 0xea,
+    CMD_READ = 0xeb, CMD_UNWRAP = 0xec, CMD_WRAP = 0xee, CMD_REMOTE = 0xf0, CMD_ID = 0xf2,
+    CMD_RATE = 0xf3,
     CMD_ENABLE = 0xf4, CMD_DISABLE = 0xf5, CMD_DEFAULT = 0xf6, CMD_RESEND = 0xfe, CMD_RESET = 0xff,
     ACK = 0xfa, RESEND = 0xfe, PASSED = 0xaa, QUEUE = 16, DETENT = 120, FARTHEST = 1 << 20,
     LEFT = 1, RIGHT = 2, MIDDLE = 4, SIDE = 8, EXTRA = 16,
@@ -86,7 +89,8 @@ static void knock(VitPs2Mouse *m, uint8_t rate)
 
 static void send_status(VitPs2Mouse *m)
 {
-    uint8_t swapped = (uint8_t) ((m->buttons & LEFT) << 2 | (m->buttons & RIGHT) >> 1 | (m->buttons & MIDDLE) >> 1);
+    uint8_t swapped = (uint8_t) ((m->buttons & LEFT) << 2 | (m->buttons & RIGHT) >> 1 |
+                                 (m->buttons & MIDDLE) >> 1);
     send(m, ACK);
     send(m, (uint8_t) (m->remote << 6 | m->enabled << 5 | m->scale2 << 4) | swapped);
     send(m, m->resolution);
@@ -189,10 +193,15 @@ void vit_ps2_mouse_event(VitPs2Mouse *m, const VitInputEvent *event)
 }
 
 const VitField vit_ps2_mouse_fields[] = {
-    VIT_FIFO8(VitPs2Mouse, queue), VIT_UINT(VitPs2Mouse, dx), VIT_UINT(VitPs2Mouse, dy), VIT_UINT(VitPs2Mouse, dz),
-    VIT_UINT(VitPs2Mouse, command), VIT_UINT(VitPs2Mouse, id, .max = 4), VIT_UINT(VitPs2Mouse, buttons),
-    VIT_UINT(VitPs2Mouse, reported_buttons), VIT_UINT(VitPs2Mouse, rate), VIT_UINT(VitPs2Mouse, resolution),
-    VIT_UINT(VitPs2Mouse, knock), VIT_UINT(VitPs2Mouse, last_byte), VIT_BOOL(VitPs2Mouse, enabled, false),
-    VIT_BOOL(VitPs2Mouse, scale2, false), VIT_BOOL(VitPs2Mouse, wrap, false), VIT_BOOL(VitPs2Mouse, remote, false),
+    VIT_FIFO8(VitPs2Mouse, queue), VIT_UINT(VitPs2Mouse, dx), VIT_UINT(VitPs2Mouse, dy),
+    VIT_UINT(VitPs2Mouse, dz),
+    VIT_UINT(VitPs2Mouse, command), VIT_UINT(VitPs2Mouse, id, .max = 4),
+    VIT_UINT(VitPs2Mouse, buttons),
+    VIT_UINT(VitPs2Mouse, reported_buttons), VIT_UINT(VitPs2Mouse, rate),
+    VIT_UINT(VitPs2Mouse, resolution),
+    VIT_UINT(VitPs2Mouse, knock), VIT_UINT(VitPs2Mouse, last_byte),
+    VIT_BOOL(VitPs2Mouse, enabled, false),
+    VIT_BOOL(VitPs2Mouse, scale2, false), VIT_BOOL(VitPs2Mouse, wrap, false),
+    VIT_BOOL(VitPs2Mouse, remote, false),
     { VIT_END },
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/input/ps2.h - what hangs on a PS/2 port: keyboard and mouse as parts of their controller's state
- *
+/* hw/input/ps2.h - what hangs on a PS/2 port: keyboard and mouse as parts of their controller's
+ * state
  * A controller embeds these in its st, names their rows, sends bytes down and takes bytes from the
  * queues.  All under the machine lock. */
 #pragma once

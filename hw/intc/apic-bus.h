@@ -25,7 +25,7 @@ typedef struct VitApicBus VitApicBus;
 struct VitApicBus {
     VitDevice *lapics[VIT_APIC_MAX_CPUS];   /* borrowed; index = CPU number */
     unsigned   n_lapics;
-    unsigned   last_lowest;                 /* round robin of equal priorities: no state that matters */
+    unsigned   last_lowest; /* round robin of equal priorities: no state that matters */
     void     (*eoi)(void *opaque, uint8_t vector);      /* broadcast of a level interrupt's EOI */
     void      *eoi_opaque;
     int      (*pic_ack)(void *opaque);                  /* ExtINT: vector of the 8259 pair */

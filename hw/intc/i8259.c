@@ -167,7 +167,10 @@ static void write_a0_high(VitDevice *d, uint32_t offset, uint64_t value)
         return;
     case STEP_ICW2:
         p->st.vector = value & 0xf8;
-        p->st.step = p->st.icw1 & ICW1_SNGL ? p->st.icw1 & ICW1_IC4 ? STEP_ICW4 : STEP_DONE : STEP_ICW3;
+        if (!(p->st.icw1 & ICW1_SNGL))
+            p->st.step = STEP_ICW3;
+        else
+            p->st.step = p->st.icw1 & ICW1_IC4 ? STEP_ICW4 : STEP_DONE;
         return;
     case STEP_ICW3:
         p->st.icw3 = (uint8_t) value;
@@ -228,14 +231,16 @@ static bool pic_validate(VitDevice *d, const void *state, GError **error)
 }
 
 static const VitReg pic_regs[] = {
-    { 0, VIT_ANY_BANK, "IRR/ISR/OCW2/OCW3/ICW1", .size = 1, .read = read_a0_low, .write = write_a0_low },
+    { 0, VIT_ANY_BANK, "IRR/ISR/OCW2/OCW3/ICW1", .size = 1, .read = read_a0_low,
+      .write = write_a0_low },
     { 1, VIT_ANY_BANK, "IMR/ICW2-4", VIT_AT(Pic, st.imr), .rw = 0xff, .read = read_a0_high,
       .write = write_a0_high },
     { 2, VIT_ANY_BANK, "ELCR", VIT_AT(Pic, st.elcr), .rw = 0xff, .write = write_elcr },
 };
 static const VitField pic_hidden[] = {
     VIT_UINT(Pic, st.lines), VIT_UINT(Pic, st.irr), VIT_UINT(Pic, st.isr), VIT_UINT(Pic, st.step),
-    VIT_UINT(Pic, st.icw1), VIT_UINT(Pic, st.vector), VIT_UINT(Pic, st.icw3), VIT_UINT(Pic, st.icw4),
+    VIT_UINT(Pic, st.icw1), VIT_UINT(Pic, st.vector), VIT_UINT(Pic, st.icw3),
+    VIT_UINT(Pic, st.icw4),
     VIT_UINT(Pic, st.lowest, .reset = 7), VIT_BOOL(Pic, st.read_isr, false),
     VIT_BOOL(Pic, st.poll, false), VIT_BOOL(Pic, st.special_mask, false),
     VIT_BOOL(Pic, st.rotate_aeoi, false), { VIT_END },

@@ -102,7 +102,8 @@ static void write_window(VitDevice *d, uint32_t offset, uint64_t value)
     if (select < REG_REDIRECTION || pin >= VIT_IOAPIC_PINS)
         return;
     uint64_t old = a->st.entry[pin];
-    uint64_t next = select & 1 ? (old & UINT32_MAX) | value << 32 : (old & ~(uint64_t) UINT32_MAX) | (value & UINT32_MAX);
+    uint64_t next = select & 1 ? (old & UINT32_MAX) | value << 32 : (old & ~(uint64_t) UINT32_MAX) |
+        (value & UINT32_MAX);
     next = (next & ENTRY_RW) | (old & ENTRY_RO);
     if (!(next & ENTRY_LEVEL))              /* an edge entry has no remote IRR */
         next &= ~ENTRY_IRR;

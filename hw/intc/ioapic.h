@@ -8,4 +8,5 @@ enum { VIT_IOAPIC_PINS = 24, VIT_IOAPIC_BASE = 0xfec00000 };
 /* Window: 4 KiB.  Inputs: the interrupt pins, active high. */
 extern const VitDeviceClass vit_ioapic_class;
 
-void vit_ioapic_connect(VitDevice *ioapic, VitApicBus *bus);    /* borrowed; takes its EOI broadcasts */
+/* borrowed; takes its EOI broadcasts */
+void vit_ioapic_connect(VitDevice *ioapic, VitApicBus *bus);

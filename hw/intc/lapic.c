@@ -8,7 +8,8 @@
 #include <string.h>
 
 enum {
-    REG_ID = 0x20, REG_LDR = 0xd0, REG_DFR = 0xe0, REG_EOI = 0xb0, REG_ESR = 0x280, REG_ICR_LOW = 0x300,
+    REG_ID = 0x20, REG_LDR = 0xd0, REG_DFR = 0xe0, REG_EOI = 0xb0, REG_ESR = 0x280,
+    REG_ICR_LOW = 0x300,
     REG_ICR_HIGH = 0x310, REG_LVT = 0x320, REG_SELF_IPI = 0x3f0,
     LVT_TIMER = 0, LVT_THERMAL, LVT_PERFORMANCE, LVT_LINT0, LVT_LINT1, LVT_ERROR, N_LVT,
     LVT_MASK = 1 << 16, LVT_PENDING = 1 << 12, LVT_IRR = 1 << 14, LVT_LEVEL = 1 << 15,
@@ -22,7 +23,8 @@ enum {
 #define BASE_ENABLE (1ull << 11)
 #define BASE_PAGE   0x000ffffffffff000ull
 #define BASE_RESET  0xfee00000ull
-static const uint64_t SHORTEST_PERIOD_NS = 20 * VIT_NS_PER_US;  /* what a guest can make the host do */
+/* what a guest can make the host do */
+static const uint64_t SHORTEST_PERIOD_NS = 20 * VIT_NS_PER_US;
 
 typedef struct {
     VitDevice parent;
@@ -45,7 +47,7 @@ typedef struct {
     } st;
 } Lapic;
 
-/* ---- Priorities ------------------------------------------------------------------------------------ */
+/* ---- Priorities ------------------------------------------------------------------------------ */
 
 static int highest(const uint32_t bits[8])
 {
@@ -138,7 +140,7 @@ bool vit_lapic_intr(VitDevice *lapic)
     return ((Lapic *) lapic)->intr;
 }
 
-/* ---- Interrupts in --------------------------------------------------------------------------------- */
+/* ---- Interrupts in --------------------------------------------------------------------------- */
 
 static void local_interrupt(Lapic *a, unsigned n);
 
@@ -146,7 +148,7 @@ static void note_error(Lapic *a, uint32_t error)
 {
     bool news = !(a->st.errors & error);
     a->st.errors |= error;
-    if (news && error != ESR_RECEIVE_VECTOR)        /* an illegal LVT_ERROR vector must not recurse */
+    if (news && error != ESR_RECEIVE_VECTOR) /* an illegal LVT_ERROR vector must not recurse */
         local_interrupt(a, LVT_ERROR);
 }
 
@@ -258,7 +260,7 @@ bool vit_lapic_software_enabled(VitDevice *lapic)
     return software_enabled((Lapic *) lapic);
 }
 
-/* ---- Interrupts out --------------------------------------------------------------------------------- */
+/* ---- Interrupts out -------------------------------------------------------------------------- */
 
 static void send_ipi(Lapic *a, uint32_t low, uint32_t dest)
 {
@@ -298,11 +300,12 @@ static void write_eoi(VitDevice *d, uint32_t offset, uint64_t value)
     if (vector < 0)
         return;
     set_bit(a->st.isr, (uint8_t) vector, false);
-    if (test_bit(a->st.tmr, (uint8_t) vector) && !(a->st.svr & SVR_NO_BROADCAST) && a->bus && a->bus->eoi)
+    if (test_bit(a->st.tmr, (uint8_t) vector) && !(a->st.svr & SVR_NO_BROADCAST) && a->bus &&
+        a->bus->eoi)
         a->bus->eoi(a->bus->eoi_opaque, (uint8_t) vector);
 }
 
-/* ---- Timer ------------------------------------------------------------------------------------------- */
+/* ---- Timer ----------------------------------------------------------------------------------- */
 
 static uint64_t tick_ns(const Lapic *a)             /* 1 GHz over the divider */
 {
@@ -378,7 +381,7 @@ static void wrote_divide(VitDevice *d, uint32_t offset, uint64_t old)
     arm_timer((Lapic *) d);
 }
 
-/* ---- Registers ------------------------------------------------------------------------------------------ */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 static uint64_t read_id(VitDevice *d, uint32_t offset)
 {
@@ -426,7 +429,8 @@ static void write_icr_low(VitDevice *d, uint32_t offset, uint64_t value)
 
 static void write_lvt(VitDevice *d, uint32_t offset, uint64_t value)
 {
-    static const uint32_t writable[N_LVT] = { 0x710ff, 0x117ff, 0x117ff, 0x1b7ff, 0x1b7ff, 0x110ff };
+    static const uint32_t writable[N_LVT] = { 0x710ff, 0x117ff, 0x117ff, 0x1b7ff, 0x1b7ff,
+                                              0x110ff };
     Lapic *a = (Lapic *) d;
     unsigned n = (offset - REG_LVT) / 16;
     uint32_t old = a->st.lvt[n];
@@ -441,7 +445,7 @@ static void write_lvt(VitDevice *d, uint32_t offset, uint64_t value)
     }
 }
 
-/* ---- The processor's side ------------------------------------------------------------------------------ */
+/* ---- The processor's side -------------------------------------------------------------------- */
 
 void vit_lapic_set_cpu(VitDevice *lapic, const VitLapicCpuOps *ops, void *cpu)
 {
@@ -496,7 +500,8 @@ static bool write_base(Lapic *a, uint64_t value)
 /* Which x2APIC registers there are: SDM table 11-6. */
 static bool x2apic_readable(uint32_t offset)
 {
-    return offset == REG_ID || offset == 0x30 || offset == 0x80 || offset == 0xa0 || offset == REG_LDR ||
+    return offset == REG_ID || offset == 0x30 || offset == 0x80 || offset == 0xa0 ||
+        offset == REG_LDR ||
            offset == 0xf0 || (offset >= 0x100 && offset <= REG_ESR) ||
            (offset >= REG_LVT && offset <= 0x390) || offset == 0x3e0;
 }
@@ -601,7 +606,8 @@ static void init_state(Lapic *a)
     uint64_t base = a->st.base;
     uint32_t id = a->st.id;
     bool lint0 = a->st.lint0;
-    memset((uint8_t *) &a->st + sizeof base, 0, sizeof a->st - sizeof base);    /* base, the first, stays */
+    /* base, the first, stays */
+    memset((uint8_t *) &a->st + sizeof base, 0, sizeof a->st - sizeof base);
     a->st.id = id;
     a->st.lint0 = lint0;
     a->st.dfr = UINT32_MAX;
@@ -642,7 +648,8 @@ static void lapic_finish(VitDevice *d)
     vit_timer_free(((Lapic *) d)->timer);
 }
 
-#define BITS(field) .at = offsetof(Lapic, field) + 1, .size = 4, .count = 8, .stride = 16, .at_stride = 4
+#define BITS(field)                                                                                \
+    .at = offsetof(Lapic, field) + 1, .size = 4, .count = 8, .stride = 16, .at_stride = 4
 static const VitReg lapic_regs[] = {
     { REG_ID, VIT_ANY_BANK, "ID", VIT_AT(Lapic, st.id), .rw = 0xff000000, .read = read_id },
     { 0x30, VIT_ANY_BANK, "VERSION", .read = read_version },
@@ -652,12 +659,14 @@ static const VitReg lapic_regs[] = {
     { REG_LDR, VIT_ANY_BANK, "LDR", VIT_AT(Lapic, st.ldr), .rw = 0xff000000, .read = read_ldr },
     { REG_DFR, VIT_ANY_BANK, "DFR", VIT_AT(Lapic, st.dfr), .rw = 0xf0000000, .ones = 0x0fffffff,
       .reset = UINT32_MAX },
-    { 0xf0, VIT_ANY_BANK, "SVR", VIT_AT(Lapic, st.svr), .rw = 0x11ff, .reset = 0xff, .wrote = wrote_svr },
+    { 0xf0, VIT_ANY_BANK, "SVR", VIT_AT(Lapic, st.svr), .rw = 0x11ff, .reset = 0xff,
+      .wrote = wrote_svr },
     { 0x100, VIT_ANY_BANK, "ISR", BITS(st.isr) },
     { 0x180, VIT_ANY_BANK, "TMR", BITS(st.tmr) },
     { 0x200, VIT_ANY_BANK, "IRR", BITS(st.irr) },
     { REG_ESR, VIT_ANY_BANK, "ESR", VIT_AT(Lapic, st.esr), .write = write_esr },
-    { REG_ICR_LOW, VIT_ANY_BANK, "ICR low", VIT_AT(Lapic, st.icr_low), .rw = 0xccfff, .write = write_icr_low },
+    { REG_ICR_LOW, VIT_ANY_BANK, "ICR low", VIT_AT(Lapic, st.icr_low), .rw = 0xccfff,
+      .write = write_icr_low },
     { REG_ICR_HIGH, VIT_ANY_BANK, "ICR high", VIT_AT(Lapic, st.icr_high), .rw = 0xff000000 },
     { REG_LVT, VIT_ANY_BANK, "LVT", .at = offsetof(Lapic, st.lvt) + 1, .size = 4, .rw = 0x7ffff,
       .reset = LVT_MASK, .count = N_LVT, .stride = 16, .at_stride = 4, .write = write_lvt },
@@ -669,7 +678,8 @@ static const VitReg lapic_regs[] = {
 static const VitField lapic_hidden[] = {
     VIT_UINT(Lapic, st.base), VIT_UINT(Lapic, st.tsc_deadline),
     VIT_UINT(Lapic, st.timer_start, .max = INT64_MAX), VIT_UINT(Lapic, st.errors),
-    VIT_BOOL(Lapic, st.lint0, false), VIT_BOOL(Lapic, st.extint, false), VIT_TIMER(Lapic, timer), { VIT_END },
+    VIT_BOOL(Lapic, st.lint0, false), VIT_BOOL(Lapic, st.extint, false), VIT_TIMER(Lapic, timer),
+    { VIT_END },
 };
 
 const VitDeviceClass vit_lapic_class = {

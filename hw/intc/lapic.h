@@ -6,8 +6,8 @@
  * machine lock held: they note the event in the vCPU's atomic request word and wake it, no more.
  *
  * The xAPIC page is private to each processor: the slow path of its memory accesses compares the
- * physical address with vit_lapic_page() and calls vit_lapic_mmio_read/write for it.  Everything else
- * in 0xfee00000..0xfeefffff is the MSI window, which is an ordinary region of the machine. */
+ * physical address with vit_lapic_page() and calls vit_lapic_mmio_read/write for it.  Everything
+ * else in 0xfee00000..0xfeefffff is the MSI window, which is an ordinary region of the machine. */
 #pragma once
 #include "engine/core/device.h"
 
@@ -17,7 +17,7 @@ typedef struct {
     void (*set_intr)(void *cpu, bool level);
     void (*nmi)(void *cpu);
     void (*smi)(void *cpu);
-    void (*init)(void *cpu);                    /* INIT: reset to wait-for-SIPI (BSP: reset vector) */
+    void (*init)(void *cpu); /* INIT: reset to wait-for-SIPI (BSP: reset vector) */
     void (*sipi)(void *cpu, uint8_t vector);    /* only acts on a CPU that waits for SIPI */
     /* Virtual time (ns) at which the guest's TSC reaches `tsc`; VIT_TIMER_OFF when never.
      * NULL: the CPU has no TSC-deadline mode. */
@@ -55,5 +55,6 @@ uint32_t vit_lapic_id(VitDevice *lapic);        /* initial (x2)APIC ID */
 bool vit_lapic_is_bsp(VitDevice *lapic);
 /* For CPUID.1:EDX.APIC: the global enable of APIC_BASE. */
 bool vit_lapic_globally_enabled(VitDevice *lapic);
-/* INIT reset of the APIC itself (keeps APIC_BASE and the ID); the CPU calls it when it acts on INIT. */
+/* INIT reset of the APIC itself (keeps APIC_BASE and the ID); the CPU calls it when it acts on
+ * INIT. */
 void vit_lapic_init_reset(VitDevice *lapic);

@@ -8,7 +8,8 @@
 
 enum { PM_HZ = 3579545, TIMER_BITS = 24 };
 enum {
-    TMR = 1 << 0, GBL = 1 << 5, PWRBTN = 1 << 8, RTC = 1 << 10, EVENTS = TMR | GBL | PWRBTN | RTC, WAK = 1 << 15,
+    TMR = 1 << 0, GBL = 1 << 5, PWRBTN = 1 << 8, RTC = 1 << 10, EVENTS = TMR | GBL | PWRBTN | RTC,
+    WAK = 1 << 15,
     SCI_EN = 1 << 0, SLP_TYP_SHIFT = 10, SLP_EN = 1 << 13, CNT_STORED = 0x1c07,
     SOFT_OFF = 0, SOFT_OFF_ICH9 = 7,
     SMI_EN_RESET = 0x23,            /* GBL_SMI_EN, EOS, APMC_EN: already set up */
@@ -16,10 +17,10 @@ enum {
 
 typedef struct {
     VitDevice parent;
-    VitTimer *timer;                /* owned: next change of the PM timer's top bit, while enabled */
+    VitTimer *timer; /* owned: next change of the PM timer's top bit, while enabled */
     struct {
         uint64_t gpe0_sts, gpe0_en;
-        uint64_t half;              /* half periods of the PM timer up to which TMR has been worked out */
+        uint64_t half; /* half periods of the PM timer up to which TMR has been worked out */
         uint32_t smi_en, smi_sts;
         uint16_t pm1_sts, pm1_en, pm1_cnt;
         uint8_t apm_cnt, apm_sts;
@@ -28,7 +29,8 @@ typedef struct {
 
 static uint64_t ticks(const AcpiPm *p)
 {
-    return vit_muldiv64((uint64_t) vit_clock_now(p->parent.sys->clock), PM_HZ, (uint64_t) VIT_NS_PER_S);
+    return vit_muldiv64((uint64_t) vit_clock_now(p->parent.sys->clock), PM_HZ,
+                        (uint64_t) VIT_NS_PER_S);
 }
 
 static void work_out_timer(AcpiPm *p)
@@ -133,22 +135,30 @@ static void pm_reset(VitDevice *d)
 }
 
 static const VitReg pm_regs[] = {
-    { 0x00, VIT_ANY_BANK, "PM1_STS", VIT_AT(AcpiPm, st.pm1_sts), .w1c = EVENTS | WAK, .read = read_pm1_sts,
+    { 0x00, VIT_ANY_BANK, "PM1_STS", VIT_AT(AcpiPm, st.pm1_sts), .w1c = EVENTS | WAK,
+      .read = read_pm1_sts,
       .write = write_pm1_sts },
-    { 0x02, VIT_ANY_BANK, "PM1_EN", VIT_AT(AcpiPm, st.pm1_en), .rw = EVENTS, .wrote = wrote_pm1_en },
-    { 0x04, VIT_ANY_BANK, "PM1_CNT", VIT_AT(AcpiPm, st.pm1_cnt), .rw = CNT_STORED, .write = write_pm1_cnt },
+    { 0x02, VIT_ANY_BANK, "PM1_EN", VIT_AT(AcpiPm, st.pm1_en), .rw = EVENTS,
+      .wrote = wrote_pm1_en },
+    { 0x04, VIT_ANY_BANK, "PM1_CNT", VIT_AT(AcpiPm, st.pm1_cnt), .rw = CNT_STORED,
+      .write = write_pm1_cnt },
     { 0x08, VIT_ANY_BANK, "PM_TMR", .size = 4, .read = read_timer },
     { 0x20, VIT_ANY_BANK, "GPE0_STS", VIT_AT(AcpiPm, st.gpe0_sts), .w1c = UINT64_MAX },
     { 0x28, VIT_ANY_BANK, "GPE0_EN", VIT_AT(AcpiPm, st.gpe0_en), .rw = UINT64_MAX },
-    { 0x30, VIT_ANY_BANK, "SMI_EN", VIT_AT(AcpiPm, st.smi_en), .rw = 0xfffdffdc, .reset = SMI_EN_RESET },
+    { 0x30, VIT_ANY_BANK, "SMI_EN", VIT_AT(AcpiPm, st.smi_en), .rw = 0xfffdffdc,
+      .reset = SMI_EN_RESET },
     { 0x34, VIT_ANY_BANK, "SMI_STS", VIT_AT(AcpiPm, st.smi_sts), .w1c = UINT32_MAX },
-    { 0x80, VIT_ANY_BANK, "APM_CNT", VIT_AT(AcpiPm, st.apm_cnt), .rw = 0xff, .wrote = wrote_apm_cnt },
+    { 0x80, VIT_ANY_BANK, "APM_CNT", VIT_AT(AcpiPm, st.apm_cnt), .rw = 0xff,
+      .wrote = wrote_apm_cnt },
     { 0x81, VIT_ANY_BANK, "APM_STS", VIT_AT(AcpiPm, st.apm_sts), .rw = 0xff },
 };
-static const VitField pm_hidden[] = { VIT_UINT(AcpiPm, st.half), VIT_TIMER(AcpiPm, timer), { VIT_END } };
+static const VitField pm_hidden[] = { VIT_UINT(AcpiPm, st.half), VIT_TIMER(AcpiPm, timer),
+                                      { VIT_END } };
 
 const VitDeviceClass vit_acpi_pm_class = {
-    .name = "acpi-pm", .description = "ACPI power management block", .version = 1, VIT_STATE(AcpiPm, st),
-    .mmio_size = VIT_ACPI_PM_SIZE + 2, .n_irqs = 1, VIT_REGS(pm_regs), .hidden = pm_hidden, .init = pm_init,
+    .name = "acpi-pm", .description = "ACPI power management block", .version = 1,
+    VIT_STATE(AcpiPm, st),
+    .mmio_size = VIT_ACPI_PM_SIZE + 2, .n_irqs = 1, VIT_REGS(pm_regs), .hidden = pm_hidden,
+    .init = pm_init,
     .finish = pm_finish, .reset = pm_reset, .update = pm_update,
 };

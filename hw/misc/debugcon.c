@@ -52,7 +52,8 @@ static bool con_init(VitDevice *d, GError **error)
     DebugCon *c = (DebugCon *) d;
     if (c->iobase > 0xffff) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "isa-debugcon: iobase=0x%x is beyond the port space; use 0 to 0xffff", c->iobase);
+                    "isa-debugcon: iobase=0x%x is beyond the port space; use 0 to 0xffff",
+                    c->iobase);
         return false;
     }
     c->window = vit_device_window(d, 0, 1);
@@ -74,7 +75,8 @@ static const VitProp con_props[] = {
     { NULL },
 };
 static const VitReg con_regs[] = {
-    { 0, VIT_ANY_BANK, "DATA", VIT_AT(DebugCon, st.last), .rw = 0xff, .read = con_read, .write = con_write },
+    { 0, VIT_ANY_BANK, "DATA", VIT_AT(DebugCon, st.last), .rw = 0xff, .read = con_read,
+      .write = con_write },
 };
 
 const VitDeviceClass vit_debugcon_class = {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/misc/fw_cfg.c - firmware configuration device (the public "QEMU Firmware Configuration (fw_cfg)
- * Device" specification: I/O port and DMA interface)
+/* hw/misc/fw_cfg.c - firmware configuration device (the public "QEMU Firmware Configuration
+ * (fw_cfg) Device" specification: I/O port and DMA interface)
  * Wires: window 12 bytes: 0 selector, 1 data, 4..11 DMA address.
  * Not modelled: writable items.  The items are configuration, not state. */
 #include "hw/misc/fw_cfg.h"
@@ -60,7 +60,8 @@ static void build_directory(FwCfg *f)
         const FileName *file = &g_array_index(f->files, FileName, i);
         GBytes *bytes = g_hash_table_lookup(f->items, GUINT_TO_POINTER(file->key));
         struct { uint32_t size; uint16_t key, reserved; char name[NAME_SIZE]; } entry = {
-            .size = GUINT32_TO_BE((uint32_t) g_bytes_get_size(bytes)), .key = GUINT16_TO_BE(file->key),
+            .size = GUINT32_TO_BE((uint32_t) g_bytes_get_size(bytes)),
+            .key = GUINT16_TO_BE(file->key),
         };
         g_strlcpy(entry.name, file->name, NAME_SIZE);
         g_byte_array_append(dir, (const uint8_t *) &entry, sizeof entry);
@@ -166,7 +167,8 @@ static bool fw_cfg_write(VitDevice *d, uint32_t offset, unsigned size, uint64_t 
     if (offset == SELECTOR && size >= 2) {
         select_item(f, (uint16_t) value);
     } else if (offset == DMA_HIGH && size == 4) {
-        f->st.dma = (f->st.dma & UINT32_MAX) | (uint64_t) GUINT32_SWAP_LE_BE((uint32_t) value) << 32;
+        f->st.dma = (f->st.dma & UINT32_MAX) |
+        (uint64_t) GUINT32_SWAP_LE_BE((uint32_t) value) << 32;
     } else if (offset == DMA_LOW && size == 4) {
         f->st.dma = (f->st.dma & ~(uint64_t) UINT32_MAX) | GUINT32_SWAP_LE_BE((uint32_t) value);
         run_dma(f);

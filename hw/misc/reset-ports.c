@@ -28,12 +28,14 @@ static void wrote_cf9(VitDevice *d, uint32_t offset, uint64_t old)
 }
 
 static const VitReg reset_regs[] = {
-    { 0, VIT_ANY_BANK, "PORT92", VIT_AT(ResetPorts, st.port92), .rw = INIT_NOW | ALT_A20, .reset = ALT_A20,
+    { 0, VIT_ANY_BANK, "PORT92", VIT_AT(ResetPorts, st.port92), .rw = INIT_NOW | ALT_A20,
+      .reset = ALT_A20,
       .wrote = wrote_port92 },
     { 1, VIT_ANY_BANK, "RST_CNT", VIT_AT(ResetPorts, st.cf9), .rw = 0x0e, .wrote = wrote_cf9 },
 };
 
 const VitDeviceClass vit_reset_ports_class = {
-    .name = "reset-ports", .description = "ports 92h and CF9h", .version = 1, VIT_STATE(ResetPorts, st),
+    .name = "reset-ports", .description = "ports 92h and CF9h", .version = 1,
+    VIT_STATE(ResetPorts, st),
     .mmio_size = 2, VIT_REGS(reset_regs),
 };

@@ -224,7 +224,8 @@ static uint8_t checksum(const uint8_t *data, unsigned n)
     return (uint8_t) -sum;
 }
 
-void vit_smbios_anchor(uint8_t anchor[VIT_SMBIOS_ANCHOR_SIZE], uint32_t address, unsigned size, unsigned count,
+void vit_smbios_anchor(uint8_t anchor[VIT_SMBIOS_ANCHOR_SIZE], uint32_t address, unsigned size,
+                       unsigned count,
                        unsigned largest)
 {
     uint16_t size_le = GUINT16_TO_LE((uint16_t) size), count_le = GUINT16_TO_LE((uint16_t) count);

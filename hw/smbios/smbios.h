@@ -19,6 +19,8 @@ enum { VIT_SMBIOS_ANCHOR_SIZE = 31 };
 
 /* The structures; caller owns. *count: how many, *largest: size of the largest. */
 GByteArray *vit_smbios_build(const VitSmbiosConfig *config, unsigned *count, unsigned *largest);
-/* 2.8 entry point for a table of that size at that address (0: firmware fills address and checksums). */
-void vit_smbios_anchor(uint8_t anchor[VIT_SMBIOS_ANCHOR_SIZE], uint32_t address, unsigned size, unsigned count,
+/* 2.8 entry point for a table of that size at that address (0: firmware fills address and
+ * checksums). */
+void vit_smbios_anchor(uint8_t anchor[VIT_SMBIOS_ANCHOR_SIZE], uint32_t address, unsigned size,
+                       unsigned count,
                        unsigned largest);

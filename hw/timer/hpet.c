@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/timer/hpet.c - three timers over a 100 MHz counter (Intel IA-PC HPET specification 1.0a, chapter 2)
- * Wires: window 400h bytes, registers of 4 bytes (a 64-bit access is two); outputs as hpet.h says.
- * The counter is a function of virtual time.  Not modelled: interrupts as messages (FSB). */
+/* hw/timer/hpet.c - three timers over a 100 MHz counter (Intel IA-PC HPET specification 1.0a,
+ * chapter 2) Wires: window 400h bytes, registers of 4 bytes (a 64-bit access is two); outputs as
+ * hpet.h says. The counter is a function of virtual time.  Not modelled: interrupts as messages
+ * (FSB). */
 #include "hw/timer/hpet.h"
 
 enum { N_TIMERS = 3, TICK_NS = 10, PERIOD_FS = 10000000 };
 enum {
     CONF_ENABLE = 1 << 0, CONF_LEGACY = 1 << 1,
-    TN_LEVEL = 1 << 1, TN_ENABLE = 1 << 2, TN_PERIODIC = 1 << 3, TN_CAN_PERIODIC = 1 << 4, TN_64 = 1 << 5,
+    TN_LEVEL = 1 << 1, TN_ENABLE = 1 << 2, TN_PERIODIC = 1 << 3, TN_CAN_PERIODIC = 1 << 4,
+    TN_64 = 1 << 5,
     TN_VAL_SET = 1 << 6, TN_32MODE = 1 << 8, TN_ROUTE_SHIFT = 9,
     TN_RW = TN_LEVEL | TN_ENABLE | TN_PERIODIC | TN_VAL_SET | TN_32MODE | 0x1f << TN_ROUTE_SHIFT,
     ID_LOW = 0x80860000 | 1 << 15 | 1 << 13 | (N_TIMERS - 1) << 8 | 1,
 };
-static const uint64_t SHORTEST_TICKS = 2000;            /* 20 us: what a guest can make the host do */
+static const uint64_t SHORTEST_TICKS = 2000; /* 20 us: what a guest can make the host do */
 static const uint64_t FARTHEST_TICKS = 1ull << 58;
 
 typedef struct {
@@ -82,7 +84,8 @@ static void hpet_update(VitDevice *d)
 /* A periodic comparator has moved on by itself past every match up to now. */
 static void catch_up(Hpet *h, Comparator *t)
 {
-    uint64_t mask = mask_of(t), period = t->period & mask, late = (counter(h) - t->comparator) & mask;
+    uint64_t mask = mask_of(t), period = t->period & mask,
+    late = (counter(h) - t->comparator) & mask;
     if (!(t->conf & TN_PERIODIC) || !period || !running(h) || late > mask / 2)
         return;
     uint64_t steps = late / period + 1;
@@ -149,7 +152,8 @@ static uint64_t read_counter(VitDevice *d, uint32_t offset)
 
 static uint64_t with_half(uint64_t old, uint32_t offset, uint64_t value)
 {
-    return offset & 4 ? (old & UINT32_MAX) | value << 32 : (old & ~(uint64_t) UINT32_MAX) | (value & UINT32_MAX);
+    return offset & 4 ? (old & UINT32_MAX) | value << 32 : (old & ~(uint64_t) UINT32_MAX) |
+        (value & UINT32_MAX);
 }
 
 static void write_counter(VitDevice *d, uint32_t offset, uint64_t value)
@@ -224,14 +228,18 @@ static void hpet_finish(VitDevice *d)
 
 static const VitReg hpet_regs[] = {
     { 0x000, VIT_ANY_BANK, "GCAP_ID", .count = 2, .read = read_id },
-    { 0x010, VIT_ANY_BANK, "GEN_CONF", VIT_AT(Hpet, st.conf), .rw = CONF_ENABLE | CONF_LEGACY, .wrote = wrote_conf },
+    { 0x010, VIT_ANY_BANK, "GEN_CONF", VIT_AT(Hpet, st.conf), .rw = CONF_ENABLE | CONF_LEGACY,
+      .wrote = wrote_conf },
     { 0x020, VIT_ANY_BANK, "GINTR_STA", VIT_AT(Hpet, st.status), .w1c = 7 },
     { 0x0f0, VIT_ANY_BANK, "MAIN_CNT", .count = 2, .read = read_counter, .write = write_counter },
-    { 0x100, VIT_ANY_BANK, "Tn_CONF", .count = N_TIMERS, .stride = 0x20, .read = read_tn_conf, .write = write_tn_conf },
+    { 0x100, VIT_ANY_BANK, "Tn_CONF", .count = N_TIMERS, .stride = 0x20, .read = read_tn_conf,
+      .write = write_tn_conf },
     { 0x104, VIT_ANY_BANK, "Tn_ROUTES", .count = N_TIMERS, .stride = 0x20, .read = read_tn_conf },
-    { 0x108, VIT_ANY_BANK, "Tn_COMP low", .count = N_TIMERS, .stride = 0x20, .read = read_comparator,
+    { 0x108, VIT_ANY_BANK, "Tn_COMP low", .count = N_TIMERS, .stride = 0x20,
+      .read = read_comparator,
       .write = write_comparator },
-    { 0x10c, VIT_ANY_BANK, "Tn_COMP high", .count = N_TIMERS, .stride = 0x20, .read = read_comparator,
+    { 0x10c, VIT_ANY_BANK, "Tn_COMP high", .count = N_TIMERS, .stride = 0x20,
+      .read = read_comparator,
       .write = write_comparator },
 };
 static const VitField comparator_fields[] = {
@@ -239,7 +247,8 @@ static const VitField comparator_fields[] = {
     VIT_UINT(Comparator, conf, .max = TN_RW), { VIT_END },
 };
 static const VitField hpet_hidden[] = {
-    VIT_STRUCTS(Hpet, st.timer, comparator_fields), VIT_UINT(Hpet, st.counter), VIT_TIMER(Hpet, timers[0]),
+    VIT_STRUCTS(Hpet, st.timer, comparator_fields), VIT_UINT(Hpet, st.counter),
+    VIT_TIMER(Hpet, timers[0]),
     VIT_TIMER(Hpet, timers[1]), VIT_TIMER(Hpet, timers[2]), { VIT_END },
 };
 

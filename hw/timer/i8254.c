@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/timer/i8254.c - 82C54 interval timer (Intel 231244-006) and NMI status port 61h (82371SB, 2.5.4)
- * Wires: window 4 + 1 bytes; output 0 OUT of counter 0.  The counters are functions of virtual time:
- * nothing ticks.  Not modelled: the speaker's sound, NMI sources of port 61h. */
+/* hw/timer/i8254.c - 82C54 interval timer (Intel 231244-006) and NMI status port 61h (82371SB,
+ * 2.5.4) Wires: window 4 + 1 bytes; output 0 OUT of counter 0.  The counters are functions of
+ * virtual time: nothing ticks.  Not modelled: the speaker's sound, NMI sources of port 61h. */
 #include "hw/timer/i8254.h"
 
 enum { N_COUNTERS = 3, RW_LATCH = 0, RW_LSB = 1, RW_MSB = 2, RW_WORD = 3 };
@@ -205,7 +205,8 @@ static void read_back(Pit *p, uint8_t value)
             latch_count(p, c);
         if (!(value & 0x10) && !c->status_latched) {
             c->status = (uint8_t) ((out_level(c, now_ns(p)) ? STATUS_OUT : 0) |
-                                   (c->running ? 0 : STATUS_NULL) | c->rw << 4 | c->mode << 1 | c->bcd);
+                                   (c->running ? 0 : STATUS_NULL) | c->rw << 4 | c->mode << 1 |
+                                       c->bcd);
             c->status_latched = true;
         }
     }
@@ -316,8 +317,10 @@ static bool pit_validate(VitDevice *d, const void *state, GError **error)
     const typeof(((Pit *) d)->st) *st = state;
     for (unsigned i = 0; i < N_COUNTERS; i++) {
         const Counter *c = &st->counter[i];
-        if ((st->next_edge != UINT64_MAX && st->next_edge >> 48) || c->count < 1 || c->count > 65536 || c->start > INT64_MAX) {
-            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "i8254: counter %u out of range", i);
+        if ((st->next_edge != UINT64_MAX && st->next_edge >> 48) || c->count < 1 ||
+            c->count > 65536 || c->start > INT64_MAX) {
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "i8254: counter %u out of range",
+                        i);
             return false;
         }
     }

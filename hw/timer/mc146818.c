@@ -6,9 +6,10 @@
 #include "hw/timer/mc146818.h"
 #include <string.h>
 
-enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH, YEAR,
-       REG_A, REG_B, REG_C, REG_D, FIRST_RAM, CENTURY = 0x32, CMOS_SIZE = 128 };
-enum { A_UIP = 0x80, B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_BINARY = 0x04, B_24H = 0x02,
+enum { SECONDS, SECONDS_ALARM, MINUTES, MINUTES_ALARM, HOURS, HOURS_ALARM, WEEKDAY, DAY, MONTH,
+       YEAR, REG_A, REG_B, REG_C, REG_D, FIRST_RAM, CENTURY = 0x32, CMOS_SIZE = 128 };
+enum { A_UIP = 0x80, B_SET = 0x80, B_PIE = 0x40, B_AIE = 0x20, B_UIE = 0x10, B_BINARY = 0x04,
+       B_24H = 0x02,
        C_IRQF = 0x80, C_PF = 0x40, C_AF = 0x20, C_UF = 0x10, D_VRT = 0x80, ANY = 0xc0, PM = 0x80 };
 enum { DAY_S = 86400, UIP_NS = 244 * VIT_NS_PER_US };
 
@@ -47,7 +48,7 @@ static int64_t wall_s(const Rtc *r)
     return floor_div(wall_ns(r), VIT_NS_PER_S);
 }
 
-/* ---- Calendar: days since 1970-01-01 and back, proleptic Gregorian ------------------------------ */
+/* ---- Calendar: days since 1970-01-01 and back, proleptic Gregorian --------------------------- */
 
 static int64_t days_from_civil(int64_t y, unsigned m, unsigned d)
 {
@@ -116,13 +117,14 @@ static void registers_to_time(Rtc *r)
     int64_t year = decode(r, c[CENTURY]) * 100 + decode(r, c[YEAR]);
     unsigned month = CLAMP(decode(r, c[MONTH]), 1, 12);
     int64_t s = days_from_civil(year, month, decode(r, c[DAY])) * DAY_S +
-                decode_hour(r, c[HOURS]) * 3600 + decode(r, c[MINUTES]) * 60 + decode(r, c[SECONDS]);
+                decode_hour(r, c[HOURS]) * 3600 + decode(r, c[MINUTES]) * 60 + decode(r,
+                                                                                      c[SECONDS]);
     r->st.base = (uint64_t) s * (uint64_t) VIT_NS_PER_S - (uint64_t) now_ns(r);
     r->st.flagged = (uint64_t) s;
     r->battery_base = (int64_t) r->st.base;
 }
 
-/* ---- Interrupts ----------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static uint64_t period_ns(const Rtc *r)     /* 0 = off */
 {
@@ -215,11 +217,12 @@ static void tick(void *opaque)
     rtc_update(&r->parent);
 }
 
-/* ---- Registers -------------------------------------------------------------------------------------- */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 static bool is_time(unsigned i)
 {
-    return i == CENTURY || (i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM && i != HOURS_ALARM);
+    return i == CENTURY || (i <= YEAR && i != SECONDS_ALARM && i != MINUTES_ALARM &&
+                            i != HOURS_ALARM);
 }
 
 static uint64_t read_data(VitDevice *d, uint32_t offset)

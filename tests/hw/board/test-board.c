@@ -101,7 +101,8 @@ static void check_dsdt(Fixture *f, uint64_t at)
         return;
     }
     g_autofree char *dir = g_dir_make_tmp("vitrine-acpi-XXXXXX", NULL);
-    g_autofree char *aml = g_build_filename(dir, "dsdt.aml", NULL), *dsl = g_build_filename(dir, "dsdt.dsl", NULL);
+    g_autofree char *aml = g_build_filename(dir, "dsdt.aml", NULL),
+        *dsl = g_build_filename(dir, "dsdt.dsl", NULL);
     g_autofree char *again = g_build_filename(dir, "again.aml", NULL);
     g_autofree char *data = g_malloc(length);
     g_autofree char *messages = NULL, *errors = NULL;
@@ -110,11 +111,13 @@ static void check_dsdt(Fixture *f, uint64_t at)
     const char *disassemble[] = { iasl, "-d", aml, NULL };
     const char *compile[] = { iasl, "-p", again, dsl, NULL };
     int status = 0;
-    g_assert_true(g_spawn_sync(dir, (char **) disassemble, NULL, 0, NULL, NULL, &messages, &errors, &status, NULL));
+    g_assert_true(g_spawn_sync(dir, (char **) disassemble, NULL, 0, NULL, NULL, &messages, &errors,
+                               &status, NULL));
     g_assert_cmpint(status, ==, 0);
     g_clear_pointer(&messages, g_free);
     g_clear_pointer(&errors, g_free);
-    g_assert_true(g_spawn_sync(dir, (char **) compile, NULL, 0, NULL, NULL, &messages, &errors, &status, NULL));
+    g_assert_true(g_spawn_sync(dir, (char **) compile, NULL, 0, NULL, NULL, &messages, &errors,
+                               &status, NULL));
     if (!strstr(messages, "0 Errors, 0 Warnings"))
         g_error("iasl: %s%s", messages, errors);
     g_unlink(aml);
@@ -219,8 +222,10 @@ static void test_interrupts(gconstpointer machine)
         store_apic(&f, i, 0xf0, 0x1ff);
     }
     /* the 8259 pair through LINT0 in virtual wire mode */
-    static const uint8_t init[][2] = { { 0x20, 0x11 }, { 0x21, 0x30 }, { 0x21, 4 }, { 0x21, 1 }, { 0xa0, 0x11 },
-                                       { 0xa1, 0x38 }, { 0xa1, 2 }, { 0xa1, 1 }, { 0x21, 0 }, { 0xa1, 0 } };
+    static const uint8_t init[][2] = { { 0x20, 0x11 }, { 0x21, 0x30 }, { 0x21, 4 }, { 0x21, 1 },
+                                       { 0xa0, 0x11 },
+                                       { 0xa1, 0x38 }, { 0xa1, 2 }, { 0xa1, 1 }, { 0x21, 0 },
+                                       { 0xa1, 0 } };
     for (unsigned i = 0; i < G_N_ELEMENTS(init); i++)
         out(&f, init[i][0], init[i][1], 1);
     vit_board_isa_irq(f.board, 12, true);
@@ -315,7 +320,8 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     static const char *const machines[] = { "q35", "pc" };
     static const struct { const char *name; GTestDataFunc fn; } tests[] = {
-        { "tables", test_tables }, { "config-space", test_config_space }, { "interrupts", test_interrupts },
+        { "tables", test_tables }, { "config-space", test_config_space },
+        { "interrupts", test_interrupts },
         { "save-load", test_save_load },
     };
     for (unsigned m = 0; m < G_N_ELEMENTS(machines); m++) {

@@ -84,7 +84,7 @@ static void test_keys(void)
     key(&o, hub, KEY_RIGHT, false);
     o.rises[0] = 0;
     EXPECT(&o, false, 0xe0, 0x4d, 0xe0, 0xcd);
-    g_assert_cmpuint(o.rises[0], ==, 3);            /* an edge for each byte; the first came before */
+    g_assert_cmpuint(o.rises[0], ==, 3); /* an edge for each byte; the first came before */
     one_write(&o, COMMAND, 0x60, 1);
     one_write(&o, DATA, 0x05, 1);                   /* no translation */
     key(&o, hub, KEY_RIGHT, true);

@@ -11,7 +11,8 @@ static void pulse(VitDevice *d, unsigned n)
     d->klass->input(d, n, false);
 }
 
-static void out(VitDevice *d, uint32_t offset, uint8_t value) { vit_device_write(d, offset, value, 1); }
+static void out(VitDevice *d, uint32_t offset, uint8_t value) { vit_device_write(d, offset, value,
+                                                                                 1); }
 static uint8_t in(VitDevice *d, uint32_t offset) { return (uint8_t) vit_device_read(d, offset, 1); }
 
 static void init(VitDevice *d, uint8_t base, uint8_t icw3, uint8_t icw4)
@@ -58,7 +59,7 @@ static void test_priorities(void)
     out(p.m, 0, 0x20);
     out(p.m, 0, 0x20);
     g_assert_cmphex(vit_i8259_ack(p.m), ==, 0x0e);
-    out(p.m, 0, 0xe6);                          /* rotate on specific EOI: 6 is lowest now, 7 highest */
+    out(p.m, 0, 0xe6); /* rotate on specific EOI: 6 is lowest now, 7 highest */
     pulse(p.m, 0);
     pulse(p.m, 7);
     g_assert_cmphex(vit_i8259_ack(p.m), ==, 0x0f);
@@ -72,7 +73,7 @@ static void test_cascade(void)
     pulse(p.s, 4);
     g_assert_cmphex(vit_i8259_ack(p.m), ==, 0x74);
     pulse(p.s, 0);
-    g_assert_false(vit_irq_level(p.m, 0));      /* without special fully nested mode 2 is in service */
+    g_assert_false(vit_irq_level(p.m, 0)); /* without special fully nested mode 2 is in service */
     out(p.s, 0, 0x20);
     out(p.m, 0, 0x20);
     g_assert_cmphex(vit_i8259_ack(p.m), ==, 0x70);

@@ -4,7 +4,8 @@
 #include "hw/intc/lapic.h"
 
 enum { N = 4, SVR = 0xf0, TPR = 0x80, EOI = 0xb0, LDR = 0xd0, DFR = 0xe0, ICR = 0x300, ICR2 = 0x310,
-       LVT_TIMER = 0x320, LVT_ERROR = 0x370, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0, ESR = 0x280 };
+       LVT_TIMER = 0x320, LVT_ERROR = 0x370, INITIAL = 0x380, CURRENT = 0x390, DIVIDE = 0x3e0,
+       ESR = 0x280 };
 
 typedef struct { bool intr; unsigned nmis, inits; int sipi; } Cpu;
 
@@ -23,8 +24,11 @@ static void sipi(void *c, uint8_t vector) { ((Cpu *) c)->sipi = vector; }
 static int64_t tsc_to_ns(void *c, uint64_t tsc) { return (int64_t) (tsc / 2); }
 static const VitLapicCpuOps ops = { intr, nmi, smi, init, sipi, tsc_to_ns };
 
-static void set(Rig *r, unsigned n, uint32_t reg, uint32_t value) { vit_device_write(r->apic[n], reg, value, 4); }
-static uint32_t get(Rig *r, unsigned n, uint32_t reg) { return (uint32_t) vit_device_read(r->apic[n], reg, 4); }
+static void set(Rig *r, unsigned n, uint32_t reg, uint32_t value) { vit_device_write(r->apic[n],
+                                                                                     reg, value,
+                                                                                     4); }
+static uint32_t get(Rig *r, unsigned n,
+                    uint32_t reg) { return (uint32_t) vit_device_read(r->apic[n], reg, 4); }
 
 static void rig_new(Rig *r)
 {
@@ -174,12 +178,13 @@ static void test_x2apic(void)
         g_assert_true(vit_lapic_msr_read(r.apic[i], 0x802, &value));
         g_assert_cmphex(value, ==, i);
     }
-    g_assert_false(vit_lapic_msr_write(r.apic[0], VIT_LAPIC_MSR_BASE, 0xfee00900));     /* not back at once */
+    /* not back at once */
+    g_assert_false(vit_lapic_msr_write(r.apic[0], VIT_LAPIC_MSR_BASE, 0xfee00900));
     g_assert_true(vit_lapic_msr_read(r.apic[2], 0x80d, &value));
     g_assert_cmphex(value, ==, 4);
     g_assert_true(vit_lapic_msr_write(r.apic[0], 0x830, 3ull << 32 | 0x41));
     g_assert_cmphex(vit_lapic_ack(r.apic[3]), ==, 0x41);
-    g_assert_true(vit_lapic_msr_write(r.apic[0], 0x830, 6ull << 32 | 0x842));           /* logical: 1 and 2 */
+    g_assert_true(vit_lapic_msr_write(r.apic[0], 0x830, 6ull << 32 | 0x842)); /* logical: 1 and 2 */
     g_assert_cmphex(vit_lapic_ack(r.apic[1]), ==, 0x42);
     g_assert_cmphex(vit_lapic_ack(r.apic[2]), ==, 0x42);
     g_assert_true(vit_lapic_msr_write(r.apic[1], 0x83f, 0x77));

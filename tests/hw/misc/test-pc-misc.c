@@ -38,7 +38,7 @@ static void test_fw_cfg_ports(void)
     one_new(&o, &vit_fw_cfg_class);
     read_ports(&o, VIT_FW_CFG_SIGNATURE, data, 5);
     g_assert_cmpmem(data, 5, "QEMU\0", 5);
-    read_ports(&o, 0x8000 | VIT_FW_CFG_SIGNATURE, data, 5);     /* the platform's own: not the same */
+    read_ports(&o, 0x8000 | VIT_FW_CFG_SIGNATURE, data, 5); /* the platform's own: not the same */
     g_assert_cmpmem(data, 5, "\0\0\0\0", 5);
     vit_fw_cfg_set_file(o.d, "etc/test", "hello", 5);
     vit_fw_cfg_set_file(o.d, "etc/other", "x", 1);

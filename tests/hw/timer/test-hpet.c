@@ -3,7 +3,8 @@
 #include "hw/timer/hpet.h"
 #include "tests/hw/one-device.h"
 
-enum { CONF = 0x10, STATUS = 0x20, COUNTER = 0xf0, T0_CONF = 0x100, T0_COMP = 0x108, T2_CONF = 0x140, T2_COMP = 0x148 };
+enum { CONF = 0x10, STATUS = 0x20, COUNTER = 0xf0, T0_CONF = 0x100, T0_COMP = 0x108,
+       T2_CONF = 0x140, T2_COMP = 0x148 };
 
 static void test_counter(void)
 {
@@ -52,7 +53,7 @@ static void test_periodic(void)
     one_write(&o, T0_COMP, 400000, 4);                  /* 4 ms */
     one_advance(&o, VIT_NS_PER_S);
     g_assert_cmpuint(o.rises[0], ==, 249);
-    one_write(&o, T0_CONF, 8 | 0x100, 4);               /* quiet: it counts on without waking the host */
+    one_write(&o, T0_CONF, 8 | 0x100, 4); /* quiet: it counts on without waking the host */
     g_assert_cmpuint(vit_clock_advance(o.sys->clock, VIT_NS_PER_S, 1000), ==, 0);
     g_assert_cmpuint(one_read(&o, T0_COMP, 4), >, 2 * 100000000u);
     one_write(&o, T0_CONF, 4 | 8 | 0x100, 4);

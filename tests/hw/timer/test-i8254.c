@@ -52,7 +52,7 @@ static void test_latch(void)
     program(&o, 0, 2, 0);                               /* 65536 */
     one_advance(&o, 10 * VIT_NS_PER_MS);                /* 11931 ticks */
     g_assert_cmpuint(latched(&o, 0), ==, 65536 - 11931);
-    one_write(&o, CONTROL, 0xc2, 1);                    /* read back status and count of counter 0 */
+    one_write(&o, CONTROL, 0xc2, 1); /* read back status and count of counter 0 */
     g_assert_cmphex(one_read(&o, 0, 1), ==, 0xb4);      /* OUT high, loaded, word, mode 2 */
     uint16_t low = (uint16_t) one_read(&o, 0, 1);
     g_assert_cmpuint(low | one_read(&o, 0, 1) << 8, ==, 65536 - 11931);

@@ -17,7 +17,8 @@ static void set(OneDevice *o, uint8_t i, uint8_t value)
 
 static void assert_time(OneDevice *o, uint64_t yyyymmdd, unsigned hhmmss, unsigned weekday)
 {
-    g_assert_cmphex((uint64_t) get(o, 0x32) << 24 | (uint64_t) get(o, 9) << 16 | get(o, 8) << 8 | get(o, 7), ==, yyyymmdd);
+    g_assert_cmphex((uint64_t) get(o, 0x32) << 24 | (uint64_t) get(o, 9) << 16 | get(o, 8) << 8 |
+                    get(o, 7), ==, yyyymmdd);
     g_assert_cmphex(get(o, 4) << 16 | get(o, 2) << 8 | get(o, 0), ==, hhmmss);
     g_assert_cmphex(get(o, 6), ==, weekday);
 }
@@ -46,7 +47,8 @@ static void test_set(void)
     vit_mc146818_set_base(o.d, 0);
     set(&o, 11, 0x82);
     one_advance(&o, 5 * VIT_NS_PER_S);
-    static const uint8_t values[][2] = { { 0x32, 0x20 }, { 9, 0x25 }, { 8, 0x08 }, { 7, 0x09 }, { 4, 0x12 },
+    static const uint8_t values[][2] = { { 0x32, 0x20 }, { 9, 0x25 }, { 8, 0x08 }, { 7, 0x09 },
+                                         { 4, 0x12 },
                                          { 2, 0x34 }, { 0, 0x56 } };
     for (unsigned i = 0; i < G_N_ELEMENTS(values); i++)
         set(&o, values[i][0], values[i][1]);
