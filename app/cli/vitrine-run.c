@@ -49,7 +49,7 @@ static void on_state(void *opaque, VitEngineState state, const char *reason)
 static gboolean on_signal(void *opaque)
 {
     g_main_loop_quit(opaque);
-    return G_SOURCE_REMOVE;
+    return G_SOURCE_CONTINUE;
 }
 
 static void on_quit(void *opaque)
@@ -88,51 +88,58 @@ static bool setup_log(const RunOptions *o, GError **error)
     return true;
 }
 
-int main(int argc, char **argv)
+static bool write_pidfile(const char *path, GError **error)
+{
+    g_autofree char *pid = g_strdup_printf("%d\n", (int) getpid());
+
+    return !path || g_file_set_contents(path, pid, -1, error);
+}
+
+/* Runs the machine to its end; false with error set when it could not begin. */
+static bool run_machine(const RunOptions *o, int *code, GError **error)
 {
     static const VitEngineListener listener = { .state_changed = on_state };
+    Run run = { .loop = g_main_loop_new(NULL, FALSE), .no_shutdown = o->no_shutdown };
+    VitControl *control = NULL;
+    bool ready;
+
+    run.engine = vit_engine_new(o->config, error);
+    ready = run.engine && (control = open_control(o, &run, error)) && write_pidfile(o->pidfile, error);
+    if (ready) {
+        guint interrupt = g_unix_signal_add(SIGINT, on_signal, run.loop);
+        guint terminate = g_unix_signal_add(SIGTERM, on_signal, run.loop);
+        vit_engine_add_listener(run.engine, &listener, &run);
+        if (!o->config->start_paused)
+            vit_engine_run(run.engine);
+        g_main_loop_run(run.loop);
+        g_source_remove(interrupt);
+        g_source_remove(terminate);
+    }
+    if (control)
+        vit_control_free(control);
+    if (ready) {
+        vit_engine_remove_listener(run.engine, &listener, &run);
+        *code = vit_engine_exit_code(run.engine);
+    }
+    vit_engine_free(run.engine);
+    g_main_loop_unref(run.loop);
+    return ready;
+}
+
+int main(int argc, char **argv)
+{
     g_autofree char *text = NULL;
     GError *error = NULL;
     RunOptions *o = run_options_parse(argc, argv, &text, &error);
-    int code;
+    int code = 1;
 
     if (text) {
         fputs(text, stdout);
         return 0;
     }
-    if (!o)
-        return report(error);
-    if (!setup_log(o, &error))
-        return report(error);
     signal(SIGPIPE, SIG_IGN);       /* a client that left is an error of that write alone */
-    Run run = { .loop = g_main_loop_new(NULL, FALSE), .no_shutdown = o->no_shutdown };
-    run.engine = vit_engine_new(o->config, &error);
-    if (!run.engine) {
-        run_options_free(o);
-        return report(error);
-    }
-    VitControl *control = open_control(o, &run, &error);
-    if (!control) {
-        vit_engine_free(run.engine);
-        run_options_free(o);
-        return report(error);
-    }
-    g_unix_signal_add(SIGINT, on_signal, run.loop);
-    g_unix_signal_add(SIGTERM, on_signal, run.loop);
-    if (o->pidfile) {
-        g_autofree char *pid = g_strdup_printf("%d\n", (int) getpid());
-        if (!g_file_set_contents(o->pidfile, pid, -1, &error))
-            return report(error);
-    }
-    vit_engine_add_listener(run.engine, &listener, &run);
-    if (!o->config->start_paused)
-        vit_engine_run(run.engine);
-    g_main_loop_run(run.loop);
-    vit_control_free(control);
-    vit_engine_remove_listener(run.engine, &listener, &run);
-    code = vit_engine_exit_code(run.engine);
-    vit_engine_free(run.engine);
-    g_main_loop_unref(run.loop);
+    if (!o || !setup_log(o, &error) || !run_machine(o, &code, &error))
+        code = report(error);
     run_options_free(o);
     return code;
 }

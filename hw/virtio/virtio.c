@@ -111,11 +111,13 @@ static void process_queue(VitVirtio *v, unsigned queue)
     pthread_mutex_unlock(&r->lock);
     do {
         VitVirtqElement *e;
+        unsigned before = budget;
         while (budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
             vc->element(v, queue, e);
             budget--;
         }
-        vit_virtq_notify(v, queue);
+        if (budget != before)       /* no interrupt for a queue that had nothing */
+            vit_virtq_notify(v, queue);
         pthread_mutex_lock(&r->lock);
         virtq_set_notification(r, queue, true);
         more = virtq_has_buffers_locked(r, queue);
