@@ -334,6 +334,7 @@ void x86_deliver(VitCpu *cpu)
         return;
     }
     x->delivering = 0;
+    __atomic_fetch_and(&x->lines, ~(uint32_t) X86_LINE_SMI, __ATOMIC_SEQ_CST);     /* dropped: no SMM */
     lines = deliverable(x);
     if (lines & X86_LINE_INIT) {
         act_on_init(x);
