@@ -236,8 +236,17 @@ void x86_lift_cli(X86Lift *l)
                vit_ir_bini(l->ir, VIT_IR_AND, f, ~(uint64_t)X86_EFLAGS_IF));
 }
 
+/* The shadow is the next instruction's: it stands in this block, which no interrupt enters, and ends it. */
 void x86_lift_sti(X86Lift *l)
 {
+    enum { SPECIAL = X86_MODE_VM86 | X86_MODE_TF | X86_MODE_BREAK | X86_MODE_SHADOW };
+
+    if (l->more && (l->mode & X86_MODE_IOPL_OK) && !(l->mode & SPECIAL)) {
+        VitVal f = vit_ir_get(l->ir, VIT_I32, X86_SLOT(eflags));
+        vit_ir_put(l->ir, X86_SLOT(eflags), vit_ir_bini(l->ir, VIT_IR_OR, f, X86_EFLAGS_IF));
+        l->mode |= X86_MODE_SHADOW;
+        return;
+    }
     call0(l, &helper_x86_h_sti, VIT_NONE);
     x86_exit(l);
 }

@@ -17,6 +17,7 @@ typedef struct {
     X86Cpu *x;
     uint32_t mode;              /* X86_MODE_* */
     bool is_long;           /* 64-bit code */
+    bool more;              /* another instruction follows in this block, unless this one ends it */
     bool ended;             /* a terminator stands: the block is complete */
     unsigned mmu;
     uint64_t pc, next_pc;       /* of this instruction and the one after */

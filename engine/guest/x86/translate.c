@@ -148,6 +148,7 @@ static bool translate_one(X86Lift *l, bool first)
     vit_ir_insn(l->ir, l->pc);
     vit_ir_insn_length(l->ir, l->insn.length);
     l->next_pc = wrap_pc(l, l->pc + l->insn.length);
+    l->more = l->more && l->next_pc > t->pc && vit_translate_same_page(t, l->next_pc + 14);
     l->address = NONE;
     if (!vit_translate_same_page(t, l->pc + l->insn.length - 1)) t->crosses = true;
     if (l->mode & X86_MODE_BREAK)
@@ -172,9 +173,11 @@ void x86_translate(VitTranslate *t)
         .cs_base = t->mode >> 32,
     };
     unsigned max = l.mode & ONE_BY_ONE ? 1 : t->max_insns;
+    bool shadow = l.mode & X86_MODE_SHADOW;
 
     t->crosses = false;
     for (unsigned n = 0;; l.pc = l.next_pc) {
+        l.more = n + 2 <= max && l.ir->n_ops < VIT_IR_MAX_OPS - 512;
         if (!translate_one(&l, n == 0)) {
             vit_ir_jmp(l.ir, l.pc);
             t->end_pc = l.pc;
@@ -182,6 +185,10 @@ void x86_translate(VitTranslate *t)
         }
         n++;
         if (l.ended) break;
+        if (!shadow && (l.mode & X86_MODE_SHADOW)) { /* STI: one more */
+            shadow = true;
+            max = n + 1;
+        }
         if (n >= max || l.ir->n_ops > VIT_IR_MAX_OPS - 256 || l.next_pc <= t->pc ||
             !vit_translate_same_page(t, l.next_pc)) {
             x86_jump(&l, l.next_pc);
