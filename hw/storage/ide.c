@@ -61,6 +61,7 @@ struct Ide {
     VitPciFunction *pci;
     VitRegion      *mapped[4];          /* of the device */
     VitDeferred    *restore;            /* owned */
+    bool            unrestored;         /* a load has left commands that are to start again */
     Channel         channels[CHANNELS];
     struct { ChannelState ch[CHANNELS]; } st;
 };
@@ -253,6 +254,15 @@ static void ide_done(void *opaque, VitAtaRun *run)
 
 static const VitAtaPort port = { ide_put, ide_get, ide_done };
 
+static void restore(void *opaque);
+
+/* A guest may be quicker than the deferred call after a load. */
+static void make_sure(VitDevice *d)
+{
+    if (((Ide *) d)->unrestored)
+        restore(d);
+}
+
 static VitAtaRun *make_run(Channel *c)
 {
     ChannelState *s = state(c);
@@ -414,6 +424,7 @@ static bool raw_read(VitDevice *d, uint32_t offset, unsigned size, uint64_t *val
     Ide *ide = (Ide *) d;
     if (offset != R_DATA && offset != W_CHANNEL)
         return false;
+    make_sure(d);
     *value = data_read(&ide->channels[offset / W_CHANNEL], size);
     return true;
 }
@@ -423,6 +434,7 @@ static bool raw_write(VitDevice *d, uint32_t offset, unsigned size, uint64_t val
     Ide *ide = (Ide *) d;
     if (offset != R_DATA && offset != W_CHANNEL)
         return false;
+    make_sure(d);
     data_write(&ide->channels[offset / W_CHANNEL], value, size);
     return true;
 }
@@ -441,6 +453,7 @@ static uint64_t read_register(VitDevice *d, uint32_t offset)
     const UnitRegs *u = selected(c);
     unsigned hob = s->control & CTL_HOB ? 1 : 0;
 
+    make_sure(d);
     if (!selected_drive(c))
         return offset % W_CHANNEL == R_DEVICE && (c->drives[0] || c->drives[1]) ? s->device : 0;
     switch (offset % W_CHANNEL) {
@@ -488,6 +501,7 @@ static void write_register(VitDevice *d, uint32_t offset, uint64_t value)
     ChannelState *s = state(c);
     unsigned which = offset % W_CHANNEL;
 
+    make_sure(d);
     if (which == R_CONTROL) {
         write_control(c, (uint8_t) value);
         return;
@@ -557,6 +571,7 @@ static void write_bm_command(VitDevice *d, uint32_t offset, uint64_t value)
     ChannelState *s = state(c);
     uint8_t old = s->bm_command;
 
+    make_sure(d);
     s->bm_command = value & (BM_START | BM_TO_MEMORY);
     if ((value & BM_START) && !(old & BM_START)) {
         s->bm_status |= BM_ACTIVE;
@@ -615,6 +630,8 @@ static const VitField ide_hidden[] = {
 static void ide_reset(VitDevice *d)
 {
     Ide *ide = (Ide *) d;
+
+    ide->unrestored = false;
     for (unsigned i = 0; i < CHANNELS; i++)
         reset_units(&ide->channels[i]);
 }
@@ -637,6 +654,7 @@ static void restore(void *opaque)
 {
     Ide *ide = opaque;
 
+    ide->unrestored = false;
     for (unsigned i = 0; i < CHANNELS; i++) {
         Channel *c = &ide->channels[i];
         ChannelState *s = state(c);
@@ -667,6 +685,7 @@ static void ide_loaded(VitDevice *d)
         ide->channels[i].run = NULL;
         ide->channels[i].dma_waits = false;
     }
+    ide->unrestored = true;
     vit_deferred_schedule(ide->restore);
 }
 
