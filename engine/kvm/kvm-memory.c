@@ -146,11 +146,8 @@ static void collect(KvmAccel *a, const KvmSlot *s)
     }
 }
 
-/* Machine lock held. */
-static void on_timer(void *opaque)
+void kvm_memory_collect(KvmAccel *a)
 {
-    KvmAccel *a = opaque;
-
     g_mutex_lock(&a->lock);
     g_autoptr(GArray) slots = g_array_copy(a->slots);
     g_mutex_unlock(&a->lock);
@@ -158,6 +155,14 @@ static void on_timer(void *opaque)
         if (g_array_index(slots, KvmSlot, i).logged)
             collect(a, &g_array_index(slots, KvmSlot, i));
     }
+}
+
+/* Machine lock held. */
+static void on_timer(void *opaque)
+{
+    KvmAccel *a = opaque;
+
+    kvm_memory_collect(a);
     vit_timer_set(a->timer, vit_clock_now(a->accel.sys->clock) + DIRTY_MS * (int64_t) VIT_NS_PER_MS);
 }
 

@@ -243,6 +243,8 @@ static bool serve_here(KvmCpu *kc)
 
     complete(kc);
     kvm_fetch(kc);
+    if (__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST) & VIT_EXIT_PAUSE)
+        kvm_memory_collect(kc->accel);
     if (kc->hlt)
         cpu->halted = 1;
     kc->hlt = kc->stuck = false;

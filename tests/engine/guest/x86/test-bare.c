@@ -11,7 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { RAM_SIZE = 64 << 20, LOAD = 0x10000, MAX_IMAGE = 0x50000, MAX_CPUS = 2, TIMEOUT_S = 50 };
+enum {
+    RAM_SIZE = 64 << 20, LOAD = 0x10000, MAX_IMAGE = 0x50000, MAX_CPUS = 2, TIMEOUT_S = 50,
+    TABLES = 0x80000, UNTOUCHED = 32 << 20,     /* pages that a guest has written and has not */
+};
 
 typedef struct {
     const char *name;
@@ -230,6 +233,8 @@ static void test_guest(const void *data)
     g_assert_no_error(error);
     for (unsigned n = 0; n < m.n_cpus; n++)
         g_assert_true(vit_cpu_start(accel, m.cpus[n], &error));
+    vit_ram_track(ram, VIT_DIRTY_DISPLAY, true);
+    vit_ram_test_and_clear_dirty(ram, VIT_DIRTY_DISPLAY, 0, RAM_SIZE, NULL);
     vit_clock_start(m.sys->clock);
     for (unsigned n = 0; n < m.n_cpus; n++)
         vit_cpu_resume(m.cpus[n]);
@@ -238,6 +243,8 @@ static void test_guest(const void *data)
     for (unsigned n = 0; n < m.n_cpus; n++)
         vit_cpu_stop(m.cpus[n]);
     g_assert_cmpint(m.code, ==, 0);
+    g_assert_true(vit_ram_is_dirty(ram, VIT_DIRTY_DISPLAY, TABLES, VIT_PAGE_SIZE));
+    g_assert_false(vit_ram_is_dirty(ram, VIT_DIRTY_DISPLAY, UNTOUCHED, VIT_PAGE_SIZE));
 
     c->accel->destroy(accel);
     vit_system_lock(m.sys);
