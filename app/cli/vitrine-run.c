@@ -30,7 +30,8 @@ static gboolean on_state_idle(void *opaque)
     StateChange *change = opaque;
 
     if (change->state == VIT_ENGINE_FAILED)
-        fprintf(stderr, "vitrine-run: the machine is paused: %s\n", change->reason ?: "a host failure");
+        fprintf(stderr, "vitrine-run: the machine is paused: %s\n",
+                change->reason ?: "a host failure");
     if (change->state == VIT_ENGINE_STOPPED && !change->run->no_shutdown)
         g_main_loop_quit(change->run->loop);
     g_free(change->reason);

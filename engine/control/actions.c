@@ -15,7 +15,8 @@ enum { BLANK_WIDTH = 640, BLANK_HEIGHT = 480, CHUNK = 64 << 10 };
 
 VitCpu *control_cpu(VitControl *c, int64_t index, GError **error)
 {
-    VitCpu *cpu = index >= 0 && index <= UINT_MAX ? vit_engine_cpu(c->engine, (unsigned) index) : NULL;
+    VitCpu *cpu = index >= 0 && index <= UINT_MAX ? vit_engine_cpu(c->engine, (unsigned) index)
+                                                  : NULL;
 
     if (!cpu)
         g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
@@ -24,13 +25,14 @@ VitCpu *control_cpu(VitControl *c, int64_t index, GError **error)
     return cpu;
 }
 
-/* ---- Pictures ----------------------------------------------------------------------------------------- */
+/* ---- Pictures -------------------------------------------------------------------------------- */
 
 static void nothing(void *opaque)
 {
 }
 
-bool control_screendump(VitControl *c, const char *path, const char *format, unsigned head, GError **error)
+bool control_screendump(VitControl *c, const char *path, const char *format, unsigned head,
+                        GError **error)
 {
     VitScanout *scanout = vit_engine_scanout(c->engine, head);
 
@@ -49,7 +51,7 @@ bool control_screendump(VitControl *c, const char *path, const char *format, uns
     return vit_surface_save_as(surface, path, png, error);
 }
 
-/* ---- Drives ---------------------------------------------------------------------------------------------- */
+/* ---- Drives ---------------------------------------------------------------------------------- */
 
 GList *control_drive_ids(VitControl *c)
 {
@@ -69,7 +71,7 @@ bool control_drive_is_cd(VitControl *c, const char *id)
     return false;
 }
 
-/* ---- Memory ------------------------------------------------------------------------------------------------ */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t addr;
@@ -129,8 +131,8 @@ bool control_save_memory(VitControl *c, VitCpu *cpu, uint64_t addr, uint64_t siz
         code = errno;
     }
     if (!good && mapped)
-        g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code), "Cannot write “%s”: %s",
-                    path, g_strerror(code));
+        g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code),
+                    "Cannot write “%s”: %s", path, g_strerror(code));
     if (file && !(good && mapped))
         g_unlink(path);
     return good && mapped;

@@ -32,7 +32,7 @@ struct VitControl {
     unsigned     quitting;      /* atomic bool: a command asked for the end */
 };
 
-/* ---- Sessions: a connection, its thread, bounded queues (session.c) ------------------------------- */
+/* ---- Sessions: a connection, its thread, bounded queues (session.c) -------------------------- */
 
 typedef struct {
     const char *name;           /* of the thread; at most 15 characters */
@@ -45,8 +45,8 @@ typedef struct {
     size_t (*input)(void *state, const uint8_t *data, size_t size);
 } ControlProtocol;
 
-ControlSession *control_session_new(VitControl *control, const ControlProtocol *protocol, VitChar *chr,
-                                    bool as_monitor, bool own_chr);
+ControlSession *control_session_new(VitControl *control, const ControlProtocol *protocol,
+                                    VitChar *chr, bool as_monitor, bool own_chr);
 void control_session_free(ControlSession *session);     /* stops its thread first */
 VitControl *control_session_control(ControlSession *session);
 /* Session's thread: queues output for the connection that the running command came from. */
@@ -60,9 +60,10 @@ void control_session_command_done(ControlSession *session);
 
 extern const ControlProtocol qmp_protocol, hmp_protocol;
 
-/* ---- Events (control.c): any thread ---------------------------------------------------------------- */
+/* ---- Events (control.c): any thread ---------------------------------------------------------- */
 
-void control_emit(VitControl *control, const char *name, JsonObject *data);     /* takes data; NULL: none */
+/* Takes data, which may be NULL. */
+void control_emit(VitControl *control, const char *name, JsonObject *data);
 void control_reset(VitControl *control);                /* system_reset, with its event */
 [[nodiscard]] bool control_continue(VitControl *control, GError **error);
 [[nodiscard]] bool control_check_on(VitControl *control, GError **error);   /* not switched off */
@@ -71,7 +72,7 @@ void control_request_quit(VitControl *control);         /* after the running com
 const char *control_status(VitControl *control, bool *running);     /* QMP's RunState */
 void control_nmi(VitControl *control);
 
-/* ---- Host and guest things that both monitors show (actions.c) -------------------------------------- */
+/* ---- Host and guest things that both monitors show (actions.c) ------------------------------- */
 
 [[nodiscard]] bool control_screendump(VitControl *control, const char *path, const char *format,
                                       unsigned head, GError **error);
@@ -79,14 +80,14 @@ void control_nmi(VitControl *control);
 GList *control_drive_ids(VitControl *control);
 bool control_drive_is_cd(VitControl *control, const char *id);
 /* To a file, in pieces; cpu NULL: physical addresses. */
-[[nodiscard]] bool control_save_memory(VitControl *control, VitCpu *cpu, uint64_t addr, uint64_t size,
-                                       const char *path, GError **error);
+[[nodiscard]] bool control_save_memory(VitControl *control, VitCpu *cpu, uint64_t addr,
+                                       uint64_t size, const char *path, GError **error);
 /* Memory as a vCPU sees it (cpu) or the machine (NULL).  False: nothing is mapped there. */
 [[nodiscard]] bool control_read_memory(VitControl *control, VitCpu *cpu, uint64_t addr, void *buf,
                                        size_t size);
 VitCpu *control_cpu(VitControl *control, int64_t index, GError **error);
 
-/* ---- Human monitor (hmp.c) --------------------------------------------------------------------------- */
+/* ---- Human monitor (hmp.c) ------------------------------------------------------------------- */
 
 typedef struct {
     VitControl *control;

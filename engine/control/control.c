@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/control/control.c - a machine's control: connections, events, what commands do to its life */
+/* engine/control/control.c - a machine's control: connections, events, its life by command */
 #include "engine/control/control-private.h"
 
 #include "engine/control/keys.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* ---- Events ---------------------------------------------------------------------------------------- */
+/* ---- Events ---------------------------------------------------------------------------------- */
 
 void control_emit(VitControl *c, const char *name, JsonObject *data)
 {
@@ -54,7 +54,8 @@ static void on_state(void *opaque, VitEngineState state, const char *reason)
         break;
     case VIT_ENGINE_STOPPED:
         emit_by(c, "SHUTDOWN", true,
-                vit_engine_stop_cause(c->engine) == VIT_REQUEST_RESET ? "guest-reset" : "guest-shutdown");
+                vit_engine_stop_cause(c->engine) == VIT_REQUEST_RESET ? "guest-reset"
+                                                                      : "guest-shutdown");
         break;
     }
 }
@@ -64,9 +65,10 @@ static void on_guest_reset(void *opaque, const char *reason)
     emit_by(opaque, "RESET", true, "guest-reset");
 }
 
-static const VitEngineListener listener = { .state_changed = on_state, .guest_reset = on_guest_reset };
+static const VitEngineListener listener = { .state_changed = on_state,
+                                            .guest_reset = on_guest_reset };
 
-/* ---- What commands do -------------------------------------------------------------------------------- */
+/* ---- What commands do ------------------------------------------------------------------------ */
 
 bool control_check_on(VitControl *c, GError **error)
 {
@@ -126,7 +128,7 @@ void control_nmi(VitControl *c)
         x86_set_line((X86Cpu *) vit_engine_cpu(c->engine, n), X86_LINE_NMI, true);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 VitControl *vit_control_new(VitEngine *engine, void (*quit)(void *opaque), void *opaque)
 {
@@ -159,7 +161,8 @@ void vit_control_free(VitControl *c)
     g_free(c);
 }
 
-static void add(VitControl *c, const ControlProtocol *protocol, VitChar *chr, bool as_monitor, bool own)
+static void add(VitControl *c, const ControlProtocol *protocol, VitChar *chr, bool as_monitor,
+                bool own)
 {
     ControlSession *session = control_session_new(c, protocol, chr, as_monitor, own);
 
@@ -168,8 +171,8 @@ static void add(VitControl *c, const ControlProtocol *protocol, VitChar *chr, bo
     g_mutex_unlock(&c->lock);
 }
 
-static bool open_and_add(VitControl *c, const ControlProtocol *protocol, const char *kind, unsigned n,
-                         const char *spec, GError **error)
+static bool open_and_add(VitControl *c, const ControlProtocol *protocol, const char *kind,
+                         unsigned n, const char *spec, GError **error)
 {
     g_autofree char *id = g_strdup_printf("%s%u", kind, n);
     VitChar *chr = vit_char_open(c->sys, id, spec, error);

@@ -10,7 +10,8 @@ typedef struct VitControl VitControl;
 
 /* Before the machine first runs.  quit: somebody asked for the program's end; called on a control
  * thread, must only tell the main loop, which then frees control and engine, in that order. */
-[[nodiscard]] VitControl *vit_control_new(VitEngine *engine, void (*quit)(void *opaque), void *opaque);
+[[nodiscard]] VitControl *vit_control_new(VitEngine *engine, void (*quit)(void *opaque),
+                                          void *opaque);
 void vit_control_free(VitControl *control);     /* not on a control thread; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitControl, vit_control_free)
 

@@ -37,7 +37,7 @@ static char **words(const char *args, unsigned *n)
     return g_strv_builder_end(builder);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static bool run_help(HmpContext *h, const char *args, GError **error)
 {
@@ -47,7 +47,8 @@ static bool run_help(HmpContext *h, const char *args, GError **error)
         if (*args && strcmp(args, row->name) && g_strcmp0(args, row->alias))
             continue;
         g_autofree char *usage = g_strdup_printf("%s%s%s%s%s", row->name, row->alias ? "|" : "",
-                                                 row->alias ?: "", *row->args ? " " : "", row->args);
+                                                 row->alias ?: "", *row->args ? " " : "",
+                                                 row->args);
         g_string_append_printf(h->out, "%-36s %s\n", usage, row->help);
         any = true;
     }
@@ -103,7 +104,7 @@ static bool run_cpu(HmpContext *h, const char *args, GError **error)
     return true;
 }
 
-/* ---- Display, keys, pointer ---------------------------------------------------------------------------- */
+/* ---- Display, keys, pointer ------------------------------------------------------------------ */
 
 static bool run_screendump(HmpContext *h, const char *args, GError **error)
 {
@@ -182,7 +183,7 @@ static bool run_mouse_button(HmpContext *h, const char *args, GError **error)
     return true;
 }
 
-/* ---- Devices, log ------------------------------------------------------------------------------------------ */
+/* ---- Devices, log ---------------------------------------------------------------------------- */
 
 static bool run_dump(HmpContext *h, const char *args, GError **error)
 {

@@ -28,7 +28,7 @@ static void skip(Parser *p)
     p->at += strspn(p->at, " \t");
 }
 
-/* ---- Registers ------------------------------------------------------------------------------------ */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 typedef struct { const char *name; size_t length; uint64_t value; bool found; } Ask;
 
@@ -86,7 +86,7 @@ static bool get_register(Parser *p, uint64_t *value)
     return true;
 }
 
-/* ---- Grammar --------------------------------------------------------------------------------------------- */
+/* ---- Grammar --------------------------------------------------------------------------------- */
 
 static bool bits(Parser *p, uint64_t *value);
 
@@ -180,7 +180,8 @@ static bool bits(Parser *p, uint64_t *value)
     }
 }
 
-bool hmp_evaluate(HmpContext *h, const char *text, uint64_t *value, const char **rest, GError **error)
+bool hmp_evaluate(HmpContext *h, const char *text, uint64_t *value, const char **rest,
+                  GError **error)
 {
     g_autoptr(GError) own = NULL;
     Parser p = { .h = h, .at = text, .error = &own };

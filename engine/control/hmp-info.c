@@ -43,9 +43,15 @@ static bool info_kvm(HmpContext *h, const char *args, GError **error)
     return true;
 }
 
-/* ---- Processors ------------------------------------------------------------------------------------- */
+/* ---- Processors ------------------------------------------------------------------------------ */
 
-typedef struct { GString *out; char *text; bool halted; uint64_t pc; int thread; uint64_t stats[16]; } Ask;
+typedef struct {
+    char    *text;
+    bool     halted;
+    uint64_t pc;
+    int      thread;
+    uint64_t stats[16];
+} Ask;
 
 static void ask_registers(VitCpu *cpu, void *opaque)
 {
@@ -82,8 +88,9 @@ static bool info_cpus(HmpContext *h, const char *args, GError **error)
     for (unsigned i = 0; i < vit_engine_n_cpus(h->control->engine); i++) {
         Ask a = { 0 };
         vit_cpu_call_sync(vit_engine_cpu(h->control->engine, i), ask_state, &a);
-        g_string_append_printf(h->out, "%c CPU #%u: thread_id=%d pc=0x%016" G_GINT64_MODIFIER "x%s\n",
-                               i == h->cpu ? '*' : ' ', i, a.thread, a.pc, a.halted ? " (halted)" : "");
+        g_string_append_printf(
+            h->out, "%c CPU #%u: thread_id=%d pc=0x%016" G_GINT64_MODIFIER "x%s\n",
+            i == h->cpu ? '*' : ' ', i, a.thread, a.pc, a.halted ? " (halted)" : "");
     }
     return true;
 }
@@ -91,11 +98,16 @@ static bool info_cpus(HmpContext *h, const char *args, GError **error)
 static bool info_jit(HmpContext *h, const char *args, GError **error)
 {
     static const struct { unsigned stat; const char *text; } rows[] = {
-        { VIT_CPU_STAT_TRANSLATED, "blocks translated" }, { VIT_CPU_STAT_INVALIDATED, "blocks dropped" },
-        { VIT_CPU_STAT_LOOKUPS, "block lookups" }, { VIT_CPU_STAT_BLOCKS, "block chains entered" },
-        { VIT_CPU_STAT_EXITS, "exits to the run loop" }, { VIT_CPU_STAT_TLB_FILLS, "TLB fills" },
-        { VIT_CPU_STAT_FLUSHES, "TLB flushes" }, { VIT_CPU_STAT_EXCEPTIONS, "exceptions" },
-        { VIT_CPU_STAT_INTERRUPTS, "interrupts" }, { VIT_CPU_STAT_MMIO, "device accesses" },
+        { VIT_CPU_STAT_TRANSLATED, "blocks translated" },
+        { VIT_CPU_STAT_INVALIDATED, "blocks dropped" },
+        { VIT_CPU_STAT_LOOKUPS, "block lookups" },
+        { VIT_CPU_STAT_BLOCKS, "block chains entered" },
+        { VIT_CPU_STAT_EXITS, "exits to the run loop" },
+        { VIT_CPU_STAT_TLB_FILLS, "TLB fills" },
+        { VIT_CPU_STAT_FLUSHES, "TLB flushes" },
+        { VIT_CPU_STAT_EXCEPTIONS, "exceptions" },
+        { VIT_CPU_STAT_INTERRUPTS, "interrupts" },
+        { VIT_CPU_STAT_MMIO, "device accesses" },
     };
 
     g_string_append_printf(h->out, "accelerator: %s\n", vit_engine_accel_name(h->control->engine));
@@ -110,7 +122,7 @@ static bool info_jit(HmpContext *h, const char *args, GError **error)
     return true;
 }
 
-/* ---- Memory and devices ------------------------------------------------------------------------------- */
+/* ---- Memory and devices ---------------------------------------------------------------------- */
 
 static bool info_mtree(HmpContext *h, const char *args, GError **error)
 {
@@ -163,7 +175,8 @@ static bool info_block(HmpContext *h, const char *args, GError **error)
     g_autoptr(GList) ids = control_drive_ids(h->control);
 
     for (GList *l = ids; l; l = l->next) {
-        const VitBlockNode *node = g_hash_table_lookup(vit_engine_drives(h->control->engine), l->data);
+        const VitBlockNode *node = g_hash_table_lookup(vit_engine_drives(h->control->engine),
+                                                       l->data);
         g_string_append_printf(h->out, "%s: %s (%s)%s\n", (char *) l->data, node->filename,
                                node->driver->name,
                                control_drive_is_cd(h->control, l->data) ? ", removable" : "");
@@ -178,8 +191,9 @@ static bool info_chardev(HmpContext *h, const char *args, GError **error)
     vit_system_lock(sys);
     for (guint i = 0; i < sys->chars->len; i++) {
         const VitChar *chr = sys->chars->pdata[i];
-        g_string_append_printf(h->out, "%s: %s%s%s%s\n", chr->id, chr->back->name, chr->address ? " " : "",
-                               chr->address ?: "", chr->connected ? "" : ", nobody connected");
+        g_string_append_printf(h->out, "%s: %s%s%s%s\n", chr->id, chr->back->name,
+                               chr->address ? " " : "", chr->address ?: "",
+                               chr->connected ? "" : ", nobody connected");
     }
     vit_system_unlock(sys);
     return true;

@@ -121,7 +121,11 @@ static bool show(HmpContext *h, const char *args, bool physical, GError **error)
     }
     if (!physical && !(cpu = control_cpu(h->control, h->cpu, error)))
         return false;
-    unsigned per_line = f.kind == 'c' ? 16 : f.size == 8 ? 2 : f.size == 4 ? 4 : f.size == 2 ? 8 : 16;
+    unsigned per_line = f.kind == 'c' ? 16
+                        : f.size == 8 ? 2
+                        : f.size == 4 ? 4
+                        : f.size == 2 ? 8
+                                      : 16;
     for (unsigned i = 0; i < f.count; i++, addr += f.size) {
         uint64_t value = 0;
         if (i % per_line == 0)

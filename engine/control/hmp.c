@@ -8,7 +8,8 @@
 
 #include <string.h>
 
-enum { MAX_LINE = 4096, MAX_HISTORY = 50, CTRL_C = 3, CTRL_L = 12, CTRL_U = 21, CTRL_W = 23, ESC = 27 };
+enum { MAX_LINE = 4096, MAX_HISTORY = 50 };
+enum { CTRL_C = 3, CTRL_L = 12, CTRL_U = 21, CTRL_W = 23, ESC = 27 };
 
 typedef struct {
     ControlSession *session;    /* borrowed */
@@ -23,7 +24,7 @@ typedef struct {
 
 static const char prompt[] = "(vitrine) ";
 
-/* ---- Commands ------------------------------------------------------------------------------------- */
+/* ---- Commands -------------------------------------------------------------------------------- */
 
 static const HmpCommand *find(const HmpCommand *table, const char *name, size_t length)
 {
@@ -104,10 +105,11 @@ char *hmp_complete(const char *line)
     }
     if (!found || (common == length && found[common]))
         return NULL;
-    return g_strdup_printf("%s%.*s%s", info ? "info " : "", (int) common, found, found[common] ? "" : " ");
+    return g_strdup_printf("%s%.*s%s", info ? "info " : "", (int) common, found,
+                           found[common] ? "" : " ");
 }
 
-/* ---- Line ------------------------------------------------------------------------------------------- */
+/* ---- Line ------------------------------------------------------------------------------------ */
 
 static void say(Hmp *m, const char *text)
 {
@@ -222,7 +224,7 @@ static void type(Hmp *m, uint8_t byte)
     }
 }
 
-/* ---- Session ------------------------------------------------------------------------------------------ */
+/* ---- Session --------------------------------------------------------------------------------- */
 
 static void init(void *state, ControlSession *session)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/json-stream.h - JSON texts (RFC 8259) one after the other out of a byte stream
  *
- * Size and nesting are bounded.  After a text that cannot be skipped as a whole, input up to the end
- * of the line is dropped; a byte FFh, which no JSON has, drops what was begun. */
+ * Size and nesting are bounded.  After a text that cannot be skipped as a whole, input up to the
+ * end of the line is dropped; a byte FFh, which no JSON has, drops what was begun. */
 #pragma once
 #include <json-glib/json-glib.h>
 #include <stdbool.h>
@@ -22,5 +22,6 @@ void json_stream_init(JsonStream *stream);
 void json_stream_reset(JsonStream *stream);
 void json_stream_finish(JsonStream *stream);
 /* Reads up to the end of one value or error and sets *used.  VALUE: *value is the caller's. */
-[[nodiscard]] JsonStreamResult json_stream_feed(JsonStream *stream, const uint8_t *data, size_t size,
-                                                size_t *used, JsonNode **value, GError **error);
+[[nodiscard]] JsonStreamResult json_stream_feed(JsonStream *stream, const uint8_t *data,
+                                                size_t size, size_t *used, JsonNode **value,
+                                                GError **error);

@@ -7,7 +7,7 @@
 #include <linux/input-event-codes.h>
 #include <string.h>
 
-/* ---- Names ------------------------------------------------------------------------------------------ */
+/* ---- Names ----------------------------------------------------------------------------------- */
 
 static const struct { const char *name; uint16_t code; } key_names[] = {
     { "shift", KEY_LEFTSHIFT }, { "shift_r", KEY_RIGHTSHIFT }, { "alt", KEY_LEFTALT },
@@ -88,8 +88,8 @@ int control_key_by_number(int64_t number)
 int control_button_by_name(const char *name)
 {
     static const struct { const char *name; int code; } buttons[] = {
-        { "left", BTN_LEFT }, { "middle", BTN_MIDDLE }, { "right", BTN_RIGHT }, { "side", BTN_SIDE },
-        { "extra", BTN_EXTRA }, { "touch", BTN_TOUCH },
+        { "left", BTN_LEFT }, { "middle", BTN_MIDDLE }, { "right", BTN_RIGHT },
+        { "side", BTN_SIDE }, { "extra", BTN_EXTRA },   { "touch", BTN_TOUCH },
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(buttons); i++) {
@@ -99,7 +99,7 @@ int control_button_by_name(const char *name)
     return -1;
 }
 
-/* ---- Queue ------------------------------------------------------------------------------------------------ */
+/* ---- Queue ----------------------------------------------------------------------------------- */
 
 enum { MAX_WAITING = 256, GAP_MS = 20 };
 
@@ -164,7 +164,8 @@ static void step(void *opaque)
     g_source_attach(k->timer, vit_io_thread_context(k->thread));
 }
 
-bool control_keys_send(ControlKeys *k, const uint16_t *codes, unsigned n, unsigned hold_ms, GError **error)
+bool control_keys_send(ControlKeys *k, const uint16_t *codes, unsigned n, unsigned hold_ms,
+                       GError **error)
 {
     if (n > CONTROL_KEYS_AT_ONCE || hold_ms > CONTROL_MAX_HOLD_MS) {
         g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
@@ -184,7 +185,8 @@ bool control_keys_send(ControlKeys *k, const uint16_t *codes, unsigned n, unsign
     if (full) {
         g_free(press);
         g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
-                    "%d key presses are waiting already; send more when they are done", MAX_WAITING);
+                    "%d key presses are waiting already; send more when they are done",
+                    MAX_WAITING);
         return false;
     }
     vit_io_thread_call(k->thread, step, k);

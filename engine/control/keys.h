@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/control/keys.h - keys by QEMU's names, and key presses with a hold time, one after the other */
+/* engine/control/keys.h - keys by QEMU's names; key presses with a hold time, one by one */
 #pragma once
 #include "display/input.h"
 
@@ -15,7 +15,7 @@ int control_button_by_name(const char *name);
 typedef struct ControlKeys ControlKeys;
 [[nodiscard]] ControlKeys *control_keys_new(VitInputHub *hub);      /* hub borrowed */
 void control_keys_free(ControlKeys *keys);      /* keys still down are let go */
-/* Presses them in order, lets them go in reverse after hold_ms.  Returns at once; the presses of one
- * call follow those of the last. Any thread. */
-[[nodiscard]] bool control_keys_send(ControlKeys *keys, const uint16_t *codes, unsigned n, unsigned hold_ms,
-                                     GError **error);
+/* Presses them in order, lets them go in reverse after hold_ms.  Returns at once; the presses of
+ * one call follow those of the last. Any thread. */
+[[nodiscard]] bool control_keys_send(ControlKeys *keys, const uint16_t *codes, unsigned n,
+                                     unsigned hold_ms, GError **error);

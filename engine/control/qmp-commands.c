@@ -30,7 +30,7 @@ static const char *get_text(JsonObject *args, const char *name)
 
 static const QmpArg no_args[] = { { 0 } };
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static bool run_stop(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -69,7 +69,7 @@ static bool run_nmi(VitControl *c, JsonObject *args, JsonNode **result, GError *
     return true;
 }
 
-/* ---- Pictures and memory ------------------------------------------------------------------------------ */
+/* ---- Pictures and memory --------------------------------------------------------------------- */
 
 static const char *const picture_formats[] = { "png", "ppm", NULL };
 static const QmpArg screendump_args[] = {
@@ -84,7 +84,9 @@ static bool run_screendump(VitControl *c, JsonObject *args, JsonNode **result, G
 
     if (device) {
         unsigned n = vit_engine_n_scanouts(c->engine);
-        for (head = 0; head < n && strcmp(device, vit_scanout_name(vit_engine_scanout(c->engine, (unsigned) head)));)
+        for (head = 0;
+             head < n &&
+             strcmp(device, vit_scanout_name(vit_engine_scanout(c->engine, (unsigned) head)));)
             head++;
     }
     if (head < 0 || head >= vit_engine_n_scanouts(c->engine)) {
@@ -93,13 +95,15 @@ static bool run_screendump(VitControl *c, JsonObject *args, JsonNode **result, G
                     vit_engine_n_scanouts(c->engine));
         return false;
     }
-    return control_screendump(c, get_text(args, "filename"), get_text(args, "format"), (unsigned) head,
-                              error);
+    return control_screendump(c, get_text(args, "filename"), get_text(args, "format"),
+                              (unsigned) head, error);
 }
 
-static const QmpArg memsave_args[] = {
-    { "val", QMP_INT }, { "size", QMP_INT }, { "filename", QMP_STR }, { "cpu-index", QMP_INT, true }, { 0 }
-};
+static const QmpArg memsave_args[] = { { "val", QMP_INT },
+                                       { "size", QMP_INT },
+                                       { "filename", QMP_STR },
+                                       { "cpu-index", QMP_INT, true },
+                                       { 0 } };
 static const QmpArg pmemsave_args[] = {
     { "val", QMP_INT }, { "size", QMP_INT }, { "filename", QMP_STR }, { 0 }
 };
@@ -126,15 +130,19 @@ static bool run_pmemsave(VitControl *c, JsonObject *args, JsonNode **result, GEr
     return save(c, NULL, args, error);
 }
 
-/* ---- Keys and pointer ------------------------------------------------------------------------------------ */
+/* ---- Keys and pointer ------------------------------------------------------------------------ */
 
 static const char *const key_kinds[] = { "qcode", "number", NULL };
 
 /* KEY_* of {"type": "qcode", "data": "a"} or {"type": "number", "data": 30}; -1 with error set. */
 static int parse_key(JsonNode *node, GError **error)
 {
-    static const QmpArg named[] = { { "type", QMP_STR, false, key_kinds }, { "data", QMP_STR }, { 0 } };
-    static const QmpArg numbered[] = { { "type", QMP_STR, false, key_kinds }, { "data", QMP_INT }, { 0 } };
+    static const QmpArg named[] = { { "type", QMP_STR, false, key_kinds },
+                                    { "data", QMP_STR },
+                                    { 0 } };
+    static const QmpArg numbered[] = { { "type", QMP_STR, false, key_kinds },
+                                       { "data", QMP_INT },
+                                       { 0 } };
 
     if (!JSON_NODE_HOLDS_OBJECT(node)) {
         fail(error, "Invalid parameter type for a key, expected: object");
@@ -142,18 +150,24 @@ static int parse_key(JsonNode *node, GError **error)
     }
     JsonObject *key = json_node_get_object(node);
     JsonNode *type = json_object_get_member(key, "type");
-    bool number = type && JSON_NODE_HOLDS_VALUE(type) && !g_strcmp0(json_node_get_string(type), "number");
+    bool number = type && JSON_NODE_HOLDS_VALUE(type) &&
+                  !g_strcmp0(json_node_get_string(type), "number");
     if (!qmp_check(number ? numbered : named, key, error))
         return -1;
-    int code = number ? control_key_by_number(get_int(key, "data", 0)) : control_key_by_name(get_text(key, "data"));
+    int code = number ? control_key_by_number(get_int(key, "data", 0))
+                      : control_key_by_name(get_text(key, "data"));
     if (code < 0 && number)
-        fail(error, "There is no key of the number %d", (int) CLAMP(get_int(key, "data", 0), INT_MIN, INT_MAX));
+        fail(error, "There is no key of the number %d",
+             (int) CLAMP(get_int(key, "data", 0), INT_MIN, INT_MAX));
     else if (code < 0)
-        fail(error, "Parameter 'data' does not accept value '%s': there is no such key", get_text(key, "data"));
+        fail(error, "Parameter 'data' does not accept value '%s': there is no such key",
+             get_text(key, "data"));
     return code;
 }
 
-static const QmpArg send_key_args[] = { { "keys", QMP_ARRAY }, { "hold-time", QMP_INT, true }, { 0 } };
+static const QmpArg send_key_args[] = { { "keys", QMP_ARRAY },
+                                        { "hold-time", QMP_INT, true },
+                                        { 0 } };
 
 static bool run_send_key(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -176,14 +190,17 @@ static bool run_send_key(VitControl *c, JsonObject *args, JsonNode **result, GEr
 }
 
 static const char *const axes[] = { "x", "y", NULL };
-static const char *const buttons[] = {
-    "left", "middle", "right", "wheel-up", "wheel-down", "side", "extra", "wheel-left", "wheel-right",
-    "touch", NULL
-};
+static const char *const buttons[] = { "left",        "middle", "right", "wheel-up",
+                                       "wheel-down",  "side",   "extra", "wheel-left",
+                                       "wheel-right", "touch",  NULL };
 static const char *const event_kinds[] = { "key", "btn", "rel", "abs", NULL };
-static const QmpArg event_args[] = { { "type", QMP_STR, false, event_kinds }, { "data", QMP_OBJECT }, { 0 } };
+static const QmpArg event_args[] = { { "type", QMP_STR, false, event_kinds },
+                                     { "data", QMP_OBJECT },
+                                     { 0 } };
 static const QmpArg key_args[] = { { "down", QMP_BOOL }, { "key", QMP_OBJECT }, { 0 } };
-static const QmpArg button_args[] = { { "down", QMP_BOOL }, { "button", QMP_STR, false, buttons }, { 0 } };
+static const QmpArg button_args[] = { { "down", QMP_BOOL },
+                                      { "button", QMP_STR, false, buttons },
+                                      { 0 } };
 static const QmpArg axis_args[] = { { "axis", QMP_STR, false, axes }, { "value", QMP_INT }, { 0 } };
 
 enum { MAX_EVENTS = 64 };
@@ -290,9 +307,11 @@ static bool run_send_event(VitControl *c, JsonObject *args, JsonNode **result, G
     return true;
 }
 
-/* ---- The human monitor --------------------------------------------------------------------------------- */
+/* ---- The human monitor ----------------------------------------------------------------------- */
 
-static const QmpArg hmp_args[] = { { "command-line", QMP_STR }, { "cpu-index", QMP_INT, true }, { 0 } };
+static const QmpArg hmp_args[] = { { "command-line", QMP_STR },
+                                   { "cpu-index", QMP_INT, true },
+                                   { 0 } };
 
 static bool run_hmp(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {

@@ -39,7 +39,8 @@ static bool query_uuid(VitControl *c, JsonObject *args, JsonNode **result, GErro
     const VitMachineConfig *config = vit_engine_config(c->engine);
     JsonObject *object = json_object_new();
 
-    json_object_set_string_member(object, "UUID", config->uuid ?: "00000000-0000-0000-0000-000000000000");
+    json_object_set_string_member(object, "UUID",
+                                  config->uuid ?: "00000000-0000-0000-0000-000000000000");
     *result = qmp_object(object);
     return true;
 }
@@ -87,7 +88,8 @@ static bool query_kvm(VitControl *c, JsonObject *args, JsonNode **result, GError
 {
     JsonObject *object = json_object_new();
 
-    json_object_set_boolean_member(object, "enabled", !strcmp(vit_engine_accel_name(c->engine), "kvm"));
+    json_object_set_boolean_member(object, "enabled",
+                                   !strcmp(vit_engine_accel_name(c->engine), "kvm"));
     json_object_set_boolean_member(object, "present", access("/dev/kvm", F_OK) == 0);
     *result = qmp_object(object);
     return true;
@@ -114,7 +116,7 @@ static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, G
     return true;
 }
 
-/* ---- Host ends --------------------------------------------------------------------------------------- */
+/* ---- Host ends ------------------------------------------------------------------------------- */
 
 typedef struct { VitBlockNode *node; VitBlockInfo info; } Ask;
 
@@ -154,8 +156,9 @@ static bool query_block(VitControl *c, JsonObject *args, JsonNode **result, GErr
         json_object_set_string_member(entry, "type", "unknown");
         json_object_set_boolean_member(entry, "locked", FALSE);
         json_object_set_boolean_member(entry, "removable", control_drive_is_cd(c, l->data));
-        json_object_set_object_member(entry, "inserted",
-                                      inserted(g_hash_table_lookup(vit_engine_drives(c->engine), l->data)));
+        json_object_set_object_member(
+            entry, "inserted",
+            inserted(g_hash_table_lookup(vit_engine_drives(c->engine), l->data)));
         json_array_add_object_element(list, entry);
     }
     *result = qmp_array(list);
@@ -184,7 +187,8 @@ static bool query_memory(VitControl *c, JsonObject *args, JsonNode **result, GEr
 {
     JsonObject *object = json_object_new();
 
-    json_object_set_int_member(object, "base-memory", (gint64) vit_engine_config(c->engine)->ram_size);
+    json_object_set_int_member(object, "base-memory",
+                               (gint64) vit_engine_config(c->engine)->ram_size);
     json_object_set_int_member(object, "plugged-memory", 0);
     *result = qmp_object(object);
     return true;

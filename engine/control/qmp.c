@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp.c - the QEMU Machine Protocol: greeting, negotiation, requests and answers
- * (QEMU documentation, "QEMU Machine Protocol Specification"; not modelled: out-of-band commands) */
+ * (QEMU documentation, "QEMU Machine Protocol Specification"; no out-of-band commands) */
 #include "engine/control/json-stream.h"
 #include "engine/control/qmp.h"
 
@@ -12,7 +12,7 @@ typedef struct {
     bool            negotiated; /* left the capabilities negotiation */
 } Qmp;
 
-/* ---- Output --------------------------------------------------------------------------------------- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 /* Takes over object. */
 static void send(Qmp *q, JsonObject *object)
@@ -46,7 +46,7 @@ static void send_return(Qmp *q, JsonNode *result, JsonNode *id)
     send(q, answer);
 }
 
-/* ---- Arguments --------------------------------------------------------------------------------------- */
+/* ---- Arguments ------------------------------------------------------------------------------- */
 
 static bool has_kind(JsonNode *node, QmpKind kind)
 {
@@ -70,7 +70,9 @@ static bool has_kind(JsonNode *node, QmpKind kind)
 
 static bool check_member(const QmpArg *row, JsonNode *node, GError **error)
 {
-    static const char *const kinds[] = { "string", "integer", "number", "boolean", "array", "object" };
+    static const char *const kinds[] = {
+        "string", "integer", "number", "boolean", "array", "object"
+    };
 
     if (!has_kind(node, row->kind)) {
         g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
@@ -97,7 +99,8 @@ bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
         if (node && !check_member(row, node, error))
             return false;
         if (!node && !row->optional) {
-            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is missing", row->name);
+            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is missing",
+                        row->name);
             return false;
         }
         known += node != NULL;
@@ -117,7 +120,7 @@ bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
     return true;
 }
 
-/* ---- Requests ------------------------------------------------------------------------------------------ */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static const QmpArg capability_args[] = { { "enable", QMP_ARRAY, true }, { 0 } };
 static const QmpArg no_args[] = { { 0 } };
@@ -143,7 +146,8 @@ static const QmpCommand protocol_commands[] = {
 
 const QmpCommand *qmp_command(unsigned n)
 {
-    const QmpCommand *const tables[] = { protocol_commands, qmp_query_commands, qmp_action_commands };
+    const QmpCommand *const tables[] = { protocol_commands, qmp_query_commands,
+                                         qmp_action_commands };
 
     for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
         for (const QmpCommand *row = tables[t]; row->name; row++) {
@@ -173,8 +177,8 @@ static const QmpCommand *find(Qmp *q, const char *name, GError **error)
         if (!strcmp(row->name, name))
             return row;
     }
-    g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_COMMAND_NOT_FOUND, "The command %s has not been found",
-                name);
+    g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_COMMAND_NOT_FOUND,
+                "The command %s has not been found", name);
     return NULL;
 }
 
@@ -214,7 +218,8 @@ static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **err
     if (!row)
         return false;
     JsonNode *node = json_object_get_member(request, "arguments");
-    g_autoptr(JsonObject) args = node ? json_object_ref(json_node_get_object(node)) : json_object_new();
+    g_autoptr(JsonObject) args = node ? json_object_ref(json_node_get_object(node))
+                                      : json_object_new();
     if (!qmp_check(row->args, args, error) ||
         !row->run(control_session_control(q->session), args, result, error))
         return false;
@@ -243,7 +248,7 @@ static void handle(Qmp *q, JsonNode *value)
     control_session_command_done(q->session);
 }
 
-/* ---- Session ---------------------------------------------------------------------------------------------- */
+/* ---- Session --------------------------------------------------------------------------------- */
 
 static void init(void *state, ControlSession *session)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/control/session.c - one monitor connection: bytes in, commands on its own thread, bytes out
+/* engine/control/session.c - one monitor connection: bytes in, commands on its thread, bytes out
  *
  * Input waits in a bounded queue; when the client does not read its answers no further command is
  * taken, and events are dropped, so nothing grows with what the other end does. */
@@ -28,7 +28,7 @@ struct ControlSession {
 
 static void process(void *opaque);
 
-/* ---- Output ------------------------------------------------------------------------------------- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 /* Machine lock held. */
 static void flush(ControlSession *s)
@@ -100,7 +100,7 @@ void control_session_command_done(ControlSession *s)
     c->quit(c->quit_opaque);
 }
 
-/* ---- Commands, on the session's thread --------------------------------------------------------------- */
+/* ---- Commands, on the session's thread ------------------------------------------------------- */
 
 /* Moves waiting input into the batch; false when there is nothing to do now. */
 static bool refill(ControlSession *s)
@@ -146,7 +146,7 @@ static void process(void *opaque)
     }
 }
 
-/* ---- The character device's side: machine lock held ----------------------------------------------------- */
+/* ---- The character device's side: machine lock held ------------------------------------------ */
 
 static void schedule(ControlSession *s)     /* session's lock held */
 {
@@ -203,10 +203,10 @@ static const VitCharFront front = {
     .can_receive = can_receive, .receive = receive, .event = event, .writable = writable,
 };
 
-/* ---- Life ---------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
-ControlSession *control_session_new(VitControl *control, const ControlProtocol *protocol, VitChar *chr,
-                                    bool as_monitor, bool own_chr)
+ControlSession *control_session_new(VitControl *control, const ControlProtocol *protocol,
+                                    VitChar *chr, bool as_monitor, bool own_chr)
 {
     ControlSession *s = g_malloc0(sizeof *s + protocol->state_size);
 

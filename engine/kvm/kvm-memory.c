@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/kvm/kvm-memory.c - KVM's memory slots follow the machine's view; dirty pages of the display
+/* engine/kvm/kvm-memory.c - KVM's memory slots follow the machine's view; what the guest writes
  *
- * Where slots are behind the view the guest's accesses come out as MMIO and find the right place. */
+ * Where slots are behind the view the guest's accesses come out as MMIO and find their place. */
 #include "engine/kvm/kvm-private.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 enum { DIRTY_MS = 30 };
 
-/* ---- Slots ---------------------------------------------------------------------------------------- */
+/* ---- Slots ----------------------------------------------------------------------------------- */
 
 /* The whole pages of RAM that the view shows. */
 static GArray *wanted_slots(VitAddressSpace *as)
@@ -36,8 +36,8 @@ static GArray *wanted_slots(VitAddressSpace *as)
 
 static bool same(const KvmSlot *a, const KvmSlot *b)
 {
-    return a->start == b->start && a->size == b->size && a->ram == b->ram && a->ram_offset == b->ram_offset &&
-           a->readonly == b->readonly && a->logged == b->logged;
+    return a->start == b->start && a->size == b->size && a->ram == b->ram &&
+           a->ram_offset == b->ram_offset && a->readonly == b->readonly && a->logged == b->logged;
 }
 
 static const KvmSlot *find(const GArray *slots, const KvmSlot *like)
@@ -100,8 +100,8 @@ static void update(KvmAccel *a)
             good = false;
     }
     if (!good) {
-        g_autofree char *reason = g_strdup_printf("KVM does not take the machine's memory: %s; use -accel jit",
-                                                  g_strerror(errno));
+        g_autofree char *reason = g_strdup_printf(
+            "KVM does not take the machine's memory: %s; use -accel jit", g_strerror(errno));
         vit_system_request(a->accel.sys, VIT_REQUEST_PAUSE, 0, reason);
     }
 }
@@ -126,7 +126,7 @@ static void changed(void *opaque, VitRam *ram, uint64_t offset, uint64_t size)
     __atomic_fetch_add(&((KvmAccel *) opaque)->wanted, 1, __ATOMIC_SEQ_CST);
 }
 
-/* ---- Dirty pages -------------------------------------------------------------------------------------- */
+/* ---- Dirty pages ----------------------------------------------------------------------------- */
 
 static void collect(KvmAccel *a, const KvmSlot *s)
 {
@@ -163,10 +163,11 @@ static void on_timer(void *opaque)
     KvmAccel *a = opaque;
 
     kvm_memory_collect(a);
-    vit_timer_set(a->timer, vit_clock_now(a->accel.sys->clock) + DIRTY_MS * (int64_t) VIT_NS_PER_MS);
+    vit_timer_set(a->timer,
+                  vit_clock_now(a->accel.sys->clock) + DIRTY_MS * (int64_t) VIT_NS_PER_MS);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void kvm_memory_init(KvmAccel *a)
 {

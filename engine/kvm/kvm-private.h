@@ -44,7 +44,8 @@ typedef struct {
 void kvm_memory_init(KvmAccel *a);
 void kvm_memory_finish(KvmAccel *a);
 void kvm_memory_update(KvmAccel *a);    /* makes KVM's slots show the view; vCPU threads */
-void kvm_memory_collect(KvmAccel *a);   /* marks what guests have written since the last time; any thread */
+void kvm_memory_collect(
+    KvmAccel *a); /* marks what guests have written since the last time; any thread */
 /* kvm-state.c: on the vCPU's thread, KVM not running.  Not while an access is incomplete. */
 void kvm_fetch(KvmCpu *kc);
 void kvm_push(KvmCpu *kc);

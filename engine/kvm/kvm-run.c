@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/kvm/kvm-run.c - the vCPU thread: enter KVM, serve what it comes back with, inject interrupts
+/* engine/kvm/kvm-run.c - the vCPU thread: enter KVM, serve what comes back, inject interrupts
  *
  * Others end a stay in KVM with a signal that is blocked everywhere else on this thread, so no
  * handler ever runs.  What is rare (INIT, SIPI, pauses, queued calls) is done on the X86Cpu by the
@@ -18,7 +18,7 @@
 
 enum { SHARED_REQUESTS = VIT_EXIT_PAUSE | VIT_EXIT_WORK | VIT_EXIT_STOP | VIT_EXIT_CODE };
 
-/* ---- Accesses that are no RAM --------------------------------------------------------------------------- */
+/* ---- Accesses that are no RAM ---------------------------------------------------------------- */
 
 static uint64_t load(VitCpu *cpu, uint64_t addr, unsigned size)
 {
@@ -78,12 +78,12 @@ static void on_io(KvmCpu *kc)
     }
 }
 
-/* ---- Ends of a stay ----------------------------------------------------------------------------------------- */
+/* ---- Ends of a stay -------------------------------------------------------------------------- */
 
 static void give_up(KvmCpu *kc, const char *what, uint64_t detail)
 {
-    g_autofree char *reason = g_strdup_printf("KVM cannot go on: %s (%#" G_GINT64_MODIFIER "x); use -accel jit",
-                                              what, detail);
+    g_autofree char *reason = g_strdup_printf(
+        "KVM cannot go on: %s (%#" G_GINT64_MODIFIER "x); use -accel jit", what, detail);
 
     kc->stuck = true;
     vit_system_request(kc->x->cpu.sys, VIT_REQUEST_PAUSE, 0, reason);
@@ -122,7 +122,8 @@ static void on_exit_reason(KvmCpu *kc)
                 run->fail_entry.hardware_entry_failure_reason);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        give_up(kc, "an instruction that it does not emulate, or an internal error", run->internal.suberror);
+        give_up(kc, "an instruction that it does not emulate, or an internal error",
+                run->internal.suberror);
         break;
     default:
         give_up(kc, "an exit that is not known", run->exit_reason);
@@ -141,8 +142,9 @@ static void sync_apic(KvmCpu *kc)
     if (x->ops->msr_write && kc->run->apic_base != kc->apic_base) {
         kc->apic_base = kc->run->apic_base;
         if (!x->ops->msr_write(x->ops_opaque, 0x1b, kc->apic_base))
-            vit_log(VIT_LOG_GUEST_ERROR, "cpu %u: the APIC refuses the base %#" G_GINT64_MODIFIER "x",
-                    x->cpu.index, kc->apic_base);
+            vit_log(VIT_LOG_GUEST_ERROR,
+                    "cpu %u: the APIC refuses the base %#" G_GINT64_MODIFIER "x", x->cpu.index,
+                    kc->apic_base);
     }
 }
 
@@ -186,7 +188,7 @@ static void complete(KvmCpu *kc)
     kc->run->immediate_exit = 0;
 }
 
-/* ---- Interrupts ---------------------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static uint32_t lines_of(const X86Cpu *x)
 {
@@ -233,7 +235,7 @@ static void wait_for_request(VitCpu *cpu)
     g_mutex_unlock(&cpu->wake_lock);
 }
 
-/* ---- Loop ---------------------------------------------------------------------------------------------------- */
+/* ---- Loop ------------------------------------------------------------------------------------ */
 
 /* Requests that want the registers here.  False: the thread ends. */
 static bool serve_here(KvmCpu *kc)
@@ -249,7 +251,8 @@ static bool serve_here(KvmCpu *kc)
         cpu->halted = 1;
     kc->hlt = kc->stuck = false;
     /* What KVM has begun to deliver comes first: as in a shadow, no interrupt is taken here. */
-    bool begun = kc->events.interrupt.injected || kc->events.exception.injected || kc->events.nmi.injected;
+    bool begun = kc->events.interrupt.injected || kc->events.exception.injected ||
+                 kc->events.nmi.injected;
     bool shadow = x->shadow_block;
     uint64_t rip = x->rip;
     x->shadow_block |= begun;
@@ -273,9 +276,10 @@ static bool prepare(KvmCpu *kc)
                 return false;
             continue;
         }
-        __atomic_fetch_and(&cpu->exit_request,
-                           ~(uint32_t) (VIT_EXIT_INTERRUPT | VIT_EXIT_TLB_FLUSH | VIT_EXIT_TLB_WRITE),
-                           __ATOMIC_SEQ_CST);
+        __atomic_fetch_and(
+            &cpu->exit_request,
+            ~(uint32_t) (VIT_EXIT_INTERRUPT | VIT_EXIT_TLB_FLUSH | VIT_EXIT_TLB_WRITE),
+            __ATOMIC_SEQ_CST);
         kvm_memory_update(kc->accel);
         if (kc->stuck || (kc->hlt && !wakes(kc))) {
             wait_for_request(cpu);

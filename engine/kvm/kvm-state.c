@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-/* ---- Model-specific registers -------------------------------------------------------------------- */
+/* ---- Model-specific registers ---------------------------------------------------------------- */
 
 enum { MAX_MSRS = 48 };
 
@@ -72,24 +72,35 @@ static void transfer_msrs(KvmCpu *kc, bool get)
     }
 }
 
-/* ---- Segments ------------------------------------------------------------------------------------------- */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 static struct kvm_segment to_kvm(const X86Segment *s)
 {
     return (struct kvm_segment) {
-        .base = s->base, .limit = s->limit, .selector = s->selector,
-        .type = s->attr & 15, .s = s->attr >> 4 & 1, .dpl = s->attr >> 5 & 3, .present = s->attr >> 7 & 1,
-        .avl = s->attr >> 8 & 1, .l = s->attr >> 9 & 1, .db = s->attr >> 10 & 1, .g = s->attr >> 11 & 1,
+        .base = s->base,
+        .limit = s->limit,
+        .selector = s->selector,
+        .type = s->attr & 15,
+        .s = s->attr >> 4 & 1,
+        .dpl = s->attr >> 5 & 3,
+        .present = s->attr >> 7 & 1,
+        .avl = s->attr >> 8 & 1,
+        .l = s->attr >> 9 & 1,
+        .db = s->attr >> 10 & 1,
+        .g = s->attr >> 11 & 1,
         .unusable = !!(s->attr & X86_ATTR_UNUSABLE),
     };
 }
 
 static X86Segment from_kvm(const struct kvm_segment *s)
 {
-    unsigned attr = s->type | s->s << 4u | s->dpl << 5u | s->present << 7u | s->avl << 8u | s->l << 9u |
-                    s->db << 10u | s->g << 11u | (s->unusable ? X86_ATTR_UNUSABLE : 0u);
+    unsigned attr = s->type | s->s << 4u | s->dpl << 5u | s->present << 7u | s->avl << 8u |
+                    s->l << 9u | s->db << 10u | s->g << 11u |
+                    (s->unusable ? X86_ATTR_UNUSABLE : 0u);
 
-    return (X86Segment) { .selector = s->selector, .attr = (uint16_t) attr, .limit = s->limit, .base = s->base };
+    return (X86Segment) {
+        .selector = s->selector, .attr = (uint16_t) attr, .limit = s->limit, .base = s->base
+    };
 }
 
 static const struct { uint8_t index; uint16_t offset; } segment_rows[] = {
@@ -104,7 +115,7 @@ static struct kvm_segment *segment_at(struct kvm_sregs *s, unsigned row)
     return (struct kvm_segment *) (void *) ((uint8_t *) s + segment_rows[row].offset);
 }
 
-/* ---- From KVM ----------------------------------------------------------------------------------------------- */
+/* ---- From KVM -------------------------------------------------------------------------------- */
 
 static void fetch_regs(X86Cpu *x, const struct kvm_regs *r)
 {
@@ -129,7 +140,7 @@ static void fetch_sregs(X86Cpu *x, struct kvm_sregs *s)
     x->cr4 = s->cr4;
     x->cr8 = s->cr8;
     x->efer = s->efer;
-    if ((x->cr0 >> 31 & 1) && (x->cr4 >> 5 & 1) && !(x->efer >> 10 & 1))   /* PAE outside long mode */
+    if ((x->cr0 >> 31 & 1) && (x->cr4 >> 5 & 1) && !(x->efer >> 10 & 1)) /* PAE outside long mode */
         (void) vit_as_read(x->cpu.memory, x->cr3 & 0xffffffe0, x->pdpte, sizeof x->pdpte);
 }
 
@@ -200,7 +211,7 @@ void kvm_fetch(KvmCpu *kc)
     vit_tlb_flush(&x->cpu);     /* the emulated way of delivering things looks through it */
 }
 
-/* ---- To KVM --------------------------------------------------------------------------------------------------- */
+/* ---- To KVM ---------------------------------------------------------------------------------- */
 
 static struct kvm_regs regs_of(const X86Cpu *x)
 {
@@ -281,17 +292,19 @@ void kvm_push(KvmCpu *kc)
     memset(&sregs, 0, sizeof sregs);
     memcpy(debug.db, x->dr, sizeof debug.db);
     put_events(kc);
-    bool good = ioctl(kc->fd, KVM_GET_SREGS, &sregs) == 0 && ioctl(kc->fd, KVM_GET_XSAVE, &xsave) == 0;
+    bool good = ioctl(kc->fd, KVM_GET_SREGS, &sregs) == 0 &&
+                ioctl(kc->fd, KVM_GET_XSAVE, &xsave) == 0;
     put_sregs(kc, &sregs);
     put_fpu(x, &xsave);
-    good = good && ioctl(kc->fd, KVM_SET_SREGS, &sregs) == 0 && ioctl(kc->fd, KVM_SET_REGS, &regs) == 0 &&
-           ioctl(kc->fd, KVM_SET_XSAVE, &xsave) == 0 && ioctl(kc->fd, KVM_SET_DEBUGREGS, &debug) == 0;
+    good = good && ioctl(kc->fd, KVM_SET_SREGS, &sregs) == 0 &&
+           ioctl(kc->fd, KVM_SET_REGS, &regs) == 0 && ioctl(kc->fd, KVM_SET_XSAVE, &xsave) == 0 &&
+           ioctl(kc->fd, KVM_SET_DEBUGREGS, &debug) == 0;
     if (good && x86_has(x, X86_FEATURE_XSAVE))
         good = ioctl(kc->fd, KVM_SET_XCRS, &xcrs) == 0;
     transfer_msrs(kc, false);
     if (!good || ioctl(kc->fd, KVM_SET_VCPU_EVENTS, &kc->events) < 0) {
-        g_autofree char *reason = g_strdup_printf("KVM does not take a vCPU's registers: %s; use -accel jit",
-                                                  g_strerror(errno));
+        g_autofree char *reason = g_strdup_printf(
+            "KVM does not take a vCPU's registers: %s; use -accel jit", g_strerror(errno));
         vit_system_request(x->cpu.sys, VIT_REQUEST_PAUSE, 0, reason);
         kc->stuck = true;
     }
@@ -299,18 +312,26 @@ void kvm_push(KvmCpu *kc)
     kc->run->ready_for_interrupt_injection = 0;     /* not known of these registers */
 }
 
-/* ---- CPUID ----------------------------------------------------------------------------------------------------- */
+/* ---- CPUID ----------------------------------------------------------------------------------- */
 
 enum { MAX_CPUID = 256 };
 
 typedef struct { struct kvm_cpuid2 head; struct kvm_cpuid_entry2 entries[MAX_CPUID]; } Cpuid;
 
-static const struct { uint32_t leaf, subleaf; uint8_t reg, word; } feature_words[] = {
-    { 1, 0, 3, X86_WORD_1_EDX }, { 1, 0, 2, X86_WORD_1_ECX }, { 7, 0, 1, X86_WORD_7_EBX },
-    { 7, 0, 2, X86_WORD_7_ECX }, { 7, 0, 3, X86_WORD_7_EDX }, { 0x80000001, 0, 3, X86_WORD_EXT1_EDX },
-    { 0x80000001, 0, 2, X86_WORD_EXT1_ECX }, { 0x80000007, 0, 3, X86_WORD_EXT7_EDX },
-    { 0x80000008, 0, 1, X86_WORD_EXT8_EBX }, { 0x80000021, 0, 0, X86_WORD_EXT21_EAX },
-    { 6, 0, 0, X86_WORD_6_EAX }, { 0xd, 1, 0, X86_WORD_D1_EAX },
+static const struct { uint32_t leaf, subleaf; uint8_t reg, word;
+} feature_words[] = {
+    { 1, 0, 3, X86_WORD_1_EDX },
+    { 1, 0, 2, X86_WORD_1_ECX },
+    { 7, 0, 1, X86_WORD_7_EBX },
+    { 7, 0, 2, X86_WORD_7_ECX },
+    { 7, 0, 3, X86_WORD_7_EDX },
+    { 0x80000001, 0, 3, X86_WORD_EXT1_EDX },
+    { 0x80000001, 0, 2, X86_WORD_EXT1_ECX },
+    { 0x80000007, 0, 3, X86_WORD_EXT7_EDX },
+    { 0x80000008, 0, 1, X86_WORD_EXT8_EBX },
+    { 0x80000021, 0, 0, X86_WORD_EXT21_EAX },
+    { 6, 0, 0, X86_WORD_6_EAX },
+    { 0xd, 1, 0, X86_WORD_D1_EAX },
 };
 
 static void forget(X86Cpu *x, X86Feature feature)

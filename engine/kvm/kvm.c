@@ -3,8 +3,8 @@
  * (Linux, Documentation/virt/kvm/api.rst and include/uapi/linux/kvm.h)
  *
  * Interrupt controllers and timers are our own models, in user space: the same machine runs under
- * every accelerator.  Not modelled: in-kernel interrupt controllers, SMM, the TSC deadline timer and
- * x2APIC (CPUID leaves both out), paravirtual clocks. */
+ * every accelerator.  Not modelled: in-kernel interrupt controllers, SMM, paravirtual clocks, the
+ * TSC deadline timer and x2APIC (CPUID leaves both out). */
 #include "engine/kvm/kvm-private.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* Three pages that some Intel processors want for real mode; below the firmware, above the APICs. */
+/* Pages that some Intel processors want for real mode; below the firmware, above the APICs. */
 enum : uint64_t { IDENTITY_MAP = 0xfeffc000, TSS_PAGES = 0xfeffd000 };
 
 static const struct { int cap; const char *name; } needed[] = {
@@ -26,8 +26,8 @@ static const struct { int cap; const char *name; } needed[] = {
 
 static void fail(GError **error, const char *what, int code)
 {
-    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "-accel kvm: cannot %s: %s; -accel jit works "
-                "without KVM", what, g_strerror(code));
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
+                "-accel kvm: cannot %s: %s; -accel jit works without KVM", what, g_strerror(code));
 }
 
 static int open_kvm(GError **error)
@@ -38,12 +38,12 @@ static int open_kvm(GError **error)
         return fd;
     if (code == EACCES || code == EPERM)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-                    "/dev/kvm: permission denied; add yourself to the group kvm (sudo usermod -aG kvm %s) and "
-                    "log in again, or use -accel jit", g_get_user_name());
+                    "/dev/kvm: permission denied; add yourself to the group kvm (sudo usermod -aG "
+                    "kvm %s) and log in again, or use -accel jit", g_get_user_name());
     else if (code == ENOENT || code == ENODEV || code == ENXIO)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "/dev/kvm: %s; switch virtualization on in the computer's firmware setup and load kvm_intel "
-                    "or kvm_amd, or use -accel jit", g_strerror(code));
+                    "/dev/kvm: %s; switch virtualization on in the computer's firmware setup and "
+                    "load kvm_intel or kvm_amd, or use -accel jit", g_strerror(code));
     else
         fail(error, "open /dev/kvm", code);
     return -1;
@@ -52,8 +52,9 @@ static int open_kvm(GError **error)
 static bool check(KvmAccel *a, GError **error)
 {
     if (ioctl(a->kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                            "/dev/kvm: this kernel's interface is another than version 12; use -accel jit");
+        g_set_error_literal(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            "/dev/kvm: this kernel's interface is another than version 12; use -accel jit");
         return false;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
@@ -83,7 +84,8 @@ static bool open_vm(KvmAccel *a, GError **error)
     }
     size = ioctl(a->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
     slots = ioctl(a->kvm, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
-    if (size < (int) sizeof(struct kvm_run) || ioctl(a->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
+    if (size < (int) sizeof(struct kvm_run) ||
+        ioctl(a->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
         ioctl(a->vm, KVM_SET_TSS_ADDR, (unsigned long) TSS_PAGES) < 0) {
         fail(error, "set the virtual machine up", errno);
         return false;
@@ -168,6 +170,10 @@ static void cpu_finish(VitAccel *accel, VitCpu *cpu)
 }
 
 const VitAccelClass vit_accel_kvm = {
-    .name = "kvm", .create = create, .destroy = destroy, .cpu_init = cpu_init, .cpu_finish = cpu_finish,
+    .name = "kvm",
+    .create = create,
+    .destroy = destroy,
+    .cpu_init = cpu_init,
+    .cpu_finish = cpu_finish,
     .cpu_loop = kvm_cpu_loop,
 };
