@@ -3,6 +3,22 @@
 #include "hw/board/x86-board.h"
 #include "hw/misc/acpi-pm.h"
 
+/* Interrupt Line of each function on the root bus and level triggering at the 8259s, as firmware
+ * leaves them for a kernel that does not use ACPI. */
+static void program_interrupt_lines(X86Board *b)
+{
+    enum { INTERRUPT_LINE = 0x3c, INTERRUPT_PIN = 0x3d, ELCR = 2, ELCR_10_11 = 0x0c };
+    for (unsigned devfn = 0; devfn < 256; devfn++) {
+        VitPciFunction *fn = vit_pci_bus_function(b->board.pci, devfn);
+        unsigned pin = fn ? vit_pci_config(fn)[INTERRUPT_PIN] : 0;
+        if (!pin || pin > 4 || vit_pci_config(fn)[INTERRUPT_LINE])
+            continue;
+        uint8_t isa = b->pirq_isa[b->chipset->map_irq(b, devfn, pin)];
+        vit_pci_config_write(b->board.pci, 0, devfn, INTERRUPT_LINE, isa, 1);
+    }
+    vit_device_write(b->pics[1], ELCR, ELCR_10_11, 1);
+}
+
 void vit_board_reset(VitBoard *board)
 {
     X86Board *b = (X86Board *) board;
@@ -13,6 +29,7 @@ void vit_board_reset(VitBoard *board)
     vit_system_reset(board->sys);
     if (b->linux_boot) {
         b->chipset->without_firmware(b);
+        program_interrupt_lines(b);
         x86_linux_boot_reset(b->linux_boot);
     }
 }

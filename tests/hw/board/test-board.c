@@ -193,6 +193,11 @@ static void test_config_space(gconstpointer machine)
     g_assert_cmphex(in(&f, 0xcfc, 4), ==, q35 ? 0x29c08086 : 0x12378086);
     if (q35)
         g_assert_cmphex(load(&f, 0xb0000000 + (0x1f << 15), 4), ==, 0x29188086);
+    else {
+        out(&f, 0xcf8, 0x80000b3c, 4);
+        g_assert_cmphex(in(&f, 0xcfc, 1), ==, 9);
+    }
+    g_assert_cmphex(in(&f, 0x4d1, 1), ==, 0x0c);
     uint32_t before = (uint32_t) in(&f, 0x608, 4);      /* PM timer, where PMBASE says */
     g_assert_cmphex(before, <, 1 << 24);
     teardown(&f);
