@@ -36,6 +36,7 @@ void interp_float_leave(VitCpu *cpu)
 void interp_float_raise(unsigned bits) { _mm_setcsr(_mm_getcsr() | bits); }
 void interp_float_clear(unsigned bits) { _mm_setcsr(_mm_getcsr() & ~bits); }
 bool interp_float_raised(unsigned bits) { return _mm_getcsr() & bits; }
+bool interp_float_daz(void) { return _mm_getcsr() & 0x40; }
 
 unsigned interp_float_set_rounding(unsigned rounding)
 {
@@ -66,6 +67,7 @@ static int fe_bits(unsigned bits)
 void interp_float_raise(unsigned bits) { feraiseexcept(fe_bits(bits)); }
 void interp_float_clear(unsigned bits) { feclearexcept(fe_bits(bits)); }
 bool interp_float_raised(unsigned bits) { return fetestexcept(fe_bits(bits)); }
+bool interp_float_daz(void) { return false; }
 
 void interp_float_enter(VitCpu *cpu)
 {
@@ -85,7 +87,7 @@ void interp_float_leave(VitCpu *cpu)
 }
 #endif
 
-uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a)
+static uint64_t to_int(unsigned kind, VitType to, const VitVec *a)
 {
     volatile double x = kind < 2 ? (double) a->f32[0] : a->f64[0];
     double limit = to == VIT_I32 ? 0x1p31 : 0x1p63;
@@ -108,6 +110,16 @@ uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a)
     return ir_truncate(to, (uint64_t) (int64_t) whole);
 }
 
+uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a)
+{
+    bool denormal_before = interp_float_raised(INTERP_DENORMAL);
+    uint64_t r = to_int(kind, to, a);
+
+    if (!denormal_before)       /* conversions to integers do not report it */
+        interp_float_clear(INTERP_DENORMAL);
+    return r;
+}
+
 void interp_int_to_float(unsigned kind, VitType from, uint64_t value, VitVec *out)
 {
     volatile int64_t v = ir_sign(from, value);
@@ -120,10 +132,13 @@ void interp_int_to_float(unsigned kind, VitType from, uint64_t value, VitVec *ou
 
 unsigned interp_float_compare(unsigned kind, const VitVec *a, const VitVec *b)
 {
+    bool denormal_before = interp_float_raised(INTERP_DENORMAL);
     volatile double x = kind < 2 ? (double) a->f32[0] : a->f64[0];
     volatile double y = kind < 2 ? (double) b->f32[0] : b->f64[0];
 
     if (isunordered(x, y)) {
+        if (!denormal_before)
+            interp_float_clear(INTERP_DENORMAL);
         if (kind & 1)
             interp_float_raise(INTERP_INVALID);
         return VIT_FLAG_Z | VIT_FLAG_P | VIT_FLAG_C;

@@ -8,10 +8,11 @@ void interp_float_enter(VitCpu *cpu);
 void interp_float_leave(VitCpu *cpu);
 
 /* Sticky exceptions of the host environment in which the guest computes, as MXCSR's bits. */
-enum { INTERP_INVALID = 0x01, INTERP_INEXACT = 0x20 };
+enum { INTERP_INVALID = 0x01, INTERP_DENORMAL = 0x02, INTERP_INEXACT = 0x20 };
 void interp_float_raise(unsigned bits);
 void interp_float_clear(unsigned bits);
 bool interp_float_raised(unsigned bits);
+bool interp_float_daz(void);            /* denormal operands count as zeroes */
 /* Rounding as MXCSR.RC: 0 nearest, 1 down, 2 up, 3 towards zero.  Returns the former one. */
 unsigned interp_float_set_rounding(unsigned rounding);
 

@@ -2,6 +2,8 @@
 /* engine/jit/ir-optimise.c - one backward pass: dead values, overwritten state, use counts */
 #include "engine/jit/ir.h"
 
+#include "engine/jit/vops.h"
+
 enum { MAX_DEAD = 32 };
 
 typedef struct {            /* byte ranges of the state that will be overwritten unseen */
@@ -37,14 +39,17 @@ static void observe_range(Dead *dead, uint32_t from, uint32_t to)
     }
 }
 
-static bool has_effect(const VitIrOp *op)
+bool vit_ir_has_effect(const VitIrOp *op)
 {
     switch (op->op) {
     case VIT_IR_INSN: case VIT_IR_PUT: case VIT_IR_PUTFLAGS: case VIT_IR_LD: case VIT_IR_ST:
     case VIT_IR_ATOMIC: case VIT_IR_CMPXCHG: case VIT_IR_FENCE: case VIT_IR_CALL:
     case VIT_IR_TRAP_IF: case VIT_IR_SETCSR: case VIT_IR_BR: case VIT_IR_JMP:
     case VIT_IR_JMP_IND: case VIT_IR_EXIT:
+    case VIT_IR_VCVTI: case VIT_IR_VCVTF: case VIT_IR_VCOMI:    /* sticky bits of MXCSR */
         return true;
+    case VIT_IR_VOP:
+        return op->sub >= VIT_VOP_ADDPS && op->sub <= VIT_VOP_CVTTPD2DQ;
     default:
         return false;
     }
@@ -106,7 +111,7 @@ void vit_ir_optimise(VitIr *ir, const VitIsa *isa, bool enabled)
 
         if (op->op == VIT_IR_NOP)
             continue;
-        if (enabled && !op->uses && !has_effect(op)) {
+        if (enabled && !op->uses && !vit_ir_has_effect(op)) {
             op->op = VIT_IR_NOP;
             continue;
         }

@@ -143,6 +143,8 @@ void vit_ir_reset(VitIr *ir);
 /* Backward pass: removes dead values, PUT/PUTFLAGS overwritten before anything can observe them
  * (fault, helper that reads, side exit, end), fills uses and last_use. */
 void vit_ir_optimise(VitIr *ir, const VitIsa *isa, bool enabled);
+/* Whether the op must run even when nobody uses its value: control, state, memory, sticky bits of MXCSR. */
+bool vit_ir_has_effect(const VitIrOp *op);
 char *vit_ir_dump(const VitIr *ir, const VitIsa *isa);              /* text, caller frees */
 /* NULL, or what is malformed (types, operand order, missing end); caller frees. For tests and debug builds. */
 char *vit_ir_check(const VitIr *ir);

@@ -37,6 +37,13 @@ static bool nan64(uint64_t a, uint64_t b, uint64_t *r)
     return true;
 }
 
+/* An invalid operation reports no denormal operand. */
+static void hide_denormal(bool before, bool invalid)
+{
+    if (invalid && !before)
+        interp_float_clear(INTERP_DENORMAL);
+}
+
 /* A lane at a time; volatile keeps the compiler from moving or folding what raises flags. */
 #define BINARY(op, expr)                                                                           \
     static void op##_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i)                   \
@@ -58,35 +65,55 @@ BINARY(sub, x - y)
 BINARY(mul, x * y)
 BINARY(div, x / y)
 
+static uint32_t daz32(uint32_t x)
+{
+    return !(x & 0x7f800000) && interp_float_daz() ? x & 0x80000000 : x;
+}
+
+static uint64_t daz64(uint64_t x)
+{
+    return !(x & 0x7ff0000000000000) && interp_float_daz() ? x & 1ULL << 63 : x;
+}
+
 /* MIN and MAX give the second operand when either is a NaN or both are zero. */
 #define PICK(op, cmp)                                                                              \
     static void op##_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i)                   \
     {                                                                                              \
+        bool nan = is_nan32(a->u32[i]) || is_nan32(b->u32[i]);                                     \
+        bool before = interp_float_raised(INTERP_DENORMAL);                                        \
         volatile float x = a->f32[i], y = b->f32[i];                                               \
-        d->u32[i] = x cmp y ? a->u32[i] : b->u32[i];                                               \
+        d->u32[i] = daz32(x cmp y ? a->u32[i] : b->u32[i]);                                        \
+        hide_denormal(before, nan);                                                                \
     }                                                                                              \
     static void op##_64(VitVec *d, const VitVec *a, const VitVec *b, unsigned i)                   \
     {                                                                                              \
+        bool nan = is_nan64(a->u64[i]) || is_nan64(b->u64[i]);                                     \
+        bool before = interp_float_raised(INTERP_DENORMAL);                                        \
         volatile double x = a->f64[i], y = b->f64[i];                                              \
-        d->u64[i] = x cmp y ? a->u64[i] : b->u64[i];                                               \
+        d->u64[i] = daz64(x cmp y ? a->u64[i] : b->u64[i]);                                        \
+        hide_denormal(before, nan);                                                                \
     }
 PICK(min, <)
 PICK(max, >)
 
 static void sqrt_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i)
 {
+    bool before = interp_float_raised(INTERP_DENORMAL), negative = b->u32[i] >> 31;
     volatile float x = b->f32[i];
 
     if (!nan32(b->u32[i], b->u32[i], &d->u32[i]))
         d->f32[i] = sqrtf(x);
+    hide_denormal(before, negative);
 }
 
 static void sqrt_64(VitVec *d, const VitVec *a, const VitVec *b, unsigned i)
 {
+    bool before = interp_float_raised(INTERP_DENORMAL), negative = b->u64[i] >> 63;
     volatile double x = b->f64[i];
 
     if (!nan64(b->u64[i], b->u64[i], &d->u64[i]))
         d->f64[i] = sqrt(x);
+    hide_denormal(before, negative);
 }
 
 #define FAMILY(NAME, op)                                                                           \
@@ -136,16 +163,20 @@ static bool compare(double volatile x, double volatile y, unsigned predicate, bo
 static void compare_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i, unsigned imm)
 {
     bool snan = is_snan32(a->u32[i]) || is_snan32(b->u32[i]);
+    bool before = interp_float_raised(INTERP_DENORMAL), nan = is_nan32(a->u32[i]) || is_nan32(b->u32[i]);
     volatile float x = a->f32[i], y = b->f32[i];
 
     d->u32[i] = compare(x, y, imm & 7, snan) ? UINT32_MAX : 0;
+    hide_denormal(before, nan);
 }
 
 static void compare_64(VitVec *d, const VitVec *a, const VitVec *b, unsigned i, unsigned imm)
 {
     bool snan = is_snan64(a->u64[i]) || is_snan64(b->u64[i]);
+    bool before = interp_float_raised(INTERP_DENORMAL), nan = is_nan64(a->u64[i]) || is_nan64(b->u64[i]);
 
     d->u64[i] = compare(a->f64[i], b->f64[i], imm & 7, snan) ? UINT64_MAX : 0;
+    hide_denormal(before, nan);
 }
 
 VOP(CMPPS) { for (unsigned i = 0; i < 4; i++) compare_32(d, a, b, i, imm); }
@@ -255,14 +286,22 @@ static double round_by(double volatile x, unsigned imm)
 
 static void round_32(VitVec *d, const VitVec *b, unsigned i, unsigned imm)
 {
+    bool denormal_before = interp_float_raised(INTERP_DENORMAL);
+
     if (!nan32(b->u32[i], b->u32[i], &d->u32[i]))
         d->f32[i] = (float) round_by(b->f32[i], imm);
+    if (!denormal_before)
+        interp_float_clear(INTERP_DENORMAL);
 }
 
 static void round_64(VitVec *d, const VitVec *b, unsigned i, unsigned imm)
 {
+    bool denormal_before = interp_float_raised(INTERP_DENORMAL);
+
     if (!nan64(b->u64[i], b->u64[i], &d->u64[i]))
         d->f64[i] = round_by(b->f64[i], imm);
+    if (!denormal_before)
+        interp_float_clear(INTERP_DENORMAL);
 }
 
 VOP(ROUNDPS) { for (unsigned i = 0; i < 4; i++) round_32(d, b, i, imm); }

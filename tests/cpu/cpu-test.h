@@ -55,7 +55,8 @@ typedef struct {            /* one instruction with what makes it well-behaved b
     int      skip;          /* relative jump that ends the unit: over so many units; -1 none */
     unsigned skip_bytes;    /* of its displacement */
 } CpuTestUnit;
-void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code);
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code, bool vector);
 /* Lays units out for CPU_TEST_CODE + offset, with INT3 at the end; returns the size. */
 size_t cpu_test_assemble(const CpuTestUnit *units, unsigned n, uint64_t offset, uint8_t *out);
 uint64_t cpu_test_value(GRand *rand);           /* often a corner case */
+uint64_t cpu_test_float(GRand *rand);           /* the same of a double, or of two floats */

@@ -3,28 +3,20 @@
  *
  * A unit first loads the registers that address memory, then holds the instruction, then clears the
  * flags that the manual (Intel SDM vol. 2) leaves undefined.  RSP is never a destination. */
-#include "tests/cpu/cpu-test.h"
+#include "tests/cpu/generate-private.h"
 
 #include <string.h>
 
 enum { C = VIT_FLAG_C, P = VIT_FLAG_P, A = VIT_FLAG_A, Z = VIT_FLAG_Z, S = VIT_FLAG_S, O = VIT_FLAG_O };
-enum { ANY = -1 };
 
-typedef struct {
-    CpuTestUnit *u;
-    GRand *rand;
-    bool  is32;                 /* 32- or 16-bit code: 8 registers, no REX, no 64-bit operands */
-    bool  is16;                 /* 16-bit code: addresses are offsets in the data */
-} Gen;
-
-static unsigned below(Gen *g, unsigned n)
+unsigned random_below(Gen *g, unsigned n)
 {
     return (unsigned) g_rand_int_range(g->rand, 0, (gint32) n);
 }
 
-static bool chance(Gen *g, unsigned percent)
+bool random_chance(Gen *g, unsigned percent)
 {
-    return below(g, 100) < percent;
+    return random_below(g, 100) < percent;
 }
 
 uint64_t cpu_test_value(GRand *rand)
@@ -41,29 +33,29 @@ uint64_t cpu_test_value(GRand *rand)
     }
 }
 
-static void byte(Gen *g, unsigned b)
+void random_byte(Gen *g, unsigned b)
 {
     g_assert_cmpuint(g->u->size, <, sizeof g->u->bytes);
     g->u->bytes[g->u->size++] = (uint8_t) b;
 }
 
-static void bytes_of(Gen *g, uint64_t v, unsigned n)
+void random_bytes_of(Gen *g, uint64_t v, unsigned n)
 {
     for (unsigned i = 0; i < n; i++)
-        byte(g, (v >> (8 * i)) & 0xff);
+        random_byte(g, (v >> (8 * i)) & 0xff);
 }
 
-static unsigned any_register(Gen *g)        /* not RSP */
+unsigned random_any_register(Gen *g)        /* not RSP */
 {
-    unsigned r = below(g, g->is32 ? 7 : 15);
+    unsigned r = random_below(g, g->is32 ? 7 : 15);
     return r >= 4 ? r + 1 : r;
 }
 
 /* Operand size prefix. */
-static void osize(Gen *g, unsigned size)
+void random_osize(Gen *g, unsigned size)
 {
     if (size == (g->is16 ? 4 : 2))
-        byte(g, 0x66);
+        random_byte(g, 0x66);
 }
 
 /* As code sees it: linear, or an offset in a segment. */
@@ -76,37 +68,30 @@ static uint64_t seen(const Gen *g, uint64_t linear)
 static void rex(Gen *g, bool wide, unsigned reg)
 {
     if (!g->is32)
-        byte(g, (wide ? 0x48 : 0x40) | reg >> 3);
+        random_byte(g, (wide ? 0x48 : 0x40) | reg >> 3);
 }
 
-static void set_register(Gen *g, unsigned reg, uint64_t v)
+void random_set_register(Gen *g, unsigned reg, uint64_t v)
 {
-    osize(g, g->is16 ? 4 : 8);
+    random_osize(g, g->is16 ? 4 : 8);
     rex(g, true, reg);
-    byte(g, 0xb8 | (reg & 7));
-    bytes_of(g, v, g->is32 ? 4 : 8);
+    random_byte(g, 0xb8 | (reg & 7));
+    random_bytes_of(g, v, g->is32 ? 4 : 8);
 }
 
 /* ---- Memory operands ------------------------------------------------------------------------------ */
 
-typedef struct {
-    bool     set, a32, a16, rip, gs;
-    int      base, index;       /* -1 none */
-    unsigned scale, disp_size;
-    int32_t  disp;
-    uint64_t address;
-} Mem;
 
 /* Somewhere in the data, sometimes across its end. */
-static uint64_t data_address(Gen *g, unsigned size)
+uint64_t random_data_address(Gen *g, unsigned size)
 {
-    uint64_t at = below(g, CPU_TEST_DATA_SIZE - 512) + 64;
+    uint64_t at = random_below(g, CPU_TEST_DATA_SIZE - 512) + 64;
 
-    if (chance(g, 10))      /* across a page */
-        at = 4096 * (1 + below(g, 3)) - below(g, MAX(size, 2));
-    if (chance(g, 2))       /* the last bytes, or beyond */
-        at = CPU_TEST_DATA_SIZE - below(g, 2 * MAX(size, 2));
-    if (chance(g, 30))
+    if (random_chance(g, 10))      /* across a page */
+        at = 4096 * (1 + random_below(g, 3)) - random_below(g, MAX(size, 2));
+    if (random_chance(g, 2))       /* the last bytes, or beyond */
+        at = CPU_TEST_DATA_SIZE - random_below(g, 2 * MAX(size, 2));
+    if (random_chance(g, 30))
         at &= ~15ULL;
     return CPU_TEST_DATA + at;
 }
@@ -115,7 +100,7 @@ static uint64_t data_address(Gen *g, unsigned size)
 static Mem memory16(Gen *g, uint16_t address)
 {
     static const uint8_t bases[8] = { X86_RBX, X86_RBX, X86_RBP, X86_RBP, X86_RSI, X86_RDI, X86_RBP, X86_RBX };
-    Mem m = { .set = true, .a16 = true, .base = (int) below(g, 8), .index = ANY, .disp_size = below(g, 3) };
+    Mem m = { .set = true, .a16 = true, .base = (int) random_below(g, 8), .index = ANY, .disp_size = random_below(g, 3) };
     uint16_t rest = address;
 
     if (m.base == 6 && m.disp_size == 0) {      /* no BP: a 16-bit address */
@@ -126,25 +111,25 @@ static Mem memory16(Gen *g, uint16_t address)
     rest = (uint16_t) (rest - m.disp);
     if (m.base < 4) {
         uint16_t index = (uint16_t) g_rand_int(g->rand);
-        set_register(g, m.base & 1 ? X86_RDI : X86_RSI, index | cpu_test_value(g->rand) << 16);
+        random_set_register(g, m.base & 1 ? X86_RDI : X86_RSI, index | cpu_test_value(g->rand) << 16);
         rest = (uint16_t) (rest - index);
     }
-    set_register(g, bases[m.base], rest | cpu_test_value(g->rand) << 16);
+    random_set_register(g, bases[m.base], rest | cpu_test_value(g->rand) << 16);
     return m;
 }
 
-static Mem memory_at(Gen *g, uint64_t linear)
+Mem random_memory_at(Gen *g, uint64_t linear)
 {
     uint64_t address = seen(g, linear);
 
-    if (g->is16 && chance(g, 75))
+    if (g->is16 && random_chance(g, 75))
         return memory16(g, (uint16_t) address);
     Mem m = { .set = true, .base = ANY, .index = ANY, .address = address };
     uint64_t rest = address;
 
     m.a32 = g->is16;
-    m.gs = !g->is32 && chance(g, 3);
-    switch (g->is32 ? 1 + 2 * below(g, 8) : below(g, 8)) {
+    m.gs = !g->is32 && random_chance(g, 3);
+    switch (g->is32 ? 1 + 2 * random_below(g, 8) : random_below(g, 8)) {
     case 0:
         m.rip = true;
         return m;
@@ -158,22 +143,22 @@ static Mem memory_at(Gen *g, uint64_t linear)
     default:
         break;
     }
-    if (chance(g, 40)) {
-        m.disp_size = chance(g, 60) ? 1 : 4;
-        m.disp = m.disp_size == 1 ? (int8_t) g_rand_int(g->rand) : (int32_t) below(g, 4096) - 2048;
+    if (random_chance(g, 40)) {
+        m.disp_size = random_chance(g, 60) ? 1 : 4;
+        m.disp = m.disp_size == 1 ? (int8_t) g_rand_int(g->rand) : (int32_t) random_below(g, 4096) - 2048;
     }
     rest -= (uint64_t) (int64_t) m.disp;
-    m.base = (int) any_register(g);
-    if (chance(g, 40)) {
+    m.base = (int) random_any_register(g);
+    if (random_chance(g, 40)) {
         do
-            m.index = (int) any_register(g);
+            m.index = (int) random_any_register(g);
         while (m.index == m.base);
-        m.scale = below(g, 4);
-        uint64_t index = (uint64_t) (int64_t) ((int) below(g, 256) - 128);
-        set_register(g, (unsigned) m.index, m.a32 ? index & UINT32_MAX : index);
+        m.scale = random_below(g, 4);
+        uint64_t index = (uint64_t) (int64_t) ((int) random_below(g, 256) - 128);
+        random_set_register(g, (unsigned) m.index, m.a32 ? index & UINT32_MAX : index);
         rest -= index << m.scale;
     }
-    set_register(g, (unsigned) m.base, m.a32 && !g->is32 && chance(g, 50) ? rest | 1ULL << 40 : rest);
+    random_set_register(g, (unsigned) m.base, m.a32 && !g->is32 && random_chance(g, 50) ? rest | 1ULL << 40 : rest);
     if ((m.base & 7) == 5 && !m.disp_size)
         m.disp_size = 1;
     return m;
@@ -181,19 +166,6 @@ static Mem memory_at(Gen *g, uint64_t linear)
 
 /* ---- Encoding ------------------------------------------------------------------------------------------ */
 
-typedef struct {
-    unsigned size;              /* of the operands: 1 2 4 8 */
-    unsigned op;                /* opcode; 0x0fxx, 0x0f38xx */
-    unsigned mandatory;         /* f2, f3 before REX */
-    unsigned reg;
-    int      rm;                /* register, or memory when mem.set */
-    bool     lock;
-    bool     byte_reg, byte_rm; /* these operands are bytes whatever size says */
-    bool     no_size;           /* size gives neither 66 nor REX.W (bytes, and operands of 64 bits by default) */
-    Mem      mem;
-    unsigned imm_size;
-    uint64_t imm;
-} Enc;
 
 static unsigned rex_of(const Gen *g, const Enc *e)
 {
@@ -219,10 +191,10 @@ static unsigned rex_of(const Gen *g, const Enc *e)
 static void opcode(Gen *g, unsigned op)
 {
     if (op > 0xffff)
-        byte(g, op >> 16 & 0xff);
+        random_byte(g, op >> 16 & 0xff);
     if (op > 0xff)
-        byte(g, op >> 8 & 0xff);
-    byte(g, op & 0xff);
+        random_byte(g, op >> 8 & 0xff);
+    random_byte(g, op & 0xff);
 }
 
 static void modrm(Gen *g, const Enc *e)
@@ -231,90 +203,90 @@ static void modrm(Gen *g, const Enc *e)
     unsigned reg = (e->reg & 7) << 3;
 
     if (!m->set) {
-        byte(g, 0xc0 | reg | ((unsigned) e->rm & 7));
+        random_byte(g, 0xc0 | reg | ((unsigned) e->rm & 7));
     } else if (m->a16) {
-        byte(g, m->disp_size << 6 | reg | (unsigned) m->base);
-        bytes_of(g, (uint16_t) m->disp, m->base == 6 && !m->disp_size ? 2 : m->disp_size);
+        random_byte(g, m->disp_size << 6 | reg | (unsigned) m->base);
+        random_bytes_of(g, (uint16_t) m->disp, m->base == 6 && !m->disp_size ? 2 : m->disp_size);
     } else if (m->rip) {
-        byte(g, reg | 5);
+        random_byte(g, reg | 5);
         g->u->rip_at = g->u->size;
         g->u->target = m->address;
-        bytes_of(g, 0, 4);
+        random_bytes_of(g, 0, 4);
     } else if (m->base == ANY) {
-        byte(g, reg | 4);
-        byte(g, 0x25);
-        bytes_of(g, (uint32_t) m->disp, 4);
+        random_byte(g, reg | 4);
+        random_byte(g, 0x25);
+        random_bytes_of(g, (uint32_t) m->disp, 4);
     } else {
         unsigned mod = m->disp_size == 1 ? 0x40 : m->disp_size ? 0x80 : 0;
         if (m->index != ANY || (m->base & 7) == 4) {
-            byte(g, mod | reg | 4);
-            byte(g, m->scale << 6 | (m->index == ANY ? 4 : (unsigned) m->index & 7) << 3 | ((unsigned) m->base & 7));
+            random_byte(g, mod | reg | 4);
+            random_byte(g, m->scale << 6 | (m->index == ANY ? 4 : (unsigned) m->index & 7) << 3 | ((unsigned) m->base & 7));
         } else {
-            byte(g, mod | reg | ((unsigned) m->base & 7));
+            random_byte(g, mod | reg | ((unsigned) m->base & 7));
         }
-        bytes_of(g, (uint32_t) m->disp, m->disp_size);
+        random_bytes_of(g, (uint32_t) m->disp, m->disp_size);
     }
 }
 
-static void encode(Gen *g, const Enc *e)
+void random_encode(Gen *g, const Enc *e)
 {
     unsigned rex = rex_of(g, e);
     bool bytes = e->size == 1 || e->byte_reg || e->byte_rm;
 
-    if (bytes && !rex && !g->is32 && chance(g, 30))
+    if (bytes && !rex && !g->is32 && random_chance(g, 30))
         rex = 0x40;             /* SPL BPL SIL DIL instead of AH CH DH BH */
     /* SPL must not be written; AH.. may */
     if (bytes && rex && !e->mem.set && e->rm == 4)
         rex = rex == 0x40 ? 0 : rex;
     if (e->lock)
-        byte(g, 0xf0);
+        random_byte(g, 0xf0);
     if (e->mem.set && e->mem.gs)
-        byte(g, 0x65);
+        random_byte(g, 0x65);
     if (e->mem.set && e->mem.a32)
-        byte(g, 0x67);
+        random_byte(g, 0x67);
     if (!e->no_size)
-        osize(g, e->size);
+        random_osize(g, e->size);
     if (e->mandatory)
-        byte(g, e->mandatory);
+        random_byte(g, e->mandatory);
     if (rex)
-        byte(g, rex);
+        random_byte(g, rex);
     opcode(g, e->op);
     modrm(g, e);
-    bytes_of(g, e->imm, e->imm_size);
+    random_bytes_of(g, e->imm, e->imm_size);
     g->u->rip_end = g->u->size;
 }
 
-static void clear_flags(Gen *g, unsigned undefined)
+void random_clear_flags(Gen *g, unsigned undefined)
 {
     if (!undefined)
         return;
-    byte(g, 0x9c);
+    random_byte(g, 0x9c);
     if (g->is16) {              /* by AX: ESP's upper half is not known */
-        byte(g, 0x58), byte(g, 0x25), bytes_of(g, ~undefined, 2), byte(g, 0x50);
+        random_byte(g, 0x58), random_byte(g, 0x25), random_bytes_of(g, ~undefined, 2), random_byte(g, 0x50);
     } else {
-        byte(g, 0x81), byte(g, 0x24), byte(g, 0x24);
-        bytes_of(g, ~undefined, 4);
+        random_byte(g, 0x81), random_byte(g, 0x24), random_byte(g, 0x24);
+        random_bytes_of(g, ~undefined, 4);
     }
-    byte(g, 0x9d);
+    random_byte(g, 0x9d);
 }
 
 static unsigned any_size(Gen *g)
 {
-    return 1u << below(g, g->is32 ? 3 : 4);
+    return 1u << random_below(g, g->is32 ? 3 : 4);
 }
 
 static unsigned wide_size(Gen *g)
 {
-    return 2u << below(g, g->is32 ? 2 : 3);
+    return 2u << random_below(g, g->is32 ? 2 : 3);
 }
 
 /* Register or memory of that size as the r/m operand.  Byte registers avoid number 4 (SPL). */
 static void pick_rm(Gen *g, Enc *e, unsigned size, unsigned mem_percent)
 {
-    if (chance(g, mem_percent))
-        e->mem = memory_at(g, data_address(g, size));
+    if (random_chance(g, mem_percent))
+        e->mem = random_memory_at(g, random_data_address(g, size));
     else
-        e->rm = (int) any_register(g);
+        e->rm = (int) random_any_register(g);
 }
 
 /* Opcode with the usual low bit 0 for bytes. */
@@ -332,14 +304,14 @@ static unsigned alu_undefined(unsigned kind)
 
 static void gen_alu(Gen *g)
 {
-    unsigned kind = below(g, 8), size = any_size(g);
-    Enc e = { .size = size, .reg = any_register(g) };
+    unsigned kind = random_below(g, 8), size = any_size(g);
+    Enc e = { .size = size, .reg = random_any_register(g) };
 
-    switch (below(g, 4)) {
+    switch (random_below(g, 4)) {
     case 0:                     /* r/m, r */
         e.op = sized(kind * 8, size);
         pick_rm(g, &e, size, 40);
-        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        e.lock = e.mem.set && kind != 7 && random_chance(g, 30);
         break;
     case 1:                     /* r, r/m */
         e.op = sized(kind * 8 + 2, size);
@@ -351,7 +323,7 @@ static void gen_alu(Gen *g)
         e.imm_size = MIN(size, 4);
         e.imm = cpu_test_value(g->rand);
         pick_rm(g, &e, size, 40);
-        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        e.lock = e.mem.set && kind != 7 && random_chance(g, 30);
         break;
     default:                    /* r/m, sign-extended byte */
         size = e.size = size == 1 ? 4 : size;
@@ -360,224 +332,224 @@ static void gen_alu(Gen *g)
         e.imm_size = 1;
         e.imm = cpu_test_value(g->rand);
         pick_rm(g, &e, size, 40);
-        e.lock = e.mem.set && kind != 7 && chance(g, 30);
+        e.lock = e.mem.set && kind != 7 && random_chance(g, 30);
         break;
     }
-    encode(g, &e);
-    clear_flags(g, alu_undefined(kind));
+    random_encode(g, &e);
+    random_clear_flags(g, alu_undefined(kind));
 }
 
 static void gen_test(Gen *g)
 {
     unsigned size = any_size(g);
-    Enc e = { .size = size, .op = sized(0x84, size), .reg = any_register(g) };
+    Enc e = { .size = size, .op = sized(0x84, size), .reg = random_any_register(g) };
 
-    if (chance(g, 50)) {
+    if (random_chance(g, 50)) {
         e.op = sized(0xf6, size);
-        e.reg = below(g, 2);
+        e.reg = random_below(g, 2);
         e.imm_size = MIN(size, 4);
         e.imm = cpu_test_value(g->rand);
     }
     pick_rm(g, &e, size, 40);
-    encode(g, &e);
-    clear_flags(g, A);
+    random_encode(g, &e);
+    random_clear_flags(g, A);
 }
 
 static void gen_mov(Gen *g)
 {
     unsigned size = any_size(g);
-    Enc e = { .size = size, .op = sized(chance(g, 50) ? 0x88 : 0x8a, size), .reg = any_register(g) };
+    Enc e = { .size = size, .op = sized(random_chance(g, 50) ? 0x88 : 0x8a, size), .reg = random_any_register(g) };
 
-    if (chance(g, 25)) {
+    if (random_chance(g, 25)) {
         e.op = sized(0xc6, size);
         e.reg = 0;
         e.imm_size = MIN(size, 4);
         e.imm = cpu_test_value(g->rand);
     }
     pick_rm(g, &e, size, 60);
-    encode(g, &e);
+    random_encode(g, &e);
 }
 
 static void gen_mov_special(Gen *g)
 {
-    unsigned size = any_size(g), reg = any_register(g);
+    unsigned size = any_size(g), reg = random_any_register(g);
 
-    if (chance(g, 50)) {        /* moffs */
-        osize(g, size);
+    if (random_chance(g, 50)) {        /* moffs */
+        random_osize(g, size);
         if (size == 8)
-            byte(g, 0x48);
-        byte(g, sized(chance(g, 50) ? 0xa0 : 0xa2, size));
-        bytes_of(g, seen(g, data_address(g, size)), g->is16 ? 2 : g->is32 ? 4 : 8);
+            random_byte(g, 0x48);
+        random_byte(g, sized(random_chance(g, 50) ? 0xa0 : 0xa2, size));
+        random_bytes_of(g, seen(g, random_data_address(g, size)), g->is16 ? 2 : g->is32 ? 4 : 8);
         return;
     }
     if (size == 1) {
         rex(g, false, reg);
-        byte(g, 0xb0 | (reg & 7));
-        bytes_of(g, g_rand_int(g->rand), 1);
+        random_byte(g, 0xb0 | (reg & 7));
+        random_bytes_of(g, g_rand_int(g->rand), 1);
         return;
     }
-    osize(g, size);
+    random_osize(g, size);
     rex(g, size == 8, reg);
-    byte(g, 0xb8 | (reg & 7));
-    bytes_of(g, cpu_test_value(g->rand), size);
+    random_byte(g, 0xb8 | (reg & 7));
+    random_bytes_of(g, cpu_test_value(g->rand), size);
 }
 
 static void gen_unary(Gen *g)   /* NOT NEG INC DEC */
 {
-    unsigned size = any_size(g), kind = below(g, 4);
+    unsigned size = any_size(g), kind = random_below(g, 4);
     Enc e = { .size = size };
 
     e.op = sized(kind < 2 ? 0xf6 : 0xfe, size);
     e.reg = kind < 2 ? kind + 2 : kind - 2;
     pick_rm(g, &e, size, 40);
-    e.lock = e.mem.set && chance(g, 40);
-    encode(g, &e);
+    e.lock = e.mem.set && random_chance(g, 40);
+    random_encode(g, &e);
 }
 
 static void gen_shift(Gen *g)
 {
     static const uint8_t kinds[] = { 0, 1, 2, 3, 4, 5, 7 };
-    unsigned size = any_size(g), kind = kinds[below(g, sizeof kinds)], how = below(g, 3), undefined = 0;
+    unsigned size = any_size(g), kind = kinds[random_below(g, sizeof kinds)], how = random_below(g, 3), undefined = 0;
     Enc e = { .size = size, .reg = kind };
-    unsigned count = below(g, chance(g, 20) ? 256 : 8 * size + 2);
+    unsigned count = random_below(g, random_chance(g, 20) ? 256 : 8 * size + 2);
 
-    if (how == 2 && chance(g, 70))      /* MOV CL, count */
-        byte(g, 0xb1), byte(g, count);
+    if (how == 2 && random_chance(g, 70))      /* MOV CL, count */
+        random_byte(g, 0xb1), random_byte(g, count);
     pick_rm(g, &e, size, 30);
     e.op = sized(how == 0 ? 0xc0 : how == 1 ? 0xd0 : 0xd2, size);
     if (how == 0)
         e.imm_size = 1, e.imm = count;
-    encode(g, &e);
+    random_encode(g, &e);
     if (how != 1)
         undefined = O;
     if (kind >= 4)
         undefined |= A;
     if (kind >= 4 && kind < 7 && size <= 2 && how != 1)
         undefined |= C;
-    clear_flags(g, undefined);
+    random_clear_flags(g, undefined);
 }
 
 static void gen_shift_double(Gen *g)
 {
     unsigned size = wide_size(g);
-    bool by_cl = size > 2 && chance(g, 50);
-    Enc e = { .size = size, .reg = any_register(g), .op = (chance(g, 50) ? 0x0fa4 : 0x0fac) + by_cl };
+    bool by_cl = size > 2 && random_chance(g, 50);
+    Enc e = { .size = size, .reg = random_any_register(g), .op = (random_chance(g, 50) ? 0x0fa4 : 0x0fac) + by_cl };
 
     pick_rm(g, &e, size, 30);
     if (!by_cl)
-        e.imm_size = 1, e.imm = size == 2 ? below(g, 17) : below(g, 256);
-    encode(g, &e);
-    clear_flags(g, A | O);
+        e.imm_size = 1, e.imm = size == 2 ? random_below(g, 17) : random_below(g, 256);
+    random_encode(g, &e);
+    random_clear_flags(g, A | O);
 }
 
 static void gen_multiply(Gen *g)
 {
     unsigned size = any_size(g);
-    Enc e = { .size = size, .reg = any_register(g) };
+    Enc e = { .size = size, .reg = random_any_register(g) };
 
-    if (chance(g, 50)) {
+    if (random_chance(g, 50)) {
         e.op = sized(0xf6, size);
-        e.reg = 4 + below(g, 2);
+        e.reg = 4 + random_below(g, 2);
     } else {
         size = e.size = size == 1 ? 4 : size;
-        unsigned how = below(g, 3);
+        unsigned how = random_below(g, 3);
         e.op = how == 0 ? 0x0faf : how == 1 ? 0x69 : 0x6b;
         e.imm_size = how == 0 ? 0 : how == 1 ? MIN(size, 4) : 1;
         e.imm = cpu_test_value(g->rand);
     }
     pick_rm(g, &e, size, 30);
-    encode(g, &e);
-    clear_flags(g, S | Z | A | P);
+    random_encode(g, &e);
+    random_clear_flags(g, S | Z | A | P);
 }
 
 static void gen_divide(Gen *g)
 {
-    unsigned size = any_size(g), by = any_register(g);
-    bool is_signed = chance(g, 50);
+    unsigned size = any_size(g), by = random_any_register(g);
+    bool is_signed = random_chance(g, 50);
     Enc e = { .size = size, .op = sized(0xf6, size), .reg = is_signed ? 7 : 6, .rm = (int) by };
 
     if (by == X86_RDX || by == X86_RAX)
         e.rm = X86_RCX;
-    if (chance(g, 80))                  /* OR divisor, 1 */
-        rex(g, true, (unsigned) e.rm), byte(g, 0x83), byte(g, 0xc8 | ((unsigned) e.rm & 7)), byte(g, 1);
-    switch (below(g, 4)) {
-    case 0: byte(g, 0x31), byte(g, 0xd2); break;        /* XOR EDX, EDX */
-    case 1: rex(g, true, 0), byte(g, 0x99); break;      /* CQO */
-    case 2: byte(g, 0x99); break;                       /* CDQ */
+    if (random_chance(g, 80))                  /* OR divisor, 1 */
+        rex(g, true, (unsigned) e.rm), random_byte(g, 0x83), random_byte(g, 0xc8 | ((unsigned) e.rm & 7)), random_byte(g, 1);
+    switch (random_below(g, 4)) {
+    case 0: random_byte(g, 0x31), random_byte(g, 0xd2); break;        /* XOR EDX, EDX */
+    case 1: rex(g, true, 0), random_byte(g, 0x99); break;      /* CQO */
+    case 2: random_byte(g, 0x99); break;                       /* CDQ */
     default: break;
     }
-    if (size == 1 && chance(g, 70))     /* MOVZX EAX, AL */
-        byte(g, 0x0f), byte(g, 0xb6), byte(g, 0xc0);
-    else if (size == 2 && chance(g, 70))
-        byte(g, 0x66), byte(g, 0x99);   /* CWD */
-    if (chance(g, 30))
+    if (size == 1 && random_chance(g, 70))     /* MOVZX EAX, AL */
+        random_byte(g, 0x0f), random_byte(g, 0xb6), random_byte(g, 0xc0);
+    else if (size == 2 && random_chance(g, 70))
+        random_byte(g, 0x66), random_byte(g, 0x99);   /* CWD */
+    if (random_chance(g, 30))
         pick_rm(g, &e, size, 100);
-    encode(g, &e);
-    clear_flags(g, VIT_FLAG_ALL);
+    random_encode(g, &e);
+    random_clear_flags(g, VIT_FLAG_ALL);
 }
 
 static void gen_extend(Gen *g)
 {
     static const unsigned ops[] = { 0x0fb6, 0x0fb7, 0x0fbe, 0x0fbf, 0x63 };
-    unsigned which = below(g, g->is32 ? 4 : 5), from = which == 4 ? 4 : which & 1 ? 2 : 1;
-    Enc e = { .size = wide_size(g), .op = ops[which], .reg = any_register(g), .byte_rm = from == 1 };
+    unsigned which = random_below(g, g->is32 ? 4 : 5), from = which == 4 ? 4 : which & 1 ? 2 : 1;
+    Enc e = { .size = wide_size(g), .op = ops[which], .reg = random_any_register(g), .byte_rm = from == 1 };
 
     if (which == 4)
         e.size = 8;
     pick_rm(g, &e, from, 50);
-    encode(g, &e);
+    random_encode(g, &e);
 }
 
 static void gen_lea(Gen *g)
 {
-    Enc e = { .size = wide_size(g), .op = 0x8d, .reg = any_register(g) };
+    Enc e = { .size = wide_size(g), .op = 0x8d, .reg = random_any_register(g) };
 
-    e.mem = memory_at(g, data_address(g, 1));
+    e.mem = random_memory_at(g, random_data_address(g, 1));
     e.mem.gs = false;
-    encode(g, &e);
+    random_encode(g, &e);
 }
 
 static void gen_exchange(Gen *g)
 {
-    unsigned size = any_size(g), kind = below(g, 3);
-    Enc e = { .size = size, .reg = any_register(g) };
+    unsigned size = any_size(g), kind = random_below(g, 3);
+    Enc e = { .size = size, .reg = random_any_register(g) };
 
     e.op = sized(kind == 0 ? 0x86 : kind == 1 ? 0x0fb0 : 0x0fc0, size);
     pick_rm(g, &e, size, 50);
-    e.lock = e.mem.set && chance(g, 40);
+    e.lock = e.mem.set && random_chance(g, 40);
     if (size == 1 && e.reg == 4)
         e.reg = 0;
-    if (kind == 1 && chance(g, 50)) {   /* make it equal: MOV (R|E)AX, operand */
+    if (kind == 1 && random_chance(g, 50)) {   /* make it equal: MOV (R|E)AX, operand */
         Enc m = e;
         m.op = sized(0x8a, size);
         m.reg = 0;
         m.lock = false;
         if (!(e.mem.set && (e.mem.base == 0 || e.mem.index == 0 || e.mem.rip)))
-            encode(g, &m);
+            random_encode(g, &m);
     }
-    encode(g, &e);
+    random_encode(g, &e);
 }
 
 static void gen_cmpxchg_wide(Gen *g)
 {
-    bool wide = !g->is32 && cpu_test_host_has("cx16") && chance(g, 50);
+    bool wide = !g->is32 && cpu_test_host_has("cx16") && random_chance(g, 50);
     Enc e = { .size = wide ? 8 : 4, .op = 0x0fc7, .reg = 1 };
 
-    e.mem = memory_at(g, data_address(g, 16));
-    if (wide && !chance(g, 10))
-        e.mem = memory_at(g, (data_address(g, 16) & ~15ULL) % 0x3f00 + (CPU_TEST_DATA & ~0x3fffULL) + 0x100);
+    e.mem = random_memory_at(g, random_data_address(g, 16));
+    if (wide && !random_chance(g, 10))
+        e.mem = random_memory_at(g, (random_data_address(g, 16) & ~15ULL) % 0x3f00 + (CPU_TEST_DATA & ~0x3fffULL) + 0x100);
     if (wide)
         e.mem.address &= ~15ULL;
-    e.lock = chance(g, 50);
-    encode(g, &e);
+    e.lock = random_chance(g, 50);
+    random_encode(g, &e);
 }
 
 static void gen_bits(Gen *g)    /* BT BTS BTR BTC */
 {
-    unsigned size = wide_size(g), kind = below(g, 4);
-    Enc e = { .size = size, .reg = any_register(g) };
+    unsigned size = wide_size(g), kind = random_below(g, 4);
+    Enc e = { .size = size, .reg = random_any_register(g) };
 
-    if (chance(g, 50)) {
+    if (random_chance(g, 50)) {
         e.op = 0x0fba;
         e.reg = 4 + kind;
         e.imm_size = 1;
@@ -585,82 +557,82 @@ static void gen_bits(Gen *g)    /* BT BTS BTR BTC */
         pick_rm(g, &e, size, 50);
     } else {
         e.op = 0x0fa3 + 8 * kind;
-        if (chance(g, 50)) {
-            int64_t bit = (int64_t) below(g, 4096) - 2048;
-            e.mem = memory_at(g, CPU_TEST_DATA + 1024 + below(g, CPU_TEST_DATA_SIZE - 2048));
+        if (random_chance(g, 50)) {
+            int64_t bit = (int64_t) random_below(g, 4096) - 2048;
+            e.mem = random_memory_at(g, CPU_TEST_DATA + 1024 + random_below(g, CPU_TEST_DATA_SIZE - 2048));
             while ((int) e.reg == e.mem.base || (int) e.reg == e.mem.index)
-                e.reg = any_register(g);
-            set_register(g, e.reg, size == 2 ? (uint16_t) bit | cpu_test_value(g->rand) << 16
+                e.reg = random_any_register(g);
+            random_set_register(g, e.reg, size == 2 ? (uint16_t) bit | cpu_test_value(g->rand) << 16
                                              : size == 4 ? (uint32_t) bit | cpu_test_value(g->rand) << 32 : (uint64_t) bit);
         } else {
-            e.rm = (int) any_register(g);
+            e.rm = (int) random_any_register(g);
         }
     }
-    e.lock = e.mem.set && kind && chance(g, 40);
-    encode(g, &e);
-    clear_flags(g, O | S | A | P);
+    e.lock = e.mem.set && kind && random_chance(g, 40);
+    random_encode(g, &e);
+    random_clear_flags(g, O | S | A | P);
 }
 
 static void gen_scan(Gen *g)
 {
     unsigned size = wide_size(g);
-    Enc e = { .size = size, .op = chance(g, 50) ? 0x0fbc : 0x0fbd, .reg = any_register(g), .rm = (int) any_register(g) };
+    Enc e = { .size = size, .op = random_chance(g, 50) ? 0x0fbc : 0x0fbd, .reg = random_any_register(g), .rm = (int) random_any_register(g) };
 
     /* A zero source leaves the destination undefined: set a bit. */
-    rex(g, true, (unsigned) e.rm), byte(g, 0x0f), byte(g, 0xba), byte(g, 0xe8 | ((unsigned) e.rm & 7));
-    byte(g, below(g, 8 * size));
-    encode(g, &e);
-    clear_flags(g, C | O | S | A | P);
+    rex(g, true, (unsigned) e.rm), random_byte(g, 0x0f), random_byte(g, 0xba), random_byte(g, 0xe8 | ((unsigned) e.rm & 7));
+    random_byte(g, random_below(g, 8 * size));
+    random_encode(g, &e);
+    random_clear_flags(g, C | O | S | A | P);
 }
 
 static void gen_extensions(Gen *g)      /* POPCNT MOVBE CRC32 BSWAP */
 {
     unsigned size = wide_size(g);
-    Enc e = { .size = size, .reg = any_register(g) };
+    Enc e = { .size = size, .reg = random_any_register(g) };
 
-    switch (below(g, 4)) {
+    switch (random_below(g, 4)) {
     case 0:
         if (!cpu_test_host_has("popcnt"))
             return;
         e.op = 0x0fb8, e.mandatory = 0xf3;
         pick_rm(g, &e, size, 40);
-        encode(g, &e);
+        random_encode(g, &e);
         break;
     case 1:
         if (!cpu_test_host_has("movbe"))
             return;
-        e.op = 0x0f38f0 + below(g, 2);
+        e.op = 0x0f38f0 + random_below(g, 2);
         pick_rm(g, &e, size, 100);
-        encode(g, &e);
+        random_encode(g, &e);
         break;
     case 2:
         if (!cpu_test_host_has("sse4.2"))
             return;
         e.mandatory = 0xf2;
         e.op = 0x0f38f1;
-        if (chance(g, 40))
+        if (random_chance(g, 40))
             e.op = 0x0f38f0, e.byte_rm = true, e.size = size == 2 ? 4 : size;
         pick_rm(g, &e, e.byte_rm ? 1 : size, 40);
-        encode(g, &e);
+        random_encode(g, &e);
         break;
     default: {
-        unsigned reg = any_register(g);
-        rex(g, chance(g, 50), reg);
-        byte(g, 0x0f), byte(g, 0xc8 | (reg & 7));
+        unsigned reg = random_any_register(g);
+        rex(g, random_chance(g, 50), reg);
+        random_byte(g, 0x0f), random_byte(g, 0xc8 | (reg & 7));
     }
     }
 }
 
 static void gen_conditional(Gen *g)     /* SETcc CMOVcc */
 {
-    if (chance(g, 50)) {
-        Enc e = { .size = 1, .op = 0x0f90 + below(g, 16) };
+    if (random_chance(g, 50)) {
+        Enc e = { .size = 1, .op = 0x0f90 + random_below(g, 16) };
         pick_rm(g, &e, 1, 40);
-        encode(g, &e);
+        random_encode(g, &e);
     } else {
-        Enc e = { .size = wide_size(g), .op = 0x0f40 + below(g, 16), .reg = any_register(g) };
+        Enc e = { .size = wide_size(g), .op = 0x0f40 + random_below(g, 16), .reg = random_any_register(g) };
         pick_rm(g, &e, e.size, 40);
-        encode(g, &e);
+        random_encode(g, &e);
     }
 }
 
@@ -669,91 +641,91 @@ static void gen_simple(Gen *g)
     static const uint8_t plain[][2] = { { 0x98 }, { 0x99 }, { 0x66, 0x98 }, { 0x66, 0x99 }, { 0x9e }, { 0x9f }, { 0xf5 },
                                         { 0xf8 }, { 0xf9 }, { 0x90 }, { 0xf3, 0x90 }, { 0x93 }, { 0x66, 0x95 },
                                         { 0x48, 0x98 }, { 0x48, 0x99 }, { 0x48, 0x90 }, { 0x49, 0x92 } };
-    unsigned which = below(g, G_N_ELEMENTS(plain) - (g->is32 ? 4 : 0));
+    unsigned which = random_below(g, G_N_ELEMENTS(plain) - (g->is32 ? 4 : 0));
 
-    byte(g, plain[which][0]);
+    random_byte(g, plain[which][0]);
     if (plain[which][1])
-        byte(g, plain[which][1]);
+        random_byte(g, plain[which][1]);
 }
 
 static void gen_push_pop(Gen *g)
 {
-    unsigned reg = any_register(g);
-    Enc e = { .size = chance(g, 30) ? 2 : g->is32 ? 4 : 8 };
+    unsigned reg = random_any_register(g);
+    Enc e = { .size = random_chance(g, 30) ? 2 : g->is32 ? 4 : 8 };
 
-    switch (below(g, 8)) {
-    case 0: rex(g, false, reg), byte(g, 0x50 | (reg & 7)); break;
-    case 1: rex(g, false, reg), byte(g, 0x58 | (reg & 7)); break;
-    case 2: byte(g, 0x66), byte(g, 0x50 | (reg & 7)); break;
-    case 3: byte(g, 0x68), bytes_of(g, cpu_test_value(g->rand), g->is16 ? 2 : 4); break;
-    case 4: byte(g, 0x6a), bytes_of(g, cpu_test_value(g->rand), 1); break;
+    switch (random_below(g, 8)) {
+    case 0: rex(g, false, reg), random_byte(g, 0x50 | (reg & 7)); break;
+    case 1: rex(g, false, reg), random_byte(g, 0x58 | (reg & 7)); break;
+    case 2: random_byte(g, 0x66), random_byte(g, 0x50 | (reg & 7)); break;
+    case 3: random_byte(g, 0x68), random_bytes_of(g, cpu_test_value(g->rand), g->is16 ? 2 : 4); break;
+    case 4: random_byte(g, 0x6a), random_bytes_of(g, cpu_test_value(g->rand), 1); break;
     case 5:
         e.op = 0xff, e.reg = 6;
         pick_rm(g, &e, e.size, 100);
         e.no_size = e.size == 8;
-        encode(g, &e);
+        random_encode(g, &e);
         break;
     case 6:
         e.op = 0x8f;
         pick_rm(g, &e, e.size, 100);
         e.no_size = e.size == 8;
-        encode(g, &e);
+        random_encode(g, &e);
         break;
-    default: byte(g, 0x54); break;      /* PUSH RSP */
+    default: random_byte(g, 0x54); break;      /* PUSH RSP */
     }
 }
 
 static void gen_stack_frames(Gen *g)
 {
-    switch (below(g, 5)) {
+    switch (random_below(g, 5)) {
     case 0:                             /* ENTER; also nested, with a good frame pointer */
-        set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x2000 + 8 * below(g, 64)));
-        byte(g, 0xc8), bytes_of(g, below(g, 128), 2), byte(g, chance(g, 70) ? 0 : below(g, 6));
+        random_set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x2000 + 8 * random_below(g, 64)));
+        random_byte(g, 0xc8), random_bytes_of(g, random_below(g, 128), 2), random_byte(g, random_chance(g, 70) ? 0 : random_below(g, 6));
         break;
     case 1:
-        set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x1800 + 8 * below(g, 128)));
-        byte(g, 0xc9);
+        random_set_register(g, X86_RBP, seen(g, CPU_TEST_DATA + 0x1800 + 8 * random_below(g, 128)));
+        random_byte(g, 0xc9);
         break;
     case 2:                             /* PUSHFQ, POP */
-        byte(g, 0x9c), byte(g, 0x58 | (any_register(g) & 3));
+        random_byte(g, 0x9c), random_byte(g, 0x58 | (random_any_register(g) & 3));
         break;
     case 3:                             /* PUSH imm, POPFQ */
-        byte(g, 0x68), bytes_of(g, (g_rand_int(g->rand) & CPU_TEST_EFLAGS) | 0x202, g->is16 ? 2 : 4);
-        byte(g, 0x9d);
+        random_byte(g, 0x68), random_bytes_of(g, (g_rand_int(g->rand) & CPU_TEST_EFLAGS) | 0x202, g->is16 ? 2 : 4);
+        random_byte(g, 0x9d);
         break;
     default:
-        byte(g, chance(g, 50) ? 0xfc : 0xfd);
+        random_byte(g, random_chance(g, 50) ? 0xfc : 0xfd);
         break;
     }
 }
 
 static void gen_xlat(Gen *g)
 {
-    set_register(g, X86_RBX, seen(g, data_address(g, 256) & ~0xffULL));
-    byte(g, 0xd7);
+    random_set_register(g, X86_RBX, seen(g, random_data_address(g, 256) & ~0xffULL));
+    random_byte(g, 0xd7);
 }
 
 static void gen_string(Gen *g)
 {
     static const uint8_t ops[] = { 0xa4, 0xa6, 0xaa, 0xac, 0xae };
-    unsigned size = any_size(g), op = ops[below(g, sizeof ops)], prefix = below(g, 3);
-    uint64_t from = data_address(g, size), to = data_address(g, size);
+    unsigned size = any_size(g), op = ops[random_below(g, sizeof ops)], prefix = random_below(g, 3);
+    uint64_t from = random_data_address(g, size), to = random_data_address(g, size);
 
-    if (chance(g, 30))
-        to = from + below(g, 32) - 16;
-    set_register(g, X86_RSI, seen(g, from));
-    set_register(g, X86_RDI, seen(g, to));
-    set_register(g, X86_RCX, below(g, chance(g, 20) ? 300 : 24));
-    if (chance(g, 20))
-        byte(g, chance(g, 50) ? 0xfc : 0xfd);
+    if (random_chance(g, 30))
+        to = from + random_below(g, 32) - 16;
+    random_set_register(g, X86_RSI, seen(g, from));
+    random_set_register(g, X86_RDI, seen(g, to));
+    random_set_register(g, X86_RCX, random_below(g, random_chance(g, 20) ? 300 : 24));
+    if (random_chance(g, 20))
+        random_byte(g, random_chance(g, 50) ? 0xfc : 0xfd);
     if (prefix)
-        byte(g, 0xf1 + prefix);
-    if ((!g->is32 || g->is16) && chance(g, 5))
-        byte(g, 0x67);
-    osize(g, size);
+        random_byte(g, 0xf1 + prefix);
+    if ((!g->is32 || g->is16) && random_chance(g, 5))
+        random_byte(g, 0x67);
+    random_osize(g, size);
     if (size == 8)
-        byte(g, 0x48);              /* any_size() gives 8 in 64-bit code only */
-    byte(g, sized(op, size));
+        random_byte(g, 0x48);              /* any_size() gives 8 in 64-bit code only */
+    random_byte(g, sized(op, size));
 }
 
 static void gen_jump(Gen *g)
@@ -762,24 +734,24 @@ static void gen_jump(Gen *g)
 
     unsigned rel = g->is16 ? 2 : 4;
 
-    u->skip = (int) below(g, 4);
+    u->skip = (int) random_below(g, 4);
     u->skip_bytes = rel;
-    switch (below(g, 6)) {
+    switch (random_below(g, 6)) {
     case 0:                             /* JMP */
-        byte(g, 0xe9), bytes_of(g, 0, rel);
+        random_byte(g, 0xe9), random_bytes_of(g, 0, rel);
         break;
     case 1:                             /* CALL */
-        byte(g, 0xe8), bytes_of(g, 0, rel);
+        random_byte(g, 0xe8), random_bytes_of(g, 0, rel);
         break;
     case 2:                             /* LOOP JRCXZ over a JMP */
-        if (chance(g, 50))
-            set_register(g, X86_RCX, below(g, 3));
-        byte(g, 0xe0 + below(g, 4)), byte(g, 2);
-        byte(g, 0xeb), byte(g, 1 + rel);
-        byte(g, 0xe9), bytes_of(g, 0, rel);
+        if (random_chance(g, 50))
+            random_set_register(g, X86_RCX, random_below(g, 3));
+        random_byte(g, 0xe0 + random_below(g, 4)), random_byte(g, 2);
+        random_byte(g, 0xeb), random_byte(g, 1 + rel);
+        random_byte(g, 0xe9), random_bytes_of(g, 0, rel);
         break;
     default:
-        byte(g, 0x0f), byte(g, 0x80 | below(g, 16)), bytes_of(g, 0, rel);
+        random_byte(g, 0x0f), random_byte(g, 0x80 | random_below(g, 16)), random_bytes_of(g, 0, rel);
         break;
     }
 }
@@ -787,28 +759,28 @@ static void gen_jump(Gen *g)
 /* LEA register, [end of unit]; then JMP, CALL or PUSH and RET. */
 static void gen_jump_indirect(Gen *g)
 {
-    unsigned reg = any_register(g), how = below(g, 3), at, call_end = 0;
+    unsigned reg = random_any_register(g), how = random_below(g, 3), at, call_end = 0;
 
     if (g->is32) {                      /* CALL next; POP; ADD */
-        byte(g, 0xe8), bytes_of(g, 0, g->is16 ? 2 : 4);
+        random_byte(g, 0xe8), random_bytes_of(g, 0, g->is16 ? 2 : 4);
         call_end = g->u->size;
-        byte(g, 0x58 | reg);
-        byte(g, 0x83), byte(g, 0xc0 | reg);
+        random_byte(g, 0x58 | reg);
+        random_byte(g, 0x83), random_byte(g, 0xc0 | reg);
         at = g->u->size;
-        byte(g, 0);
+        random_byte(g, 0);
     } else {
-        byte(g, 0x48 | (reg & 8) >> 1), byte(g, 0x8d), byte(g, 0x05 | (reg & 7) << 3);
+        random_byte(g, 0x48 | (reg & 8) >> 1), random_byte(g, 0x8d), random_byte(g, 0x05 | (reg & 7) << 3);
         at = g->u->size;
-        bytes_of(g, 0, 4);
+        random_bytes_of(g, 0, 4);
     }
     if (how == 2) {
-        rex(g, false, reg), byte(g, 0x50 | (reg & 7));
-        if (chance(g, 50))
-            byte(g, 0xc3);
+        rex(g, false, reg), random_byte(g, 0x50 | (reg & 7));
+        if (random_chance(g, 50))
+            random_byte(g, 0xc3);
         else
-            byte(g, 0xc2), bytes_of(g, 8 * below(g, 4), 2);
+            random_byte(g, 0xc2), random_bytes_of(g, 8 * random_below(g, 4), 2);
     } else {
-        rex(g, false, reg), byte(g, 0xff), byte(g, (how ? 0xd0 : 0xe0) | (reg & 7));
+        rex(g, false, reg), random_byte(g, 0xff), random_byte(g, (how ? 0xd0 : 0xe0) | (reg & 7));
     }
     if (g->is32)
         g->u->bytes[at] = (uint8_t) (g->u->size - call_end);
@@ -819,65 +791,65 @@ static void gen_jump_indirect(Gen *g)
 /* A store to the instruction that follows, or to one further on. */
 static void gen_self_modify(Gen *g)
 {
-    unsigned between = below(g, 3), reg = any_register(g);
+    unsigned between = random_below(g, 3), reg = random_any_register(g);
 
     if (g->is32)
         return;
-    byte(g, 0xc6), byte(g, 0x05), bytes_of(g, 2 + 3 * between, 4), byte(g, g_rand_int(g->rand) & 0xff);
+    random_byte(g, 0xc6), random_byte(g, 0x05), random_bytes_of(g, 2 + 3 * between, 4), random_byte(g, g_rand_int(g->rand) & 0xff);
     for (unsigned i = 0; i < between; i++)
-        byte(g, 0x48), byte(g, 0xff), byte(g, 0xc0 | (below(g, 4)));        /* INC */
-    byte(g, 0x40 | reg >> 3), byte(g, 0xb8 | (reg & 7)), bytes_of(g, g_rand_int(g->rand), 4);
+        random_byte(g, 0x48), random_byte(g, 0xff), random_byte(g, 0xc0 | (random_below(g, 4)));        /* INC */
+    random_byte(g, 0x40 | reg >> 3), random_byte(g, 0xb8 | (reg & 7)), random_bytes_of(g, g_rand_int(g->rand), 4);
 }
 
 /* ---- 32-bit code only --------------------------------------------------------------------------------------- */
 
 static void gen_incdec_short(Gen *g)
 {
-    if (chance(g, 30))
-        byte(g, 0x66);
-    byte(g, (chance(g, 50) ? 0x40 : 0x48) | any_register(g));
+    if (random_chance(g, 30))
+        random_byte(g, 0x66);
+    random_byte(g, (random_chance(g, 50) ? 0x40 : 0x48) | random_any_register(g));
 }
 
 static void gen_decimal(Gen *g)
 {
-    switch (below(g, 6)) {
-    case 0: byte(g, 0x27); clear_flags(g, O); break;
-    case 1: byte(g, 0x2f); clear_flags(g, O); break;
-    case 2: byte(g, 0x37); clear_flags(g, O | S | Z | P); break;
-    case 3: byte(g, 0x3f); clear_flags(g, O | S | Z | P); break;
-    case 4: byte(g, 0xd4), byte(g, chance(g, 90) ? 10 : below(g, 256)); clear_flags(g, O | A | C); break;
-    default: byte(g, 0xd5), byte(g, chance(g, 80) ? 10 : below(g, 256)); clear_flags(g, O | A | C); break;
+    switch (random_below(g, 6)) {
+    case 0: random_byte(g, 0x27); random_clear_flags(g, O); break;
+    case 1: random_byte(g, 0x2f); random_clear_flags(g, O); break;
+    case 2: random_byte(g, 0x37); random_clear_flags(g, O | S | Z | P); break;
+    case 3: random_byte(g, 0x3f); random_clear_flags(g, O | S | Z | P); break;
+    case 4: random_byte(g, 0xd4), random_byte(g, random_chance(g, 90) ? 10 : random_below(g, 256)); random_clear_flags(g, O | A | C); break;
+    default: random_byte(g, 0xd5), random_byte(g, random_chance(g, 80) ? 10 : random_below(g, 256)); random_clear_flags(g, O | A | C); break;
     }
 }
 
 static void gen_rare(Gen *g)
 {
-    Enc e = { .size = 4, .reg = any_register(g) };
+    Enc e = { .size = 4, .reg = random_any_register(g) };
 
-    switch (below(g, 8)) {
-    case 0: byte(g, 0x60); break;                               /* PUSHA */
-    case 1: byte(g, 0x61); break;
-    case 2: byte(g, 0x66), byte(g, g->is16 ? 0x61 : 0x60 + below(g, 2)); break;
-    case 3: byte(g, 0xd6); break;                               /* SALC */
-    case 4: byte(g, 0xce); break;                               /* INTO */
-    case 5: byte(g, 0x06 + 8 * below(g, 4)); break;             /* PUSH ES, CS, SS, DS */
+    switch (random_below(g, 8)) {
+    case 0: random_byte(g, 0x60); break;                               /* PUSHA */
+    case 1: random_byte(g, 0x61); break;
+    case 2: random_byte(g, 0x66), random_byte(g, g->is16 ? 0x61 : 0x60 + random_below(g, 2)); break;
+    case 3: random_byte(g, 0xd6); break;                               /* SALC */
+    case 4: random_byte(g, 0xce); break;                               /* INTO */
+    case 5: random_byte(g, 0x06 + 8 * random_below(g, 4)); break;             /* PUSH ES, CS, SS, DS */
     case 6:                                                     /* BOUND */
         e.op = 0x62;
         pick_rm(g, &e, 8, 100);
-        encode(g, &e);
+        random_encode(g, &e);
         break;
     default:                                                    /* LEA with 16-bit addressing */
         if (!g->is16)
-            byte(g, 0x67);
-        byte(g, 0x8d), byte(g, 0x40 | (any_register(g) << 3) | below(g, 8));
-        byte(g, below(g, 256));
+            random_byte(g, 0x67);
+        random_byte(g, 0x8d), random_byte(g, 0x40 | (random_any_register(g) << 3) | random_below(g, 8));
+        random_byte(g, random_below(g, 256));
         break;
     }
 }
 
 static void gen_undefined(Gen *g)
 {
-    byte(g, 0x0f), byte(g, 0x0b);
+    random_byte(g, 0x0f), random_byte(g, 0x0b);
 }
 
 /* ---- All --------------------------------------------------------------------------------------------------------- */
@@ -894,7 +866,7 @@ static const struct { unsigned weight; void (*fn)(Gen *g); } templates[] = {
 };
 enum { ONLY_32 = 3 };           /* at the end of templates */
 
-void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code)
+void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code, bool vector)
 {
     bool is32 = code != X86_CODE_64;
     Gen g = { u, rand, is32, code == X86_CODE_16 };
@@ -903,11 +875,15 @@ void cpu_test_generate(CpuTestUnit *u, GRand *rand, unsigned code)
     *u = (CpuTestUnit) { .skip = -1 };
     for (unsigned i = 0; i < G_N_ELEMENTS(templates) - (is32 ? 0 : ONLY_32); i++)
         total += templates[i].weight;
-    if (below(&g, 500) == 0) {
+    if (random_below(&g, 500) == 0) {
         gen_undefined(&g);
         return;
     }
-    pick = below(&g, total);
+    if (vector && random_chance(&g, 80)) {
+        random_vector(&g);
+        return;
+    }
+    pick = random_below(&g, total);
     for (unsigned i = 0;; pick -= templates[i++].weight) {
         if (pick < templates[i].weight) {
             templates[i].fn(&g);

@@ -82,6 +82,19 @@ static void compare(GString *s, const Outcome *h, const Outcome *g)
             differ(s, name, h->end.xmm[i].u64[k], g->end.xmm[i].u64[k]);
         }
     }
+    differ(s, "mxcsr", h->end.mxcsr, g->end.mxcsr);
+    differ(s, "fcw", h->end.fcw, g->end.fcw);
+    differ(s, "fsw", h->end.fsw, g->end.fsw);
+    differ(s, "ftw", h->end.ftw & 0xff, g->end.ftw & 0xff);
+    for (unsigned i = 0; i < 8; i++) {
+        for (unsigned k = 0; k < 2; k++) {
+            g_autofree char *name = g_strdup_printf("st%u.%u", i, k);
+            uint64_t mine = 0, theirs = 0;
+            memcpy(&mine, &h->end.x87[i][8 * k], k ? 2 : 8);
+            memcpy(&theirs, &g->end.x87[i][8 * k], k ? 2 : 8);
+            differ(s, name, mine, theirs);
+        }
+    }
     for (unsigned i = 0, shown = 0; i < CPU_TEST_DATA_SIZE && shown < 8; i++) {
         if (h->data[i] != g->data[i]) {
             g_autofree char *name = g_strdup_printf("data + %#x", i);
@@ -178,7 +191,30 @@ static bool run_shrinking(CpuTestGuest *guest, Case *c, GRand *rand, GString *te
 
 /* ---- The run ----------------------------------------------------------------------------------------------- */
 
-static void make_case(Case *c, GRand *rand, unsigned code)
+/* Registers and control words of SSE and x87; the x87 registers hold valid numbers. */
+static void make_vector_state(CpuTestState *s, GRand *rand)
+{
+    static const uint16_t precisions[4] = { 0x300, 0x300, 0x200, 0x000 };
+
+    for (unsigned i = 0; i < 16; i++) {
+        s->xmm[i].u64[0] = cpu_test_float(rand);
+        s->xmm[i].u64[1] = cpu_test_float(rand);
+    }
+    s->mxcsr = 0x1f80 | (uint32_t) g_rand_int_range(rand, 0, 4) << 13 | (g_rand_int_range(rand, 0, 4) ? 0 : 0x8000) |
+               (g_rand_int_range(rand, 0, 4) ? 0 : 0x40);
+    s->fcw = 0x7f | precisions[g_rand_int_range(rand, 0, 4)] | (uint16_t) g_rand_int_range(rand, 0, 4) << 10;
+    s->fsw = (uint16_t) g_rand_int_range(rand, 0, 8) << 11;
+    s->ftw = (uint16_t) (g_rand_int(rand) & g_rand_int(rand) & 0xff);
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t bits = cpu_test_float(rand);
+        double d;
+        memcpy(&d, &bits, 8);
+        long double wide = d;       /* 80 bits on x86-64, the only host of this test */
+        memcpy(s->x87[i], &wide, 10);
+    }
+}
+
+static void make_case(Case *c, GRand *rand, unsigned code, bool vector)
 {
     bool is32 = code != X86_CODE_64, is16 = code == X86_CODE_16;
 
@@ -186,7 +222,7 @@ static void make_case(Case *c, GRand *rand, unsigned code)
     if (g_rand_int_range(rand, 0, 4))       /* else over the last case's code */
         c->offset = (uint64_t) g_rand_int_range(rand, 0, is16 ? 0xe000 : CPU_TEST_CODE_SIZE - 4096);
     for (unsigned i = 0; i < c->n; i++)
-        cpu_test_generate(&c->units[i], rand, code);
+        cpu_test_generate(&c->units[i], rand, code, vector);
     memset(&c->start, 0, sizeof c->start);
     c->start.code = code;
     for (unsigned i = 0; i < 16; i++) {
@@ -199,8 +235,10 @@ static void make_case(Case *c, GRand *rand, unsigned code)
     c->start.rflags = (g_rand_int(rand) & VIT_FLAG_ALL) | 0x202;
     c->start.mxcsr = 0x1f80;
     c->start.fcw = 0x37f;
+    if (vector)
+        make_vector_state(&c->start, rand);
     for (unsigned i = 0; i < CPU_TEST_DATA_SIZE; i += 8) {
-        uint64_t v = cpu_test_value(rand);
+        uint64_t v = vector ? cpu_test_float(rand) : cpu_test_value(rand);
         memcpy(c->data + i, &v, 8);
     }
     if (is32)
@@ -211,7 +249,7 @@ static void make_case(Case *c, GRand *rand, unsigned code)
     below[1] = c->start.rip;
 }
 
-static void run_random(const VitAccelClass *accel, unsigned code)
+static void run_random(const VitAccelClass *accel, unsigned code, bool vector)
 {
     const char *seed_text = getenv("VIT_CPU_TEST_SEED"), *count_text = getenv("VIT_CPU_TEST_COUNT");
     unsigned seed = seed_text ? (unsigned) strtoul(seed_text, NULL, 0) : (unsigned) g_test_rand_int();
@@ -224,7 +262,7 @@ static void run_random(const VitAccelClass *accel, unsigned code)
     g_test_message("%s: seed %u, %lu instructions", accel->name, seed, count);
     CpuTestGuest *guest = cpu_test_guest_new(accel, NULL);
     while (done < count && failures < 5) {
-        make_case(c, rand, code);
+        make_case(c, rand, code, vector);
         done += c->n;
         bool same = run_case(guest, c, text);
         cases++;
@@ -243,15 +281,17 @@ static void run_random(const VitAccelClass *accel, unsigned code)
     g_assert_cmpuint(completed, >, cases / 2);
 }
 
-static void test_interp(void) { run_random(&vit_accel_interp, X86_CODE_64); }
-static void test_jit(void) { run_random(&vit_accel_jit, X86_CODE_64); }
-static void test_interp32(void) { run_random(&vit_accel_interp, X86_CODE_32); }
-static void test_jit32(void) { run_random(&vit_accel_jit, X86_CODE_32); }
+static void test_interp(void) { run_random(&vit_accel_interp, X86_CODE_64, false); }
+static void test_jit(void) { run_random(&vit_accel_jit, X86_CODE_64, false); }
+static void test_vector_interp(void) { run_random(&vit_accel_interp, X86_CODE_64, true); }
+static void test_vector_jit(void) { run_random(&vit_accel_jit, X86_CODE_64, true); }
+static void test_interp32(void) { run_random(&vit_accel_interp, X86_CODE_32, false); }
+static void test_jit32(void) { run_random(&vit_accel_jit, X86_CODE_32, false); }
 
 static void run_random16(const VitAccelClass *accel)
 {
     if (cpu_test_host_init16())
-        run_random(accel, X86_CODE_16);
+        run_random(accel, X86_CODE_16, false);
     else
         g_test_skip("the host gives programs no LDT");
 }
@@ -268,6 +308,8 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/cpu/random/interp", test_interp);
     g_test_add_func("/cpu/random/jit", test_jit);
+    g_test_add_func("/cpu/random/vector-interp", test_vector_interp);
+    g_test_add_func("/cpu/random/vector-jit", test_vector_jit);
     g_test_add_func("/cpu/random/interp32", test_interp32);
     g_test_add_func("/cpu/random/jit32", test_jit32);
     g_test_add_func("/cpu/random/interp16", test_interp16);

@@ -218,6 +218,7 @@ void x86_lift_emms(X86Lift *l)
 {
     check_pending(l);
     vit_ir_put(l->ir, X86_SLOT(fp_tag), vit_ir_const(l->ir, VIT_I8, 0));
+    vit_ir_put(l->ir, X86_SLOT(fp_top), vit_ir_const(l->ir, VIT_I8, 0));
 }
 
 /* ---- x87: argument = the escape opcode D8..DF ------------------------------------------------------- */

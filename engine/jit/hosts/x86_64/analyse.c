@@ -5,19 +5,6 @@
 
 enum { LOOK_BACK = 8, LOOK_AHEAD = 12 };
 
-static bool pure(unsigned op)
-{
-    switch (op) {
-    case VIT_IR_INSN: case VIT_IR_PUT: case VIT_IR_PUTFLAGS: case VIT_IR_LD: case VIT_IR_ST:
-    case VIT_IR_ATOMIC: case VIT_IR_CMPXCHG: case VIT_IR_FENCE: case VIT_IR_CALL:
-    case VIT_IR_TRAP_IF: case VIT_IR_SETCSR: case VIT_IR_BR: case VIT_IR_JMP:
-    case VIT_IR_JMP_IND: case VIT_IR_EXIT:
-        return false;
-    default:
-        return true;
-    }
-}
-
 /* Whether the op's own instruction leaves zeroes above a result of that type. */
 static bool zero_extends(const VitIrOp *op)
 {
@@ -157,7 +144,7 @@ static void last_uses(Gen *g)
 
         if (op->op == VIT_IR_NOP || op->op == VIT_IR_CONST || v->rep != i)
             continue;
-        if (pure(op->op) && !v->uses && !v->partner) {
+        if (!vit_ir_has_effect(op) && !v->uses && !v->partner) {
             v->dead = true;
             continue;
         }
