@@ -3,7 +3,7 @@
 #pragma once
 #include "engine/cpu/tlb.h"
 
-enum { VIT_TLB_KINDS = 3, VIT_TLB_LOG = 320, VIT_TLB_WALKS = 2048, VIT_JUMP_LOG = 512 };
+enum { VIT_TLB_KINDS = 3, VIT_TLB_LOG = 320, VIT_TLB_WALKS = 2048, VIT_TLB_LARGE = 4, VIT_JUMP_LOG = 512 };
 
 /* Which entries of one array are in use, so that a flush need not touch all. */
 typedef struct {
@@ -26,7 +26,8 @@ typedef struct VitTlbAux {
     uint64_t   code_pages[64];      /* hashed set of pages that were in the exec TLB: jump caches may know them */
     uint16_t   n_jumps;             /* jump cache slots of pages that are not global; VIT_JUMP_LOG + 1: too many */
     uint16_t   jumps[VIT_JUMP_LOG];
-    uint64_t   large_from, large_to;    /* linear range that holds pages above 4 KiB; empty when equal */
+    struct { uint64_t from, to; } large[2][VIT_TLB_LARGE];  /* linear ranges that hold pages above 4 KiB, by
+                                                             * their being global; empty when equal */
     VitTlbWalk walks[VIT_TLB_WALKS];
 } VitTlbAux;
 

@@ -124,9 +124,10 @@ static void flush(VitCpu *cpu, bool keep_global)
             flush_array(cpu, k, m, keep_global);
     }
     aux->generation++;
+    memset(aux->large[false], 0, sizeof aux->large[false]);
     if (!keep_global) {
         aux->global_generation++;
-        aux->large_from = aux->large_to = 0;
+        memset(aux->large[true], 0, sizeof aux->large[true]);
         memset(aux->code_pages, 0, sizeof aux->code_pages);
     }
     forget_jumps(cpu, keep_global);
@@ -136,13 +137,43 @@ static void flush(VitCpu *cpu, bool keep_global)
 void vit_tlb_flush(VitCpu *cpu) { flush(cpu, false); }
 void vit_tlb_flush_local(VitCpu *cpu) { flush(cpu, true); }
 
+static bool in_large(const VitTlbAux *aux, bool global, uint64_t linear)
+{
+    for (unsigned i = 0; i < VIT_TLB_LARGE; i++)
+        if (linear >= aux->large[global][i].from && linear < aux->large[global][i].to)
+            return true;
+    return false;
+}
+
+/* Neighbours share a range; the last one takes what finds no other. */
+static void note_large(VitTlbAux *aux, bool global, uint64_t linear, uint64_t size)
+{
+    uint64_t from = linear & ~(size - 1), to = from + size > from ? from + size : UINT64_MAX;
+
+    if (in_large(aux, global, from) && in_large(aux, global, to - 1))
+        return;
+    for (unsigned i = 0; i < VIT_TLB_LARGE; i++) {
+        typeof(&aux->large[0][0]) r = &aux->large[global][i];
+        bool empty = r->from == r->to;
+        if (!empty && i < VIT_TLB_LARGE - 1 && (to < r->from || from > r->to))
+            continue;
+        r->from = empty ? from : MIN(r->from, from);
+        r->to = empty ? to : MAX(r->to, to);
+        return;
+    }
+}
+
 void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear)
 {
     VitTlbAux *aux = cpu->tlb_aux;
     uint64_t page = page_of(linear);
 
-    if (linear >= aux->large_from && linear < aux->large_to) {
+    if (in_large(aux, true, linear)) {
         flush(cpu, false);
+        return;
+    }
+    if (in_large(aux, false, linear)) {
+        flush(cpu, true);
         return;
     }
     if (aux->code_pages[code_hash(page) / 64] >> (code_hash(page) % 64) & 1)
@@ -251,18 +282,8 @@ static uint64_t walk(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mm
     w->tag = tag;
     w->phys = (f.phys & ~(uint64_t) (VIT_PAGE_SIZE - 1)) | (f.prot & PROT) | (f.global ? GLOBAL : 0);
     w->generation = f.global ? aux->global_generation : aux->generation;
-    if (f.size > VIT_PAGE_SIZE) {
-        uint64_t from = linear & ~(f.size - 1), to = from + f.size;
-        if (to < from)
-            to = UINT64_MAX;
-        if (aux->large_from == aux->large_to) {
-            aux->large_from = from;
-            aux->large_to = to;
-        } else {
-            aux->large_from = MIN(aux->large_from, from);
-            aux->large_to = MAX(aux->large_to, to);
-        }
-    }
+    if (f.size > VIT_PAGE_SIZE)
+        note_large(aux, f.global, linear, f.size);
     return w->phys;
 }
 

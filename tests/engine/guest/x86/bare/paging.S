@@ -153,6 +153,42 @@ in64:
     cmp $2, %al
     EXPECT_EQ 25
 
+    /* INVLPG of any address in a 2 MiB page drops the whole page, global ones too */
+    movl $0x41, 0x401000
+    movl $0x42, 0x5ff000
+    movl $0x61, 0x601000
+    movl $0x62, 0x7ff000
+    movq $0x400083, PML4 + 0x3008
+    cmpl $0x41, 0x201000(%rbx)
+    EXPECT_EQ 40
+    cmpl $0x42, 0x3ff000(%rbx)
+    EXPECT_EQ 41
+    movq $0x600083, PML4 + 0x3008
+    invlpg 0x300000(%rbx)
+    cmpl $0x61, 0x201000(%rbx)
+    EXPECT_EQ 42
+    cmpl $0x62, 0x3ff000(%rbx)
+    EXPECT_EQ 43
+    mov %cr4, %rax
+    or $0x80, %eax              /* PGE */
+    mov %rax, %cr4
+    movq $0x600183, PML4 + 0x3008
+    invlpg 0x200000(%rbx)
+    cmpl $0x61, 0x201000(%rbx)
+    EXPECT_EQ 44
+    movq $0x400183, PML4 + 0x3008
+    invlpg 0x200000(%rbx)
+    cmpl $0x41, 0x201000(%rbx)
+    EXPECT_EQ 45
+    cmpl $0x42, 0x3ff000(%rbx)
+    EXPECT_EQ 46
+    movq $0x600183, PML4 + 0x3008
+    mov %cr4, %rax
+    and $~0x80, %eax
+    mov %rax, %cr4              /* drops global pages as well */
+    cmpl $0x61, 0x201000(%rbx)
+    EXPECT_EQ 47
+
     /* user mode */
     movq $0, fault_error
     mov $TSSSEL, %eax
