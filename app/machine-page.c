@@ -250,12 +250,10 @@ static void on_fullscreen(GtkWidget *widget, const char *name, GVariant *paramet
 
     if (!page->window)
         return;
-    if (gtk_window_is_fullscreen(page->window)) {
+    if (gtk_window_is_fullscreen(page->window))
         gtk_window_unfullscreen(page->window);
-    } else {
+    else
         gtk_window_fullscreen(page->window);
-        g_object_unref(toast(page, _("Ctrl+Alt, or the pointer at the upper edge, leaves fullscreen")));
-    }
     gtk_widget_grab_focus(GTK_WIDGET(page->view));
 }
 
@@ -267,6 +265,8 @@ static void on_fullscreened(VitrineMachinePage *page)
     adw_toolbar_view_set_reveal_top_bars(page->toolbar, !full);
     adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, !full);
     gtk_revealer_set_reveal_child(page->leave_revealer, FALSE);
+    if (full)
+        g_object_unref(toast(page, _("Ctrl+Alt or the pointer at the upper edge leaves fullscreen")));
 }
 
 static void root(GtkWidget *widget)

@@ -99,6 +99,20 @@ static graphene_rect_t place(VitDisplayView *view, int width, int height)
     return GRAPHENE_RECT_INIT((float) x, (float) y, (float) pw, (float) ph);
 }
 
+/* zoom: device pixels per guest pixel. */
+static void append_picture(GtkSnapshot *snapshot, GdkTexture *texture, double zoom,
+                           const graphene_rect_t *area)
+{
+    /* A plain texture where its filter is right: GTK's Cairo renderer draws the other kind in
+     * logical pixels first, which loses every second guest pixel on a screen at 200 %. */
+    if (fabs(zoom - 1) < 0.001 || (zoom >= 0.5 && fabs(zoom - round(zoom)) >= 0.001))
+        gtk_snapshot_append_texture(snapshot, texture, area);
+    else
+        gtk_snapshot_append_scaled_texture(
+            snapshot, texture, zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_NEAREST,
+            area);
+}
+
 static void snapshot(GtkWidget *widget, GtkSnapshot *snapshot)
 {
     VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
@@ -112,10 +126,7 @@ static void snapshot(GtkWidget *widget, GtkSnapshot *snapshot)
         int width = gdk_texture_get_width(view->texture);
         view->area = place(view, width, gdk_texture_get_height(view->texture));
         double zoom = view->area.size.width * device_scale(view) / width;
-        GskScalingFilter filter = zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_LINEAR;
-        if (fabs(zoom - round(zoom)) < 0.001)
-            filter = GSK_SCALING_FILTER_NEAREST;
-        gtk_snapshot_append_scaled_texture(snapshot, view->texture, filter, &view->area);
+        append_picture(snapshot, view->texture, zoom, &view->area);
     }
     gtk_snapshot_pop(snapshot);
 }

@@ -39,13 +39,15 @@ def enter_session():
 class Application:
     """The running application on a screen of its own, with empty user folders."""
 
-    def __init__(self, command, *arguments, before=None):
+    def __init__(self, command, *arguments, before=None, scale=1):
         self.home = tempfile.TemporaryDirectory(prefix="vitrine-ui-")
-        self.screen = FrameBuffer(*WINDOW)
+        self.size = [side * scale for side in WINDOW]
+        self.screen = FrameBuffer(*self.size)
         self.environment = {
             **os.environ,
             "DISPLAY": self.screen.display,
             "GDK_BACKEND": "x11",
+            "GDK_SCALE": str(scale),
             "GSETTINGS_BACKEND": "memory",
             "HOME": self.home.name,
             "LC_ALL": "C.UTF-8",
@@ -132,7 +134,7 @@ class Application:
         def window():
             for number in reversed(self.xdotool("search", "--onlyvisible", "--name", "")):
                 size = " ".join(self.xdotool("getwindowgeometry", number))
-                if f"{WINDOW[0]}x{WINDOW[1]}" in size and self.xdotool("getwindowpid", number):
+                if f"{self.size[0]}x{self.size[1]}" in size and self.xdotool("getwindowpid", number):
                     return number
             return None
         self.xdotool("windowfocus", "--sync", self.wait_for("a window", window, 20))
@@ -191,7 +193,13 @@ class Application:
                              timeout)
 
     def press(self, name, role="button|push button|toggle button"):
-        self.expect(role, name).do_action(0)
+        """Does what a click does. A menu's button keeps its action in a button within."""
+        node = self.expect(role, name)
+        for _, _, inner in self.walk(node):
+            if inner.get_n_actions():
+                inner.do_action(0)
+                return
+        raise self.trouble(f"{name!r} takes no action")
 
     # ---- Pictures ----
 

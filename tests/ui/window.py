@@ -10,6 +10,7 @@ import time
 from desktop import Application, enter_session
 import assets
 from harness import Failure, run_tests
+from picture import glyphs_of
 
 COMMAND = sys.argv[1:]
 NAMED_ROLES = ("button", "push button", "toggle button", "check box", "switch", "entry", "text",
@@ -138,6 +139,29 @@ def start_and_stop():
         print(f"# {time.monotonic() - begin:.2f} s to switch two machines off and end")
 
 
+def choose_in_menu(app, number):
+    app.press("^Machine Menu$")
+    app.expect("menu", "^Machine Menu$")
+    time.sleep(1)                   # the menu takes the keyboard once it has come up
+    app.key(*["Down"] * number, "Return")
+
+
+def guest_pixels():
+    """In original size one guest pixel is one pixel of the screen, whatever the desktop's scale."""
+    glyphs = glyphs_of(assets.vga_bios())
+    for scale in (1, 2):
+        def prepare(app):
+            describe(app, "one.json", name="One")
+        with Application(COMMAND, "--start", "One", before=prepare, scale=scale) as app:
+            app.stage("One: Running", 20)
+            app.focus()
+            choose_in_menu(app, 2)                  # past the screenshot and fitting
+            app.expect_text(glyphs, "SeaBIOS", 20)
+            choose_in_menu(app, 3)
+            app.wait_for("the picture at twice its size", lambda: not app.screen.picture().find_text(
+                glyphs, "SeaBIOS"), 10)
+
+
 enter_session()
 run_tests([
     ("the window opens", first_frame),
@@ -145,6 +169,7 @@ run_tests([
     ("the form makes a machine and a disk, and starts it", new_machine),
     ("a machine that cannot start says why and can be tried again", cannot_start),
     ("an unreadable description is reported, the others are there", unreadable_description),
+    ("guest pixels are screen pixels", guest_pixels),
     ("unknown names on the command line end with status 1", unknown_names),
     ("machines pause, resume, run side by side and end with the application", start_and_stop),
 ])
