@@ -27,13 +27,21 @@ def enter_session():
     """Runs this script again with a session bus of its own, unless it has been."""
     if os.environ.get("VITRINE_UI_SESSION") != str(os.getppid()):
         os.environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
+        # the accessibility bus has its socket there: two runs at once must not share it
+        runtime = tempfile.TemporaryDirectory(prefix="vitrine-ui-run-")
+        os.environ["XDG_RUNTIME_DIR"] = runtime.name
+        results = os.dup(sys.stdout.fileno())       # not for what the bus starts
         process = subprocess.Popen(["dbus-run-session", "--", "sh", "-c",
-                                    'VITRINE_UI_SESSION=$$ "$@"', "sh", sys.executable, *sys.argv],
-                                   stderr=subprocess.PIPE, text=True)
+                                    f'VITRINE_UI_SESSION=$$ "$@" >&{results}', "sh", sys.executable,
+                                    *sys.argv],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                                   pass_fds=[results])
         for line in process.stderr:
             if not line.startswith("dbus-daemon["):
                 sys.stderr.write(line)
-        sys.exit(process.wait())
+        status = process.wait()
+        runtime.cleanup()
+        sys.exit(status)
 
 
 class Application:
