@@ -160,7 +160,6 @@ static void apply_boot_state(X86Cpu *x, const VitX86BootState *b)
     x->cr3 = b->cr3;
     x->cr4 = b->cr4;
     x->efer = b->efer;
-    x->mtrr_def = b->mtrr_def_type;
     x->gdt.base = b->gdt_base;
     x->gdt.limit = b->gdt_limit;
     x->seg[X86_CS] = segment(&b->cs);
@@ -178,6 +177,8 @@ void engine_reset_cpus(VitEngine *e)
         x->cpu.isa->reset(&x->cpu);
         x->wait_sipi = !vit_lapic_is_bsp(e->board->lapics[n]);
         x->cpu.halted = x->wait_sipi;
+        if (boot)
+            x->mtrr_def = boot->mtrr_def_type;      /* as firmware would leave every processor */
         if (n == 0 && boot)
             apply_boot_state(x, boot);
         x86_update_mode(x);
