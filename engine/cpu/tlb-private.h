@@ -23,7 +23,8 @@ typedef struct VitTlbAux {
     VitTlbLog  log[VIT_TLB_KINDS][VIT_MMU_MODES];
     struct { VitRam *ram; uint64_t offset; } store[VIT_MMU_MODES][VIT_TLB_SIZE];   /* of write entries */
     uint64_t   generation, global_generation;
-    uint64_t   code_pages[64];      /* hashed set of pages that were in the exec TLB: jump caches may know them */
+    uint64_t   code_pages[2][64];   /* hashed sets of pages that were in the exec TLB, so that the jump cache may
+                                     * know them: local ones, global ones */
     uint16_t   n_jumps;             /* jump cache slots of pages that are not global; VIT_JUMP_LOG + 1: too many */
     uint16_t   jumps[VIT_JUMP_LOG];
     struct { uint64_t from, to; } large[2][VIT_TLB_LARGE];  /* linear ranges that hold pages above 4 KiB, by

@@ -42,6 +42,20 @@ void vit_tlb_finish(VitCpu *cpu)
     cpu->tlb_aux = NULL;
 }
 
+/* Jump cache: entries of global pages outlive an address-space switch. */
+static void forget_jumps(VitCpu *cpu, bool keep_global)
+{
+    VitTlbAux *aux = cpu->tlb_aux;
+
+    if (!keep_global || aux->n_jumps > VIT_JUMP_LOG) {
+        cpu->jump_generation++;
+    } else {
+        for (unsigned i = 0; i < aux->n_jumps; i++)
+            vit_cpu_tlb(cpu)->jump[aux->jumps[i]].generation = 0;
+    }
+    aux->n_jumps = 0;
+}
+
 /* ---- Flushing ---------------------------------------------------------------------------------------- */
 
 static void drop(VitTlbEntry *e)
@@ -86,20 +100,6 @@ static void flush_array(VitCpu *cpu, VitAccess access, unsigned mmu, bool keep_g
     }
 }
 
-/* Jump cache: entries of global pages outlive an address-space switch. */
-static void forget_jumps(VitCpu *cpu, bool keep_global)
-{
-    VitTlbAux *aux = cpu->tlb_aux;
-
-    if (!keep_global || aux->n_jumps > VIT_JUMP_LOG) {
-        cpu->jump_generation++;
-    } else {
-        for (unsigned i = 0; i < aux->n_jumps; i++)
-            vit_cpu_tlb(cpu)->jump[aux->jumps[i]].generation = 0;
-    }
-    aux->n_jumps = 0;
-}
-
 void vit_tlb_remember_jump(VitCpu *cpu, uint64_t pc, unsigned mmu, void *host)
 {
     VitTlbAux *aux = cpu->tlb_aux;
@@ -129,6 +129,8 @@ static void flush(VitCpu *cpu, bool keep_global)
         aux->global_generation++;
         memset(aux->large[true], 0, sizeof aux->large[true]);
         memset(aux->code_pages, 0, sizeof aux->code_pages);
+    } else {
+        memset(aux->code_pages[false], 0, sizeof aux->code_pages[false]);
     }
     forget_jumps(cpu, keep_global);
     cpu->stats[VIT_CPU_STAT_FLUSHES]++;
@@ -176,8 +178,11 @@ void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear)
         flush(cpu, true);
         return;
     }
-    if (aux->code_pages[code_hash(page) / 64] >> (code_hash(page) % 64) & 1)
-        cpu->jump_generation++;
+    unsigned hash = code_hash(page);
+    if (aux->code_pages[true][hash / 64] >> (hash % 64) & 1)
+        forget_jumps(cpu, false);
+    else if (aux->code_pages[false][hash / 64] >> (hash % 64) & 1)
+        forget_jumps(cpu, true);
     for (unsigned m = 0; m < VIT_MMU_MODES; m++) {
         for (unsigned k = 0; k < VIT_TLB_KINDS; k++) {
             VitTlbEntry *e = vit_tlb_entry(cpu, k, m, linear);
@@ -255,7 +260,7 @@ static void install(VitCpu *cpu, VitAccess access, unsigned mmu, uint64_t page, 
             log->n = VIT_TLB_LOG + 1;
     }
     if (access == VIT_ACCESS_EXEC)
-        cpu->tlb_aux->code_pages[code_hash(page) / 64] |= 1ULL << (code_hash(page) % 64);
+        cpu->tlb_aux->code_pages[global][code_hash(page) / 64] |= 1ULL << (code_hash(page) % 64);
     e->tag = page;
     e->addend = addend;
     if (global)

@@ -7,7 +7,7 @@
 #include "engine/cpu/isa.h"
 
 enum { VIT_TLB_BITS = 10, VIT_TLB_SIZE = 1 << VIT_TLB_BITS, VIT_MMU_MODES = 4 };
-enum { VIT_JUMP_BITS = 12, VIT_JUMP_SIZE = 1 << VIT_JUMP_BITS };
+enum { VIT_JUMP_BITS = 14, VIT_JUMP_SIZE = 1 << VIT_JUMP_BITS };
 #define VIT_JUMP_HASH 0x9e3779b1u     /* slot = low half of pc times this, top VIT_JUMP_BITS */
 #define VIT_TLB_NONE UINT64_MAX
 

@@ -9,7 +9,7 @@
  * are then within a signed byte. */
 enum { JIT_BASE = sizeof(VitCpu) + 32 };
 
-enum { JIT_REGIONS = 8, JIT_REGION_SIZE = 16 << 20, JIT_CACHE_SIZE = JIT_REGIONS * JIT_REGION_SIZE,
+enum { JIT_REGIONS = 16, JIT_REGION_SIZE = 16 << 20, JIT_CACHE_SIZE = JIT_REGIONS * JIT_REGION_SIZE,
        JIT_PRELUDE_SIZE = 16384, JIT_HASH_BITS = 18, JIT_MAX_VIEWS = 1 << 20 };
 
 typedef struct JitBlock JitBlock;
@@ -30,7 +30,7 @@ typedef struct {
     uint64_t  pc;
 } JitExit;
 
-typedef struct { uint32_t host; uint32_t pc; } JitPcEntry;  /* host offset after which; pc - block's pc */
+typedef struct { uint32_t host : 20, pc : 12; } JitPcEntry;  /* host offset after which; pc - block's pc */
 
 struct JitBlock {
     uint64_t    pc, mode;

@@ -181,7 +181,7 @@ static void run_translated(JitCpu *jc)
         if (from && !b->single) {
             g_mutex_lock(&a->lock);
             if (a->drops == drops)
-                jit_block_link(a, (JitBlock *) (from & ~(uintptr_t) 63), from & 1, b);
+                jit_block_link(a, (JitBlock *) (from & ~(uintptr_t) 7), from & 1, b);
             g_mutex_unlock(&a->lock);
         }
         if (vit_log_enabled(VIT_LOG_EXEC))

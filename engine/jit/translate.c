@@ -159,7 +159,7 @@ static JitBlock *build(JitCpu *jc, uint64_t pc, uint32_t view, bool *too_big)
         return NULL;
     }
     uint8_t *meta = r->meta;
-    JitBlock *b = jit_cache_meta(r, sizeof *b, 64);
+    JitBlock *b = jit_cache_meta(r, sizeof *b, 8);
     memset(b, 0, sizeof *b);
     b->pc = pc;
     b->mode = jc->request.mode;

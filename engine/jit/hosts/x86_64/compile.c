@@ -15,7 +15,7 @@ void note_pc(Gen *g, uint32_t pc)
         g->failed = true;
         return;
     }
-    g->pcs[g->n_pcs++] = (JitPcEntry) { (uint32_t) (g->p - g->head), pc };
+    g->pcs[g->n_pcs++] = (JitPcEntry) { (uint32_t) (g->p - g->head) & 0xfffff, pc & 0xfff };
 }
 
 /* ---- Ways out ------------------------------------------------------------------------------------------------- */
@@ -225,7 +225,7 @@ bool jit_host_compile(JitCpu *jc, JitRegion *r, JitBlock *b, unsigned code_mmu)
     g->failed = false;
     g->n_stubs = g->n_pcs = g->n_slot = g->n_cond = 0;
     g->hf = g->slot_flags = VIT_NO_VAL;
-    g->locked = g->xlocked = 0;
+    g->locked = g->xlocked = g->xused = 0;
     g->insn_pc = 0;
     memset(g->owner, 0xff, sizeof g->owner);
     memset(g->xowner, 0xff, sizeof g->xowner);
@@ -253,7 +253,7 @@ bool jit_host_compile(JitCpu *jc, JitRegion *r, JitBlock *b, unsigned code_mmu)
         return false;
     b->code_size = offset_now(g);
     b->n_pcs = (uint16_t) g->n_pcs;
-    b->pcs = jit_cache_meta(r, g->n_pcs * sizeof *b->pcs, 8);
+    b->pcs = jit_cache_meta(r, g->n_pcs * sizeof *b->pcs, 4);
     memcpy(b->pcs, g->pcs, g->n_pcs * sizeof *b->pcs);
     r->code = g->p;
     return true;

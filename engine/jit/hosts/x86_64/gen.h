@@ -79,6 +79,7 @@ typedef struct {
     uint32_t  insn_pc;
     VitVal    owner[16], xowner[16];    /* root in a scratch register */
     uint32_t  locked, xlocked;
+    uint32_t  xused;                    /* superset of the XMM registers that have an owner */
     VitVal    pinned[N_PINS][MAX_ALIASES];
     uint8_t   n_pinned[N_PINS];
     VitVal    slot[MAX_ALIASES * 4];

@@ -350,9 +350,12 @@ void release(Gen *g)
         if (g->owner[r] != VIT_NO_VAL && !live_after(g, g->owner[r]))
             g->owner[r] = VIT_NO_VAL;
     }
-    for (unsigned x = 0; x < 16; x++) {
-        if (g->xowner[x] != VIT_NO_VAL && !live_after(g, g->xowner[x]))
+    for (uint32_t left = g->xused; left; left &= left - 1) {
+        unsigned x = (unsigned) __builtin_ctz(left);
+        if (g->xowner[x] == VIT_NO_VAL || !live_after(g, g->xowner[x])) {
             g->xowner[x] = VIT_NO_VAL;
+            g->xused &= ~(1u << x);
+        }
     }
 }
 
@@ -385,6 +388,7 @@ void xown(Gen *g, int x, VitVal v)
 {
     VitVal root = root_of(g, v);
     g->xowner[x] = root;
+    g->xused |= 1u << x;
     g->v[root].loc = LOC_XMM;
     g->v[root].reg = (int8_t) x;
     g->xlocked |= 1u << x;
@@ -412,7 +416,7 @@ int xuse(Gen *g, VitVal v)
 
 bool any_xmm_live(const Gen *g)
 {
-    for (unsigned x = 0; x < 16; x++) {
+    for (unsigned x = 0; g->xused && x < 16; x++) {
         if (g->xowner[x] != VIT_NO_VAL && g->v[g->xowner[x]].last >= g->i)
             return true;
     }
@@ -429,7 +433,7 @@ void spill_for_call(Gen *g, bool writes)
         if (r != R15 && g->owner[r] != VIT_NO_VAL && live_after(g, g->owner[r]))
             spill(g, r);
     }
-    for (int x = 0; x < 16; x++) {
+    for (int x = 0; g->xused && x < 16; x++) {
         VitVal root = g->xowner[x];
         if (root == VIT_NO_VAL || !live_after(g, root))
             continue;
