@@ -233,9 +233,7 @@ void random_vector(Gen *g)
     unsigned pick = random_below(g, 100);
     const char *only = g_getenv("VIT_CPU_TEST_ONLY");   /* sse, mmx or x87 */
 
-    if (!only)
-        pick = pick * 82 / 100;
-    else
+    if (only && *only)
         pick = g_str_equal(only, "sse") ? pick * 65 / 100 : g_str_equal(only, "mmx") ? 70 : 99;
     if (pick < 45) {
         gen_vop(g);

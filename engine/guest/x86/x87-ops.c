@@ -76,7 +76,7 @@ static void compare_eflags(X86Cpu *x, unsigned i, bool quiet, bool pop)
 static void move_if(X86Cpu *x, unsigned i, bool condition)
 {
     if (x87_empty(x, 0) || x87_empty(x, i)) {
-        if (x87_stack_fault(x, false) && condition)
+        if (x87_stack_fault(x, false))      /* whether or not it would move */
             x87_set_st(x, 0, x87_indefinite());
     } else if (condition) {
         x87_set_st(x, 0, x87_st(x, i));
@@ -115,24 +115,29 @@ static bool condition(const X86Cpu *x, unsigned n)      /* 0 B, 1 E, 2 BE, 3 U *
 
 static void arith_st(X86Cpu *x, unsigned esc, unsigned op, unsigned i)
 {
-    F80 v;
-
-    if (esc == 0) {                             /* D8: ST(0) op= ST(i) */
-        if (operand(x, i, &v))
-            x87_arith(x, op, 0, v, false, false);
-    } else if (operand(x, 0, &v)) {             /* DC, DE: ST(i) op= ST(0); SUB/SUBR encodings exchanged */
-        x87_arith(x, op, i, v, true, esc == 6);
+    if (x87_empty(x, 0) || x87_empty(x, i)) {
+        if (!x87_stack_fault(x, false))
+            return;
+        x87_set_st(x, esc == 0 ? 0 : i, x87_indefinite());
+        if (esc == 6)
+            x87_pop(x);
+    } else if (esc == 0) {                      /* D8: ST(0) op= ST(i) */
+        x87_arith(x, op, 0, x87_st(x, i), false, false);
+    } else {                                    /* DC, DE: ST(i) op= ST(0); SUB/SUBR encodings exchanged */
+        x87_arith(x, op, i, x87_st(x, 0), true, esc == 6);
     }
 }
 
 static uint64_t reg_d9(X86Cpu *x, unsigned modrm, unsigned i)
 {
-    F80 v;
-
     if (modrm < 0xc8) {
         x->fsw &= ~X87_C1;
-        if (operand(x, i, &v))
-            x87_push(x, v);
+        if (!x87_empty(x, i)) {
+            x87_push(x, x87_st(x, i));
+        } else if (x87_stack_fault(x, false)) {     /* comes before an overflow */
+            x->fp_top = (x->fp_top - 1) & 7;
+            x87_set_st(x, 0, x87_indefinite());
+        }
     } else if (modrm < 0xd0) {
         exchange(x, i);
     } else if (modrm >= 0xd8 && modrm < 0xe0) { /* FSTP's alias */
@@ -159,7 +164,10 @@ static uint64_t reg_db(X86Cpu *x, unsigned modrm, unsigned i)
 static uint64_t reg_dd(X86Cpu *x, unsigned op, unsigned i)
 {
     switch (op) {
-    case 0: x->fp_tag &= (uint8_t) ~(1u << ((x->fp_top + i) & 7)); break;
+    case 0:
+        x->fsw &= ~X87_C1;
+        x->fp_tag &= (uint8_t) ~(1u << ((x->fp_top + i) & 7));
+        break;
     case 1: exchange(x, i); break;
     case 2: case 3: store_st(x, i, op == 3); break;
     case 4: case 5: compare_st(x, i, true, op == 5); break;
@@ -214,6 +222,7 @@ uint64_t x86_h_x87_reg(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     case 5: return reg_dd(x, op, i);
     default:
         if (op == 0) {                          /* FFREEP */
+            x->fsw &= ~X87_C1;
             x->fp_tag &= (uint8_t) ~(1u << ((x->fp_top + i) & 7));
             x87_pop(x);
         } else if (op == 1) {
@@ -278,7 +287,7 @@ static void load(X86Cpu *x, MemKind kind, const void *buf)
     F80 v = convert_in(x, kind, buf, &raised);
 
     x->fsw &= ~X87_C1;
-    if (x87_note(x, raised))
+    if (!x87_empty(x, 7) || x87_note(x, raised))    /* a stack overflow comes before the operand's faults */
         x87_push(x, v);
 }
 
@@ -306,13 +315,57 @@ static void store(X86Cpu *x, MemKind kind, bool truncate, bool pop, uint64_t lin
         x87_pop(x);
 }
 
+/* With a float in memory in one host instruction: which NaN and which exceptions result depends on
+ * the operand as it stands there. */
+#define COMPUTE(name)                                                                              \
+    do {                                                                                           \
+        if (kind == M_F32)                                                                         \
+            __asm__ volatile(name "s %2\n\tfnstsw %1" : "+t"(a), "=m"(*status) : "m"(*(const float *) buf));  \
+        else                                                                                       \
+            __asm__ volatile(name "l %2\n\tfnstsw %1" : "+t"(a), "=m"(*status) : "m"(*(const double *) buf)); \
+    } while (0)
+
+static F80 compute_float(MemKind kind, unsigned op, F80 a, const void *buf, uint16_t *status)
+{
+    switch (op) {
+    case 0: COMPUTE("fadd"); break;
+    case 1: COMPUTE("fmul"); break;
+    case 2: case 3: COMPUTE("fcom"); break;
+    case 4: COMPUTE("fsub"); break;
+    case 5: COMPUTE("fsubr"); break;
+    case 6: COMPUTE("fdiv"); break;
+    default: COMPUTE("fdivr"); break;
+    }
+    return a;
+}
+
+static void arith_float(X86Cpu *x, MemKind kind, unsigned op, const void *buf)
+{
+    bool compares = op == 2 || op == 3;
+    unsigned keep = compares ? X87_CONDITIONS : X87_C1;
+    uint16_t status;
+
+    x87_host_enter(x);
+    F80 r = compute_float(kind, op, x87_st(x, 0), buf, &status);
+    x87_host_leave();
+    x->fsw = (uint16_t) ((x->fsw & ~keep) | (status & keep));
+    if (!x87_note(x, status & X87_EXCEPTIONS))
+        return;
+    if (!compares)
+        x87_set_st(x, 0, r);
+    else if (op == 3)
+        x87_pop(x);
+}
+
 static void arith_mem(X86Cpu *x, MemKind kind, unsigned op, const void *buf)
 {
     unsigned raised;
-    F80 v = convert_in(x, kind, buf, &raised);
 
-    if (!x87_note(x, raised))
+    if (!x87_empty(x, 0) && (kind == M_F32 || kind == M_F64)) {
+        arith_float(x, kind, op, buf);
         return;
+    }
+    F80 v = convert_in(x, kind, buf, &raised);
     if (op == 2 || op == 3) {
         if (x87_empty(x, 0)) {
             x->fsw |= X87_C0 | X87_C2 | X87_C3;

@@ -53,30 +53,30 @@ typedef struct {
 } Unary;
 
 /* One host instruction on ST(0) (and ST(1)); the status word gives exceptions and conditions. */
-#define RUN(text, constraints)                                                                     \
+#define RUN(text, ...)                                                                             \
     do {                                                                                           \
         uint16_t sw_;                                                                              \
         x87_host_enter(x);                                                                         \
-        __asm__ volatile(text constraints);                                                        \
-        __asm__ volatile("fnstsw %0" : "=m"(sw_));                                                 \
+        __asm__ volatile(text "\n\tfnstsw %[sw]" : "+t"(u->st0), [sw] "=m"(sw_) __VA_ARGS__);      \
         u->conditions = sw_ & X87_CONDITIONS;                                                      \
-        u->raised = x87_host_leave();                                                              \
+        u->raised = sw_ & (X87_EXCEPTIONS | X87_C1);                                               \
+        x87_host_leave();                                                                          \
     } while (0)
 
 static void run_unary(X86Cpu *x, unsigned modrm, Unary *u)
 {
     switch (modrm) {
-    case 0xf0: RUN("f2xm1", : "+t"(u->st0)); break;
-    case 0xfa: RUN("fsqrt", : "+t"(u->st0)); break;
-    case 0xfc: RUN("frndint", : "+t"(u->st0)); break;
-    case 0xfe: RUN("fsin", : "+t"(u->st0)); break;
-    case 0xff: RUN("fcos", : "+t"(u->st0)); break;
-    case 0xf1: RUN("fyl2x", : "+t"(u->st0) : "u"(u->st1) : "st(1)"); break;
-    case 0xf9: RUN("fyl2xp1", : "+t"(u->st0) : "u"(u->st1) : "st(1)"); break;
-    case 0xf3: RUN("fpatan", : "+t"(u->st0) : "u"(u->st1) : "st(1)"); break;
-    case 0xf5: RUN("fprem1", : "+t"(u->st0) : "u"(u->st1)); break;
-    case 0xf8: RUN("fprem", : "+t"(u->st0) : "u"(u->st1)); break;
-    default: RUN("fscale", : "+t"(u->st0) : "u"(u->st1)); break;
+    case 0xf0: RUN("f2xm1"); break;
+    case 0xfa: RUN("fsqrt"); break;
+    case 0xfc: RUN("frndint"); break;
+    case 0xfe: RUN("fsin"); break;
+    case 0xff: RUN("fcos"); break;
+    case 0xf1: RUN("fyl2x", : "u"(u->st1) : "st(1)"); break;
+    case 0xf9: RUN("fyl2xp1", : "u"(u->st1) : "st(1)"); break;
+    case 0xf3: RUN("fpatan", : "u"(u->st1) : "st(1)"); break;
+    case 0xf5: RUN("fprem1", : "u"(u->st1)); break;
+    case 0xf8: RUN("fprem", : "u"(u->st1)); break;
+    default: RUN("fscale", : "u"(u->st1)); break;
     }
 }
 
@@ -91,10 +91,17 @@ static void unary(X86Cpu *x, unsigned modrm)
         if (!x87_stack_fault(x, false))
             return;
         u.st0 = x87_indefinite();
+        if (modrm == 0xf5 || modrm == 0xf8)
+            x->fsw &= ~X87_C2;
     } else {
         run_unary(x, modrm, &u);
         unsigned keep = modrm == 0xf5 || modrm == 0xf8 ? X87_CONDITIONS     /* quotient bits */
                         : modrm == 0xfe || modrm == 0xff ? X87_C1 | X87_C2 : X87_C1;
+        X87Value result = x87_to_value(u.st0);
+        if ((modrm == 0xf5 || modrm == 0xf8) && (result.se & 0x7fff) == 0x7fff) {
+            keep = X87_C1 | X87_C2;                         /* no quotient: C3 and C0 stay */
+            u.conditions = 0;
+        }
         x->fsw = (uint16_t) ((x->fsw & ~keep) | (u.conditions & keep));
         if (!x87_note(x, u.raised & X87_EXCEPTIONS))
             return;
@@ -138,7 +145,7 @@ static void binary_result(X86Cpu *x, unsigned modrm)
         else
             __asm__ volatile("fsincos\n\tfnstsw %2" : "=t"(second), "=u"(first), "=m"(sw) : "0"(in));
     }
-    x->fsw = (uint16_t) ((x->fsw & ~(X87_C1 | X87_C2)) | (sw & X87_C1));
+    x->fsw = (uint16_t) ((x->fsw & ~(modrm == 0xf4 ? X87_C1 : X87_C1 | X87_C2)) | (sw & X87_C1));
     if (!x87_note(x, x87_host_leave() & X87_EXCEPTIONS))
         return;
     x87_set_st(x, 0, first);

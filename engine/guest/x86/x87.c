@@ -139,16 +139,21 @@ unsigned x87_host_leave(void)
     return sw & (X87_EXCEPTIONS | X87_C1);
 }
 
+/* The status word in one piece with the operation: moving the result away would clear C1. */
+#define COMPUTE(text) \
+    __asm__ volatile(text "\n\tfnstsw %1" : "+t"(a), "=m"(*status) : "u"(b)); \
+    return a
+
 /* op as in ModRM.reg of D8: 0 add 1 mul 4 sub 5 subr 6 div 7 divr; a op b. */
-static F80 compute(unsigned op, F80 a, F80 b)
+static F80 compute(unsigned op, F80 a, F80 b, uint16_t *status)
 {
     switch (op) {
-    case 0: __asm__ volatile("fadd %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
-    case 1: __asm__ volatile("fmul %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
-    case 4: __asm__ volatile("fsub %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
-    case 5: __asm__ volatile("fsubr %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
-    case 6: __asm__ volatile("fdiv %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
-    default: __asm__ volatile("fdivr %%st(1), %%st" : "+t"(a) : "u"(b)); return a;
+    case 0: COMPUTE("fadd %%st(1), %%st");
+    case 1: COMPUTE("fmul %%st(1), %%st");
+    case 4: COMPUTE("fsub %%st(1), %%st");
+    case 5: COMPUTE("fsubr %%st(1), %%st");
+    case 6: COMPUTE("fdiv %%st(1), %%st");
+    default: COMPUTE("fdivr %%st(1), %%st");
     }
 }
 
@@ -164,14 +169,15 @@ void x87_arith(X86Cpu *x, unsigned op, unsigned dest, F80 operand, bool operand_
         }
         return;
     }
+    uint16_t status;
     if (operand_first && op >= 4)
         op ^= 1;
     F80 a = x87_st(x, dest);
     x87_host_enter(x);
-    F80 r = compute(op, a, operand);
-    unsigned raised = x87_host_leave();
-    x->fsw = (uint16_t) ((x->fsw & ~X87_C1) | (raised & X87_C1));
-    if (!x87_note(x, raised))
+    F80 r = compute(op, a, operand, &status);
+    x87_host_leave();
+    x->fsw = (uint16_t) ((x->fsw & ~X87_C1) | (status & X87_C1));
+    if (!x87_note(x, status & X87_EXCEPTIONS))
         return;
     x87_set_st(x, dest, r);
     if (pop)
@@ -189,7 +195,6 @@ unsigned x87_compare_flags(X86Cpu *x, F80 a, F80 b, bool quiet)
     else
         __asm__ volatile("fcomi %%st(1), %%st\n\tpushf\n\tpop %0" : "=r"(rflags) : "t"(a), "u"(b) : "cc");
     raised = x87_host_leave() & X87_EXCEPTIONS;
-    x->fsw &= ~X87_C1;
     x87_note(x, raised);
     return (unsigned) rflags & (VIT_FLAG_C | VIT_FLAG_P | VIT_FLAG_Z);
 }
