@@ -108,9 +108,10 @@ static VitMachine *wanted_machine(VitrineApplication *app, GApplicationCommandLi
         return NULL;
     VitMachine *machine = vitrine_library_find(app->library, name);
     if (!machine)
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    _("There is no machine “%s” in the library; the window shows those that there are"),
-                    name);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+            _("There is no machine “%s” in the library; the window shows those that there are"),
+            name);
     return machine;
 }
 

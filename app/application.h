@@ -14,4 +14,5 @@ G_DECLARE_FINAL_TYPE(VitrineApplication, vitrine_application, VITRINE, APPLICATI
 VitrineApplication *vitrine_application_new(void);
 VitrineLibrary *vitrine_application_get_library(VitrineApplication *app);
 /* One line on standard output for each stage that a person without a display wants to follow. */
-void vitrine_application_stage(VitrineApplication *app, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void vitrine_application_stage(VitrineApplication *app, const char *format, ...)
+    G_GNUC_PRINTF(2, 3);

@@ -8,7 +8,8 @@ G_DECLARE_FINAL_TYPE(VitrineLibrary, vitrine_library, VITRINE, LIBRARY, GObject)
 
 /* A GListModel of VitMachine, sorted by name.  folder NULL = the user's. */
 VitrineLibrary *vitrine_library_new(const char *folder);
-/* Reads every description; for those that cannot be read a message each (transfer full, may be empty). */
+/* Reads every description; for those that cannot be read a message each (transfer full, may be
+ * empty). */
 GStrv vitrine_library_load(VitrineLibrary *library);
 /* Saves config under a new name; (transfer none). */
 VitMachine *vitrine_library_add(VitrineLibrary *library, const VitMachineConfig *config,

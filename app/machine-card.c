@@ -79,8 +79,8 @@ static void vitrine_machine_card_class_init(VitrineMachineCardClass *klass)
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, view);
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, name);
     gtk_widget_class_bind_template_child(widget, VitrineMachineCard, state);
-    activated_signal = g_signal_new("activated", VITRINE_TYPE_MACHINE_CARD, G_SIGNAL_RUN_LAST, 0, NULL,
-                                    NULL, NULL, G_TYPE_NONE, 0);
+    activated_signal = g_signal_new("activated", VITRINE_TYPE_MACHINE_CARD, G_SIGNAL_RUN_LAST, 0,
+                                    NULL, NULL, NULL, G_TYPE_NONE, 0);
 }
 
 static void vitrine_machine_card_init(VitrineMachineCard *card)

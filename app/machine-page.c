@@ -266,7 +266,8 @@ static void on_fullscreened(VitrineMachinePage *page)
     adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, !full);
     gtk_revealer_set_reveal_child(page->leave_revealer, FALSE);
     if (full)
-        g_object_unref(toast(page, _("Ctrl+Alt or the pointer at the upper edge leaves fullscreen")));
+        g_object_unref(
+            toast(page, _("Ctrl+Alt or the pointer at the upper edge leaves fullscreen")));
 }
 
 static void root(GtkWidget *widget)
@@ -275,7 +276,8 @@ static void root(GtkWidget *widget)
 
     GTK_WIDGET_CLASS(vitrine_machine_page_parent_class)->root(widget);
     page->window = GTK_WINDOW(gtk_widget_get_root(widget));
-    g_signal_connect_swapped(page->window, "notify::fullscreened", G_CALLBACK(on_fullscreened), page);
+    g_signal_connect_swapped(page->window, "notify::fullscreened", G_CALLBACK(on_fullscreened),
+                             page);
     on_fullscreened(page);
 }
 
@@ -298,7 +300,8 @@ static void hiding(AdwNavigationPage *navigation_page)
 }
 
 /* In fullscreen the pointer at the upper edge shows the way out. */
-static void on_edge(GtkEventControllerMotion *controller, double x, double y, VitrineMachinePage *page)
+static void on_edge(GtkEventControllerMotion *controller, double x, double y,
+                    VitrineMachinePage *page)
 {
     gboolean hidden = !adw_toolbar_view_get_reveal_top_bars(page->toolbar);
     gboolean shown = gtk_revealer_get_reveal_child(page->leave_revealer);
@@ -368,7 +371,8 @@ static void on_screenshot(GtkWidget *widget, const char *name, GVariant *paramet
     const char *folder = g_get_user_special_dir(G_USER_DIRECTORY_PICTURES) ?: g_get_home_dir();
     g_autoptr(GDateTime) now = g_date_time_new_now_local();
     g_autofree char *stamp = g_date_time_format(now, "%Y-%m-%d %H-%M-%S");
-    g_autofree char *file = g_strdup_printf("%s %s.png", vitrine_machine_title(page->machine), stamp);
+    g_autofree char *file = g_strdup_printf("%s %s.png", vitrine_machine_title(page->machine),
+                                            stamp);
 
     if (!display)
         return;

@@ -6,7 +6,8 @@
 #include <adwaita.h>
 
 #define VITRINE_TYPE_MACHINE_PAGE (vitrine_machine_page_get_type())
-G_DECLARE_FINAL_TYPE(VitrineMachinePage, vitrine_machine_page, VITRINE, MACHINE_PAGE, AdwNavigationPage)
+G_DECLARE_FINAL_TYPE(VitrineMachinePage, vitrine_machine_page, VITRINE, MACHINE_PAGE,
+                     AdwNavigationPage)
 
 AdwNavigationPage *vitrine_machine_page_new(VitMachine *machine);
 void vitrine_machine_page_start(VitrineMachinePage *page);

@@ -102,7 +102,8 @@ static VitMachine *build(VitrineNewMachineDialog *dialog, GError **error)
     gboolean cd = is_cd(dialog->file);
 
     if (!path) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED, _("Only files on this computer can be used; copy the image first"));
+        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+                            _("Only files on this computer can be used; copy the image first"));
         return NULL;
     }
     config->name = g_strdup(name);
@@ -116,7 +117,8 @@ static VitMachine *build(VitrineNewMachineDialog *dialog, GError **error)
     g_ptr_array_add(config->drives, drive(path, cd));
     if (cd && adw_switch_row_get_active(dialog->disk_switch)) {
         disk = vitrine_library_disk_path(dialog->library, name, error);
-        if (!disk || !vitrine_library_create_disk(disk, (guint64) adw_spin_row_get_value(dialog->disk_row) << 30, error))
+        if (!disk || !vitrine_library_create_disk(
+                         disk, (guint64) adw_spin_row_get_value(dialog->disk_row) << 30, error))
             return NULL;
         g_ptr_array_add(config->drives, drive(disk, FALSE));
     }
@@ -169,8 +171,8 @@ static void vitrine_new_machine_dialog_class_init(VitrineNewMachineDialogClass *
     gtk_widget_class_bind_template_callback(widget, on_choose);
     gtk_widget_class_bind_template_callback(widget, on_create);
     gtk_widget_class_bind_template_callback(widget, on_changed);
-    created_signal = g_signal_new("created", VITRINE_TYPE_NEW_MACHINE_DIALOG, G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
-                                  G_TYPE_NONE, 1, VIT_TYPE_MACHINE);
+    created_signal = g_signal_new("created", VITRINE_TYPE_NEW_MACHINE_DIALOG, G_SIGNAL_RUN_LAST, 0,
+                                  NULL, NULL, NULL, G_TYPE_NONE, 1, VIT_TYPE_MACHINE);
 }
 
 static void vitrine_new_machine_dialog_init(VitrineNewMachineDialog *dialog)

@@ -27,10 +27,10 @@ G_DEFINE_FINAL_TYPE(VitrineWindow, vitrine_window, ADW_TYPE_APPLICATION_WINDOW)
 void vitrine_window_set_problems(VitrineWindow *window, const char *const *problems)
 {
     guint n = g_strv_length((GStrv) problems);
-    g_autofree char *title =
-        g_strdup_printf(ngettext("%u machine cannot be shown: its description cannot be read",
-                                 "%u machines cannot be shown: their descriptions cannot be read", n),
-                        n);
+    g_autofree char *title = g_strdup_printf(
+        ngettext("%u machine cannot be shown: its description cannot be read",
+                 "%u machines cannot be shown: their descriptions cannot be read", n),
+        n);
 
     g_free(window->problem_text);
     window->problem_text = g_strjoinv("\n\n", (GStrv) problems);
@@ -47,7 +47,7 @@ static void on_problem_details(VitrineWindow *window)
     adw_dialog_present(dialog, GTK_WIDGET(window));
 }
 
-/* ---- Machines --------------------------------------------------------------------------------- */
+/* ---- Machines ------------------------------------------------------------------------------ */
 
 void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gboolean start)
 {
@@ -74,7 +74,8 @@ static GtkWidget *make_card(void *item, void *data)
 {
     GtkWidget *card = vitrine_machine_card_new(item);
 
-    g_signal_connect_object(card, "activated", G_CALLBACK(on_card_activated), item, G_CONNECT_DEFAULT);
+    g_signal_connect_object(card, "activated", G_CALLBACK(on_card_activated), item,
+                            G_CONNECT_DEFAULT);
     return g_object_new(GTK_TYPE_FLOW_BOX_CHILD, "child", card, "focusable", FALSE, NULL);
 }
 
@@ -136,9 +137,9 @@ static gboolean on_close(GtkWindow *gtk_window)
 
     if (!n || window->leaving)
         return n > 0;
-    const char *format = ngettext("%u machine is still on. What its guest has not saved is lost.",
-                                  "%u machines are still on. What their guests have not saved is lost.",
-                                  n);
+    const char *format = ngettext(
+        "%u machine is still on. What its guest has not saved is lost.",
+        "%u machines are still on. What their guests have not saved is lost.", n);
     g_autofree char *body = g_strdup_printf(format, n);
     AdwDialog *dialog = adw_alert_dialog_new(_("Power Off and Quit?"), body);
     AdwAlertDialog *alert = ADW_ALERT_DIALOG(dialog);

@@ -18,12 +18,14 @@ G_DECLARE_FINAL_TYPE(VitDisplay, vit_display, VIT, DISPLAY, GObject)
 /**
  * VitDisplay:
  *
- * One head of a running machine: a picture with damage, a cursor, and the way in for keys and pointer.
+ * One head of a running machine: a picture with damage, a cursor, and the way in for keys and
+ * pointer.
  *
  * Properties: "width", "height" (int, guest pixels; 0 while blank), "absolute" (boolean: the guest
  * takes absolute pointer positions), "leds" (uint: bit 0 scroll, 1 num, 2 caps).
- * Signals: "damaged" (int x, int y, int width, int height: union since the last one, at most one per
- * main-loop turn), "surface-changed" (size or memory is another: drop what was kept), "cursor-changed".
+ * Signals: "damaged" (int x, int y, int width, int height: union since the last one, at most one a
+ * main-loop turn), "surface-changed" (size or memory is another: drop what was kept),
+ * "cursor-changed".
  */
 
 /**
@@ -34,22 +36,24 @@ G_DECLARE_FINAL_TYPE(VitDisplay, vit_display, VIT, DISPLAY, GObject)
  * Returns: (transfer full) (nullable): the picture's bytes without a copy; the guest may go on
  * drawing into them.  They stay valid as long as the GBytes lives.
  */
-GBytes *vit_display_get_pixels(VitDisplay *display, int *width, int *height, int *stride, int *format);
+GBytes *vit_display_get_pixels(VitDisplay *display, int *width, int *height, int *stride,
+                               int *format);
 
 /**
  * vit_display_get_cursor:
  * @x: (out): guest position, meaningless with an absolute pointer
  *
- * Returns: (transfer full) (nullable): straight-alpha B8G8R8A8 pixels of @width by @height, or %NULL
- * when the guest hides its cursor or draws it itself.
+ * Returns: (transfer full) (nullable): straight-alpha B8G8R8A8 pixels of @width by @height, or
+ * %NULL when the guest hides its cursor or draws it itself.
  */
 GBytes *vit_display_get_cursor(VitDisplay *display, int *width, int *height, int *hot_x, int *hot_y,
                                int *x, int *y, gboolean *visible);
 
-/** Asks for fresh pixels; a display without viewers is not refreshed.  Call once a frame while shown. */
+/** Asks for fresh pixels: call once a frame while shown; without viewers nothing is refreshed. */
 void vit_display_refresh(VitDisplay *display);
 /** Tells the guest the size (pixels, millimetres) that its viewer would like.  Newest wins. */
-void vit_display_request_size(VitDisplay *display, int width, int height, int width_mm, int height_mm);
+void vit_display_request_size(VitDisplay *display, int width, int height, int width_mm,
+                              int height_mm);
 /** @evdev_code: KEY_* of linux/input-event-codes.h (GDK hardware keycode minus 8). */
 void vit_display_key(VitDisplay *display, guint evdev_code, gboolean down);
 /** @evdev_button: BTN_LEFT ... */
@@ -87,10 +91,11 @@ GType vit_machine_state_get_type(void);
  *
  * A machine that can be started any number of times from its configuration.
  *
- * Properties: "name" (string), "state" (VitMachineState), "displays" (GListModel of VitDisplay; empty
- * while off), "cpu-usage" (double: host cores in use by this machine's vCPUs, refreshed every second
- * while running).
- * Signals: "stopped" (string reason or NULL), "host-error" (string message: paused because of the host).
+ * Properties: "name" (string), "state" (VitMachineState), "displays" (GListModel of VitDisplay;
+ * empty while off), "cpu-usage" (double: host cores in use by this machine's vCPUs, refreshed
+ * every second while running).
+ * Signals: "stopped" (string reason or NULL), "host-error" (string message: paused because of
+ * the host).
  */
 VitMachine *vit_machine_new(const VitMachineConfig *config);        /* copied */
 const VitMachineConfig *vit_machine_get_config(VitMachine *machine);
@@ -100,8 +105,8 @@ VitMachineState vit_machine_get_state(VitMachine *machine);
 GListModel *vit_machine_get_displays(VitMachine *machine);          /* (transfer none) */
 
 /** Builds the machine and runs it.  The error names the option and the remedy. */
-void vit_machine_start_async(VitMachine *machine, GCancellable *cancellable, GAsyncReadyCallback callback,
-                             gpointer data);
+void vit_machine_start_async(VitMachine *machine, GCancellable *cancellable,
+                             GAsyncReadyCallback callback, gpointer data);
 gboolean vit_machine_start_finish(VitMachine *machine, GAsyncResult *result, GError **error);
 void vit_machine_pause(VitMachine *machine);            /* "state" tells when it has happened */
 void vit_machine_resume(VitMachine *machine);

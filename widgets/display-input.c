@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* widgets/display-input.c - keyboard, pointer, wheel and cursor of the display view
  *
- * Keys go by hardware keycode, never by symbol.  The first click takes the keyboard, system shortcuts
+ * Keys go by hardware keycode, never by symbol.  The first click takes the keyboard, system
+ * shortcuts
  * included where the compositor agrees, and is not passed on; Ctrl+Alt alone gives it back. */
 #include "widgets/display-view-private.h"
 
@@ -98,7 +99,8 @@ void vit_display_view_send_keys(VitDisplayView *view, const guint *codes)
 
 /* ---- Pointer ------------------------------------------------------------------------------- */
 
-static void on_motion(GtkEventControllerMotion *controller, double x, double y, VitDisplayView *view)
+static void on_motion(GtkEventControllerMotion *controller, double x, double y,
+                      VitDisplayView *view)
 {
     const graphene_rect_t *a = &view->area;
     gboolean absolute = FALSE;
@@ -112,7 +114,8 @@ static void on_motion(GtkEventControllerMotion *controller, double x, double y, 
     } else if (view->last_x >= 0) {
         int width = view->texture ? gdk_texture_get_width(view->texture) : 1;
         double zoom = a->size.width / width;
-        vit_display_motion_relative(view->display, (x - view->last_x) / zoom, (y - view->last_y) / zoom);
+        vit_display_motion_relative(view->display, (x - view->last_x) / zoom,
+                                    (y - view->last_y) / zoom);
     }
     view->last_x = x;
     view->last_y = y;
@@ -135,11 +138,13 @@ static guint evdev_button(guint button)
     }
 }
 
-static gboolean on_event(GtkEventControllerLegacy *controller, GdkEvent *event, VitDisplayView *view)
+static gboolean on_event(GtkEventControllerLegacy *controller, GdkEvent *event,
+                         VitDisplayView *view)
 {
     GdkEventType type = gdk_event_get_event_type(event);
 
-    if ((type != GDK_BUTTON_PRESS && type != GDK_BUTTON_RELEASE) || !view->interactive || !view->display)
+    if ((type != GDK_BUTTON_PRESS && type != GDK_BUTTON_RELEASE) || !view->interactive ||
+        !view->display)
         return FALSE;
     if (type == GDK_BUTTON_PRESS && !view->grabbed) {
         gtk_widget_grab_focus(GTK_WIDGET(view));
@@ -157,7 +162,8 @@ static gboolean on_event(GtkEventControllerLegacy *controller, GdkEvent *event, 
     return TRUE;
 }
 
-static gboolean on_scroll(GtkEventControllerScroll *controller, double dx, double dy, VitDisplayView *view)
+static gboolean on_scroll(GtkEventControllerScroll *controller, double dx, double dy,
+                          VitDisplayView *view)
 {
     bool pixels = gtk_event_controller_scroll_get_unit(controller) == GDK_SCROLL_UNIT_SURFACE;
     double unit = pixels ? PIXELS_PER_DETENT : 1;
@@ -172,8 +178,10 @@ void display_view_update_cursor(VitDisplayView *view)
 {
     int width, height, hot_x, hot_y, x, y;
     gboolean visible = FALSE;
-    g_autoptr(GBytes) bytes = view->display ? vit_display_get_cursor(view->display, &width, &height, &hot_x, &hot_y,
-                                                                     &x, &y, &visible) : NULL;
+    g_autoptr(GBytes) bytes = view->display
+                                  ? vit_display_get_cursor(view->display, &width, &height, &hot_x,
+                                                           &hot_y, &x, &y, &visible)
+                                  : NULL;
 
     if (!bytes) {
         gtk_widget_set_cursor(GTK_WIDGET(view), NULL);
@@ -193,9 +201,12 @@ void display_view_update_cursor(VitDisplayView *view)
 void display_view_add_controllers(VitDisplayView *view)
 {
     GtkWidget *widget = GTK_WIDGET(view);
-    GtkEventController *key = gtk_event_controller_key_new(), *motion = gtk_event_controller_motion_new();
-    GtkEventController *legacy = gtk_event_controller_legacy_new(), *focus = gtk_event_controller_focus_new();
-    GtkEventController *scroll = gtk_event_controller_scroll_new(GTK_EVENT_CONTROLLER_SCROLL_BOTH_AXES);
+    GtkEventController *key = gtk_event_controller_key_new(),
+                       *motion = gtk_event_controller_motion_new();
+    GtkEventController *legacy = gtk_event_controller_legacy_new(),
+                       *focus = gtk_event_controller_focus_new();
+    GtkEventController *scroll = gtk_event_controller_scroll_new(
+        GTK_EVENT_CONTROLLER_SCROLL_BOTH_AXES);
 
     gtk_event_controller_set_propagation_phase(key, GTK_PHASE_CAPTURE);
     g_signal_connect(key, "key-pressed", G_CALLBACK(on_key_pressed), view);

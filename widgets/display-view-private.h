@@ -16,7 +16,7 @@ struct _VitDisplayView {
     int           asked_width, asked_height;    /* size that the guest was asked for last */
     graphene_rect_t area;           /* where the picture stands in the widget */
     double        last_x, last_y;   /* pointer, for relative motion; -1 unknown */
-    guint         held_modifiers;   /* bits of display-input.c: Ctrl and Alt down with no other key */
+    guint         held_modifiers;   /* HELD_*: whether only Ctrl and Alt are down */
     gboolean      swallow;          /* the click that grabbed: not for the guest */
 };
 

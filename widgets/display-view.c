@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* widgets/display-view.c - draws a guest's picture: pixel-exact at any scale, uploading damage only */
+/* widgets/display-view.c - draws a guest's picture: pixel-exact, uploading damage only */
 #include "widgets/display-view-private.h"
 
 #include <math.h>
@@ -32,8 +32,9 @@ static void update_texture(VitDisplayView *view)
         GDK_MEMORY_B8G8R8X8, GDK_MEMORY_B8G8R8X8, GDK_MEMORY_R8G8B8X8, GDK_MEMORY_R8G8B8X8,
     };
     int width, height, stride, format;
-    g_autoptr(GBytes) bytes =
-        view->display ? vit_display_get_pixels(view->display, &width, &height, &stride, &format) : NULL;
+    g_autoptr(GBytes) bytes = view->display ? vit_display_get_pixels(view->display, &width, &height,
+                                                                     &stride, &format)
+                                            : NULL;
 
     if (!bytes || format >= (int) G_N_ELEMENTS(formats)) {
         forget_texture(view);
@@ -109,8 +110,8 @@ static void append_picture(GtkSnapshot *snapshot, GdkTexture *texture, double zo
         gtk_snapshot_append_texture(snapshot, texture, area);
     else
         gtk_snapshot_append_scaled_texture(
-            snapshot, texture, zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_NEAREST,
-            area);
+            snapshot, texture,
+            zoom < 0.5 ? GSK_SCALING_FILTER_TRILINEAR : GSK_SCALING_FILTER_NEAREST, area);
 }
 
 static void snapshot(GtkWidget *widget, GtkSnapshot *snapshot)
@@ -178,10 +179,11 @@ static void size_allocate(GtkWidget *widget, int width, int height, int baseline
 
 /* ---- Signals of the display ---------------------------------------------------------------- */
 
-static void on_damaged(VitDisplay *display, int x, int y, int width, int height, VitDisplayView *view)
+static void on_damaged(VitDisplay *display, int x, int y, int width, int height,
+                       VitDisplayView *view)
 {
     if (view->damage)
-        cairo_region_union_rectangle(view->damage, &(cairo_rectangle_int_t) { x, y, width, height });
+        cairo_region_union_rectangle(view->damage, &(cairo_rectangle_int_t){ x, y, width, height });
     gtk_widget_queue_draw(GTK_WIDGET(view));
 }
 
@@ -308,8 +310,12 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
 
     switch (id) {
     case PROP_DISPLAY: vit_display_view_set_display(view, g_value_get_object(value)); break;
-    case PROP_INTERACTIVE: vit_display_view_set_interactive(view, g_value_get_boolean(value)); break;
-    case PROP_SCALE_MODE: vit_display_view_set_scale_mode(view, (VitScaleMode) g_value_get_enum(value)); break;
+    case PROP_INTERACTIVE:
+        vit_display_view_set_interactive(view, g_value_get_boolean(value));
+        break;
+    case PROP_SCALE_MODE:
+        vit_display_view_set_scale_mode(view, (VitScaleMode)g_value_get_enum(value));
+        break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
 }

@@ -8,7 +8,7 @@
 G_BEGIN_DECLS
 
 typedef enum {
-    VIT_SCALE_FIT,      /* as large as fits, aspect kept; the guest is asked to take the view's size */
+    VIT_SCALE_FIT,      /* as large as fits; the guest is asked to take the view's size */
     VIT_SCALE_NATIVE,   /* one guest pixel is one device pixel */
     VIT_SCALE_DOUBLE,
 } VitScaleMode;
@@ -22,8 +22,8 @@ G_DECLARE_FINAL_TYPE(VitDisplayView, vit_display_view, VIT, DISPLAY_VIEW, GtkWid
  * VitDisplayView:
  *
  * Properties: "display" (VitDisplay or NULL), "interactive" (boolean: FALSE for thumbnails),
- * "scale-mode" (VitScaleMode), "grabbed" (boolean, read-only: keys go to the guest, system shortcuts
- * too where the compositor allows).
+ * "scale-mode" (VitScaleMode), "grabbed" (boolean, read-only: keys go to the guest, system
+ * shortcuts too where the compositor allows).
  * Signals: "leave" (a person pressed Ctrl and Alt alone: put the focus elsewhere).
  */
 GtkWidget *vit_display_view_new(void);

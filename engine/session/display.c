@@ -158,12 +158,13 @@ GBytes *vit_display_get_pixels(VitDisplay *d, int *width, int *height, int *stri
     *height = surface->height;
     *stride = surface->stride;
     *format = formats[surface->format];
-    return g_bytes_new_with_free_func(surface->pixels, (gsize) surface->stride * (gsize) surface->height,
+    return g_bytes_new_with_free_func(surface->pixels,
+                                      (gsize) surface->stride * (gsize) surface->height,
                                       (GDestroyNotify) vit_surface_unref, surface);
 }
 
-GBytes *vit_display_get_cursor(VitDisplay *d, int *width, int *height, int *hot_x, int *hot_y, int *x,
-                               int *y, gboolean *visible)
+GBytes *vit_display_get_cursor(VitDisplay *d, int *width, int *height, int *hot_x, int *hot_y,
+                               int *x, int *y, gboolean *visible)
 {
     bool shown = false;
     VitCursor *cursor = d->scanout ? vit_scanout_copy_cursor(d->scanout, x, y, &shown) : NULL;
@@ -175,8 +176,8 @@ GBytes *vit_display_get_cursor(VitDisplay *d, int *width, int *height, int *hot_
     *height = cursor->height;
     *hot_x = cursor->hot_x;
     *hot_y = cursor->hot_y;
-    return g_bytes_new_with_free_func(cursor->argb, (gsize) cursor->width * (gsize) cursor->height * 4,
-                                      g_free, cursor);
+    return g_bytes_new_with_free_func(
+        cursor->argb, (gsize) cursor->width * (gsize) cursor->height * 4, g_free, cursor);
 }
 
 void vit_display_refresh(VitDisplay *d)
@@ -214,8 +215,8 @@ static void save(GTask *task, void *source, void *data, GCancellable *cancellabl
         g_task_return_error(task, error);
 }
 
-void vit_display_save_screenshot_async(VitDisplay *d, const char *path, GAsyncReadyCallback callback,
-                                       gpointer data)
+void vit_display_save_screenshot_async(VitDisplay *d, const char *path,
+                                       GAsyncReadyCallback callback, gpointer data)
 {
     g_autoptr(GTask) task = g_task_new(d, NULL, callback, data);
     VitSurface *surface = d->scanout ? vit_scanout_ref_surface(d->scanout) : NULL;
@@ -340,8 +341,8 @@ static void vit_display_class_init(VitDisplayClass *klass)
     signals[SIGNAL_DAMAGED] = g_signal_new("damaged", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL,
                                            NULL, NULL, G_TYPE_NONE, 4, G_TYPE_INT, G_TYPE_INT,
                                            G_TYPE_INT, G_TYPE_INT);
-    signals[SIGNAL_SURFACE] = g_signal_new("surface-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0,
-                                           NULL, NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_SURFACE] = g_signal_new("surface-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST,
+                                           0, NULL, NULL, NULL, G_TYPE_NONE, 0);
     signals[SIGNAL_CURSOR] = g_signal_new("cursor-changed", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0,
                                           NULL, NULL, NULL, G_TYPE_NONE, 0);
 }

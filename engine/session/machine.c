@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/session/machine.c - VitMachine: an engine that lives between start and power-off
  *
- * Whatever waits (building, pausing, freeing) runs on a worker thread, one at a time and in order. */
+ * Whatever waits (building, pausing, freeing) runs on a worker thread, one at a time and in
+ * order. */
 #include "engine/session/session-private.h"
 
 #include "engine/cpu/cpu.h"
@@ -385,10 +386,10 @@ static void vit_machine_class_init(VitMachineClass *klass)
     props[PROP_DISPLAYS] = g_param_spec_object("displays", NULL, NULL, G_TYPE_LIST_MODEL, flags);
     props[PROP_CPU_USAGE] = g_param_spec_double("cpu-usage", NULL, NULL, 0, G_MAXDOUBLE, 0, flags);
     g_object_class_install_properties(object, N_PROPS, props);
-    signals[SIGNAL_STOPPED] = g_signal_new("stopped", VIT_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0, NULL, NULL,
-                                           NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
-    signals[SIGNAL_HOST_ERROR] = g_signal_new("host-error", VIT_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0, NULL,
-                                              NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
+    signals[SIGNAL_STOPPED] = g_signal_new("stopped", VIT_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0, NULL,
+                                           NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
+    signals[SIGNAL_HOST_ERROR] = g_signal_new("host-error", VIT_TYPE_MACHINE, G_SIGNAL_RUN_LAST, 0,
+                                              NULL, NULL, NULL, G_TYPE_NONE, 1, G_TYPE_STRING);
 }
 
 static void vit_machine_init(VitMachine *m)

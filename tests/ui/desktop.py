@@ -71,9 +71,10 @@ class Application:
             before(self)
         self.started = time.monotonic()
         self.output = []
-        self.process = subprocess.Popen([*command, "--stages", *self.arguments], env=self.environment,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                        errors="replace", stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [*command, "--stages", *self.arguments], env=self.environment, text=True,
+            errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
@@ -142,7 +143,8 @@ class Application:
         def window():
             for number in reversed(self.xdotool("search", "--onlyvisible", "--name", "")):
                 size = " ".join(self.xdotool("getwindowgeometry", number))
-                if f"{self.size[0]}x{self.size[1]}" in size and self.xdotool("getwindowpid", number):
+                ours = f"{self.size[0]}x{self.size[1]}" in size
+                if ours and self.xdotool("getwindowpid", number):
                     return number
             return None
         self.xdotool("windowfocus", "--sync", self.wait_for("a window", window, 20))

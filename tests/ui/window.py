@@ -158,8 +158,8 @@ def guest_pixels():
             choose_in_menu(app, 2)                  # past the screenshot and fitting
             app.expect_text(glyphs, "SeaBIOS", 20)
             choose_in_menu(app, 3)
-            app.wait_for("the picture at twice its size", lambda: not app.screen.picture().find_text(
-                glyphs, "SeaBIOS"), 10)
+            app.wait_for("the picture at twice its size",
+                         lambda: not app.screen.picture().find_text(glyphs, "SeaBIOS"), 10)
 
 
 enter_session()

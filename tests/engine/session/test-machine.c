@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/engine/session/test-machine.c - a machine's life as the application sees it, on real engines
+/* tests/engine/session/test-machine.c - a machine's life as the application sees it
  *
  * The guest is the firmware, which finds nothing to boot. */
 #include "engine/vitrine.h"
@@ -185,7 +185,8 @@ static void test_display(void)
     vit_display_request_size(display, 800, 600, 0, 0);
     stop(machine);
     g_assert_null(vit_display_get_pixels(display, &width, &height, &stride, &format));
-    g_assert_null(vit_display_get_cursor(display, &width, &height, &hot_x, &hot_y, &x, &y, &visible));
+    g_assert_null(
+        vit_display_get_cursor(display, &width, &height, &hot_x, &hot_y, &x, &y, &visible));
     vit_display_refresh(display);
     vit_display_key(display, 30, TRUE);
     vit_display_release_all(display);
