@@ -4,6 +4,7 @@
 
 #include "engine/core/options.h"
 #include "engine/core/suggest.h"
+#include "engine/guest/x86/cpuid.h"
 
 #include <gio/gio.h>
 #include <string.h>
@@ -482,6 +483,11 @@ RunOptions *run_options_parse(int argc, char **argv, char **text, GError **error
         }
         if (row->argument)
             value = argv[++i];
+        if (row->handler == on_cpu && (!strcmp(value, "help") || !strcmp(value, "?"))) {
+            *text = x86_cpu_help();
+            run_options_free(o);
+            return NULL;
+        }
         if (!row->handler(o, name, value, error))
             goto bad;
     }

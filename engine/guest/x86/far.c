@@ -10,21 +10,17 @@ static bool is_real(const X86Cpu *x)
 void x86_check_target(X86Cpu *x, const X86Segment *cs, uint64_t *rip)
 {
     if (x86_lma(x) && (cs->attr & X86_ATTR_L)) {
-        if (!x86_is_canonical(x, *rip))
-            x86_raise_error(x, X86_GP, x86_ext(x));
+        if (!x86_is_canonical(x, *rip)) x86_raise_error(x, X86_GP, x86_ext(x));
         return;
     }
-    *rip = (uint32_t) *rip;
-    if (*rip > cs->limit)
-        x86_raise_error(x, X86_GP, x86_ext(x));
+    *rip = (uint32_t)*rip;
+    if (*rip > cs->limit) x86_raise_error(x, X86_GP, x86_ext(x));
 }
 
 void x86_set_cs_real(X86Cpu *x, unsigned selector)
 {
-    if (x->eflags & X86_EFLAGS_VM)
-        x86_set_vm86(x, X86_CS, selector);
-    else
-        x86_set_real(x, X86_CS, selector);
+    if (x->eflags & X86_EFLAGS_VM) x86_set_vm86(x, X86_CS, selector);
+    else x86_set_real(x, X86_CS, selector);
 }
 
 /* A code descriptor as the target of a direct far JMP or CALL. */
@@ -32,12 +28,12 @@ static X86Segment direct_target(X86Cpu *x, unsigned selector, const X86Desc *d)
 {
     unsigned attr = x86_desc_attr(d), cpl = x86_cpl(x);
 
-    if (attr & ATTR_CONFORMING ? attr_dpl(attr) > cpl : (selector & 3) > cpl || attr_dpl(attr) != cpl)
+    if (attr & ATTR_CONFORMING ? attr_dpl(attr) > cpl
+                               : (selector & 3) > cpl || attr_dpl(attr) != cpl)
         x86_fault_selector(x, X86_GP, selector);
     if (x86_lma(x) && (attr & X86_ATTR_L) && (attr & X86_ATTR_DB))
         x86_fault_selector(x, X86_GP, selector);
-    if (!(attr & X86_ATTR_P))
-        x86_fault_selector(x, X86_NP, selector);
+    if (!(attr & X86_ATTR_P)) x86_fault_selector(x, X86_NP, selector);
     return x86_desc_segment((selector & 0xfffc) | cpl, d);
 }
 
@@ -45,16 +41,20 @@ static X86Desc read_or_fault(X86Cpu *x, unsigned selector)
 {
     X86Desc d;
 
-    if (!(selector & 0xfffc))
-        x86_raise_error(x, X86_GP, x86_ext(x));
-    if (!x86_desc_read(x, selector, &d))
-        x86_fault_selector(x, X86_GP, selector);
+    if (!(selector & 0xfffc)) x86_raise_error(x, X86_GP, x86_ext(x));
+    if (!x86_desc_read(x, selector, &d)) x86_fault_selector(x, X86_GP, selector);
     return d;
 }
 
-/* ---- Call gates -------------------------------------------------------------------------------------- */
+/* ---- Call gates ------------------------------------------------------------------------------ */
 
-typedef struct { unsigned selector, size, params; uint64_t offset; X86Desc code; X86Segment cs; unsigned cpl; } Gate;
+typedef struct {
+    unsigned selector, size, params;
+    uint64_t offset;
+    X86Desc code;
+    X86Segment cs;
+    unsigned cpl;
+} Gate;
 
 static Gate read_gate(X86Cpu *x, unsigned selector, const X86Desc *d, bool jump)
 {
@@ -63,14 +63,12 @@ static Gate read_gate(X86Cpu *x, unsigned selector, const X86Desc *d, bool jump)
 
     if (attr_dpl(attr) < cpl || attr_dpl(attr) < (selector & 3))
         x86_fault_selector(x, X86_GP, selector);
-    if (!(attr & X86_ATTR_P))
-        x86_fault_selector(x, X86_NP, selector);
+    if (!(attr & X86_ATTR_P)) x86_fault_selector(x, X86_NP, selector);
     g.size = x86_lma(x) ? 8 : type == TYPE_CALL32 ? 4 : 2;
     g.offset = (d->lo & 0xffff) | (g.size > 2 ? d->hi & 0xffff0000 : 0);
     if (g.size == 8) {
         uint64_t high = vit_cpu_load(&x->cpu, d->linear + 8, 8, x86_system_mmu(x));
-        if (high >> 40 & 0x1f)
-            x86_fault_selector(x, X86_GP, selector);
+        if (high >> 40 & 0x1f) x86_fault_selector(x, X86_GP, selector);
         g.offset |= high << 32;
     }
     g.code = read_or_fault(x, g.selector);
@@ -80,8 +78,7 @@ static Gate read_gate(X86Cpu *x, unsigned selector, const X86Desc *d, bool jump)
         x86_fault_selector(x, X86_GP, g.selector);
     if (g.size == 8 && (target & (X86_ATTR_L | X86_ATTR_DB)) != X86_ATTR_L)
         x86_fault_selector(x, X86_GP, g.selector);
-    if (!(target & X86_ATTR_P))
-        x86_fault_selector(x, X86_NP, g.selector);
+    if (!(target & X86_ATTR_P)) x86_fault_selector(x, X86_NP, g.selector);
     g.cpl = target & ATTR_CONFORMING ? cpl : attr_dpl(target);
     g.cs = x86_desc_segment((g.selector & 0xfffc) | g.cpl, &g.code);
     x86_check_target(x, &g.cs, &g.offset);
@@ -106,12 +103,14 @@ static void call_gate(X86Cpu *x, unsigned selector, const X86Desc *d, uint64_t n
     if (!inner) {
         s = old;
     } else if (g.size == 8) {
-        s = (X86Stack) { .x = x, .sp = x86_tss_stack64(x, 4 + g.cpl * 8), .mask = UINT64_MAX, .flat = true,
-                         .mmu = x86_stack_mmu(x, g.cpl) };
+        s = (X86Stack){ .x = x,
+                        .sp = x86_tss_stack64(x, 4 + g.cpl * 8),
+                        .mask = UINT64_MAX,
+                        .flat = true,
+                        .mmu = x86_stack_mmu(x, g.cpl) };
     } else {
         s = x86_stack_inner(x, g.cpl, &ss_desc);
-        for (unsigned i = 0; i < g.params; i++)
-            params[i] = (uint32_t) x86_stack_pop(&old, g.size);
+        for (unsigned i = 0; i < g.params; i++) params[i] = (uint32_t)x86_stack_pop(&old, g.size);
     }
     if (inner) {
         x86_stack_push(&s, x->seg[X86_SS].selector, g.size);
@@ -132,16 +131,15 @@ static void call_gate(X86Cpu *x, unsigned selector, const X86Desc *d, uint64_t n
     commit_code(x, &g.cs, g.offset);
 }
 
-/* ---- JMP, CALL ----------------------------------------------------------------------------------------- */
+/* ---- JMP, CALL ------------------------------------------------------------------------------- */
 
 uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    X86Cpu *x = (X86Cpu *) cpu;
+    X86Cpu *x = (X86Cpu *)cpu;
     unsigned selector = a & 0xffff, attr;
 
     if (is_real(x)) {
-        if (b > x->seg[X86_CS].limit)
-            x86_raise_error(x, X86_GP, 0);
+        if (b > x->seg[X86_CS].limit) x86_raise_error(x, X86_GP, 0);
         x86_set_cs_real(x, selector);
         x->rip = b;
         x86_update_mode(x);
@@ -158,8 +156,7 @@ uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     }
     switch (attr & 0x1f) {
     case TYPE_CALL16:
-        if (x86_lma(x))
-            break;
+        if (x86_lma(x)) break;
         [[fallthrough]];
     case TYPE_CALL32: {
         Gate g = read_gate(x, selector, &desc, true);
@@ -167,9 +164,10 @@ uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
         commit_code(x, &g.cs, g.offset);
         return 0;
     }
-    case TYPE_TASK: case TYPE_TSS16: case TYPE_TSS32:
-        if (x86_lma(x))
-            break;
+    case TYPE_TASK:
+    case TYPE_TSS16:
+    case TYPE_TSS32:
+        if (x86_lma(x)) break;
         x86_far_task(x, selector, &desc, X86_TASK_JMP, d);
         return 0;
     }
@@ -177,7 +175,8 @@ uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
 }
 DEFINE_HELPER(x86_h_far_jmp, VIT_HELPER_ALL);
 
-void x86_far_task(X86Cpu *x, unsigned selector, const X86Desc *d, X86TaskSource source, uint64_t next_rip)
+void x86_far_task(X86Cpu *x, unsigned selector, const X86Desc *d, X86TaskSource source,
+                  uint64_t next_rip)
 {
     unsigned attr = x86_desc_attr(d);
 
@@ -187,20 +186,18 @@ void x86_far_task(X86Cpu *x, unsigned selector, const X86Desc *d, X86TaskSource 
         x86_task_switch(x, selector, d, source, next_rip, false, 0);
         return;
     }
-    if (!(attr & X86_ATTR_P))
-        x86_fault_selector(x, X86_NP, selector);
+    if (!(attr & X86_ATTR_P)) x86_fault_selector(x, X86_NP, selector);
     x86_task_gate(x, d->lo >> 16, source, next_rip, false, 0);
 }
 
 uint64_t x86_h_far_call(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    X86Cpu *x = (X86Cpu *) cpu;
-    unsigned selector = a & 0xffff, attr, size = (unsigned) c;
+    X86Cpu *x = (X86Cpu *)cpu;
+    unsigned selector = a & 0xffff, attr, size = (unsigned)c;
     X86Stack s = x86_stack_current(x);
 
     if (is_real(x)) {
-        if (b > x->seg[X86_CS].limit)
-            x86_raise_error(x, X86_GP, 0);
+        if (b > x->seg[X86_CS].limit) x86_raise_error(x, X86_GP, 0);
         x86_stack_push(&s, x->seg[X86_CS].selector, size);
         x86_stack_push(&s, d, size);
         x86_stack_commit(&s);
@@ -223,15 +220,13 @@ uint64_t x86_h_far_call(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_
     }
     switch (attr & 0x1f) {
     case TYPE_CALL16:
-        if (x86_lma(x))
-            break;
+        if (x86_lma(x)) break;
         [[fallthrough]];
-    case TYPE_CALL32:
-        call_gate(x, selector, &desc, d);
-        return 0;
-    case TYPE_TASK: case TYPE_TSS16: case TYPE_TSS32:
-        if (x86_lma(x))
-            break;
+    case TYPE_CALL32: call_gate(x, selector, &desc, d); return 0;
+    case TYPE_TASK:
+    case TYPE_TSS16:
+    case TYPE_TSS32:
+        if (x86_lma(x)) break;
         x86_far_task(x, selector, &desc, X86_TASK_CALL, d);
         return 0;
     }

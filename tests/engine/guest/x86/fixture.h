@@ -11,16 +11,16 @@ enum { RAM_SIZE = 64 << 20 };
 
 typedef struct {
     VitSystem *sys;
-    VitRam    *ram;
+    VitRam *ram;
     VitRegion *region;
-    X86Cpu    *x;
-    int        resets;      /* requests that the guest made */
+    X86Cpu *x;
+    int resets;      /* requests that the guest made */
 } Fixture;
 
-static inline void fixture_request(VitSystem *sys, VitRequest request, int exit_code, const char *reason)
+static inline void fixture_request(VitSystem *sys, VitRequest request, int exit_code,
+                                   const char *reason)
 {
-    if (request == VIT_REQUEST_RESET)
-        ((Fixture *) sys->request_opaque)->resets++;
+    if (request == VIT_REQUEST_RESET) ((Fixture *)sys->request_opaque)->resets++;
 }
 
 static inline void fixture_setup(Fixture *f, const void *unused)
@@ -34,7 +34,7 @@ static inline void fixture_setup(Fixture *f, const void *unused)
     vit_system_lock(f->sys);
     vit_region_add(f->sys->memory_root, 0, f->region, 0);
     vit_system_unlock(f->sys);
-    f->x = (X86Cpu *) vit_cpu_new(&vit_isa_x86, f->sys, 0);
+    f->x = (X86Cpu *)vit_cpu_new(&vit_isa_x86, f->sys, 0);
     vit_isa_x86.reset(&f->x->cpu);
 }
 
@@ -62,60 +62,79 @@ static inline uint64_t get(Fixture *f, uint64_t phys, unsigned size)
 }
 
 /* Runs a statement as a guest instruction; true when it unwound. */
-#define UNWINDS(f, ...)                                                                             \
-    ({                                                                                              \
-        volatile bool unwound_ = true;                                                              \
-        if (sigsetjmp((f)->x->cpu.unwind, 0) == 0) {                                                \
-            (f)->x->cpu.in_guest = true;                                                            \
-            __VA_ARGS__;                                                                            \
-            unwound_ = false;                                                                       \
-        }                                                                                           \
-        (f)->x->cpu.in_guest = false;                                                               \
-        unwound_;                                                                                   \
+#define UNWINDS(f, ...)                                                                            \
+    ({                                                                                             \
+        volatile bool unwound_ = true;                                                             \
+        if (sigsetjmp((f)->x->cpu.unwind, 0) == 0) {                                               \
+            (f)->x->cpu.in_guest = true;                                                           \
+            __VA_ARGS__;                                                                           \
+            unwound_ = false;                                                                      \
+        }                                                                                          \
+        (f)->x->cpu.in_guest = false;                                                              \
+        unwound_;                                                                                  \
     })
 
 #define ASSERT_RUNS(f, ...) g_assert_false(UNWINDS(f, __VA_ARGS__))
 /* The statement raises vector with this error code (-1: none), which is then forgotten. */
-#define ASSERT_FAULT(f, statement, v, e)                                                            \
-    do {                                                                                            \
-        g_assert_true(UNWINDS(f, statement));                                                       \
-        g_assert_cmpint((f)->x->pending_vector, ==, (v));                                           \
-        g_assert_cmpint((f)->x->pending_has_error ? (int) (f)->x->pending_error : -1, ==, (e));     \
-        (f)->x->pending_vector = -1;                                                                \
-        (f)->x->delivering = 0;                                                                     \
+#define ASSERT_FAULT(f, statement, v, e)                                                           \
+    do {                                                                                           \
+        g_assert_true(UNWINDS(f, statement));                                                      \
+        g_assert_cmpint((f)->x->pending_vector, ==, (v));                                          \
+        g_assert_cmpint((f)->x->pending_has_error ? (int)(f)->x->pending_error : -1, ==, (e));     \
+        (f)->x->pending_vector = -1;                                                               \
+        (f)->x->delivering = 0;                                                                    \
     } while (0)
 
-static inline void call(Fixture *f, uint64_t (*fn)(VitCpu *, uint64_t, uint64_t, uint64_t, uint64_t), uint64_t a,
-                        uint64_t b, uint64_t c, uint64_t d)
+static inline void call(Fixture *f,
+                        uint64_t (*fn)(VitCpu *, uint64_t, uint64_t, uint64_t, uint64_t),
+                        uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     fn(&f->x->cpu, a, b, c, d);
 }
 
-/* ---- A protected-mode world: GDT at 0x1000, IDT at 0x2000, TSS at 0x3000 ----------------------------- */
+/* ---- A protected-mode world: GDT at 0x1000, IDT at 0x2000, TSS at 0x3000 --------------------- */
 
 enum { GDT = 0x1000, IDT = 0x2000, TSS = 0x3000, TSS2 = 0x3800, STACK0 = 0x9000 };
-enum { SEL_CODE0 = 0x08, SEL_DATA0 = 0x10, SEL_CODE3 = 0x1b, SEL_DATA3 = 0x23, SEL_TSS = 0x28, SEL_CODE64 = 0x38,
-       SEL_LDT = 0x40, SEL_TSS2 = 0x48, SEL_GATE = 0x53, SEL_ABSENT = 0x58, SEL_TASKGATE = 0x60, SEL_CODE64_3 = 0x6b };
+enum {
+    SEL_CODE0 = 0x08,
+    SEL_DATA0 = 0x10,
+    SEL_CODE3 = 0x1b,
+    SEL_DATA3 = 0x23,
+    SEL_TSS = 0x28,
+    SEL_CODE64 = 0x38,
+    SEL_LDT = 0x40,
+    SEL_TSS2 = 0x48,
+    SEL_GATE = 0x53,
+    SEL_ABSENT = 0x58,
+    SEL_TASKGATE = 0x60,
+    SEL_CODE64_3 = 0x6b
+};
 
-static inline void put_descriptor(Fixture *f, unsigned selector, uint32_t base, uint32_t limit, unsigned attr)
+static inline void put_descriptor(Fixture *f, unsigned selector, uint32_t base, uint32_t limit,
+                                  unsigned attr)
 {
-    uint64_t lo = (limit & 0xffff) | (uint64_t) (base & 0xffffff) << 16;
-    uint64_t hi = (base >> 16 & 0xff) | (attr & 0xff) << 8 | (limit & 0xf0000) | (attr & 0xf00) << 12 |
-                  (base & 0xff000000);
+    uint64_t lo = (limit & 0xffff) | (uint64_t)(base & 0xffffff) << 16;
+    uint64_t hi = (base >> 16 & 0xff) | (attr & 0xff) << 8 | (limit & 0xf0000) |
+                  (attr & 0xf00) << 12 | (base & 0xff000000);
     put(f, GDT + (selector & ~7u), (lo & 0xffffffff) | hi << 32, 8);
 }
 
-static inline void put_gate(Fixture *f, unsigned vector, unsigned selector, uint32_t offset, unsigned attr)
+static inline void put_gate(Fixture *f, unsigned vector, unsigned selector, uint32_t offset,
+                            unsigned attr)
 {
-    put(f, IDT + 8 * vector, (offset & 0xffff) | selector << 16 | (uint64_t) (attr << 8) << 32 |
-                             (uint64_t) (offset & 0xffff0000) << 32, 8);
+    put(f, IDT + 8 * vector,
+        (offset & 0xffff) | selector << 16 | (uint64_t)(attr << 8) << 32 |
+            (uint64_t)(offset & 0xffff0000) << 32,
+        8);
 }
 
-static inline void put_gate64(Fixture *f, unsigned vector, unsigned selector, uint64_t offset, unsigned attr,
-                              unsigned ist)
+static inline void put_gate64(Fixture *f, unsigned vector, unsigned selector, uint64_t offset,
+                              unsigned attr, unsigned ist)
 {
-    put(f, IDT + 16 * vector, (offset & 0xffff) | selector << 16 | (uint64_t) (attr << 8 | ist) << 32 |
-                              (offset & 0xffff0000) << 32, 8);
+    put(f, IDT + 16 * vector,
+        (offset & 0xffff) | selector << 16 | (uint64_t)(attr << 8 | ist) << 32 |
+            (offset & 0xffff0000) << 32,
+        8);
     put(f, IDT + 16 * vector + 8, offset >> 32, 8);
 }
 
@@ -142,8 +161,7 @@ static inline void enter_protected(Fixture *f)
     ASSERT_RUNS(f, call(f, x86_h_write_cr, 0, CR0_PE | CR0_NE | CR0_ET, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_far_jmp, SEL_CODE0, 0x4000, 4, 0));
     for (volatile unsigned i = 0; i < 6; i++)
-        if (i != X86_CS)
-            ASSERT_RUNS(f, call(f, x86_h_load_seg, i, SEL_DATA0, 0, 0));
+        if (i != X86_CS) ASSERT_RUNS(f, call(f, x86_h_load_seg, i, SEL_DATA0, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_end_shadow, 0, 0, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_ltr, SEL_TSS, 0, 0, 0));
     x->gpr[X86_RSP] = 0x8000;
@@ -177,8 +195,7 @@ static inline void enter_user(Fixture *f, unsigned cs, uint32_t flags)
     uint64_t frame[] = { 0x5000, cs, flags, 0x7000, SEL_DATA3 };
 
     x->gpr[X86_RSP] -= 5 * size;
-    for (unsigned i = 0; i < 5; i++)
-        put(f, x->gpr[X86_RSP] + i * size, frame[i], size);
+    for (unsigned i = 0; i < 5; i++) put(f, x->gpr[X86_RSP] + i * size, frame[i], size);
     ASSERT_RUNS(f, call(f, x86_h_iret, size, 0, 0, 0));
     g_assert_cmpuint(x86_cpl(x), ==, 3);
 }

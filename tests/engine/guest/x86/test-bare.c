@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/engine/guest/x86/test-bare.c - runs the bare-metal guests under every accelerator
  *
- * A machine of RAM, local APICs and an exit port; see bare/common.inc for what an image is and does. */
+ * A machine of RAM, local APICs and an exit port; see bare/common.inc for what an image is and
+ * does. */
 #include "engine/guest/x86/cpu-private.h"
 #include "engine/jit/jit.h"
 #include "engine/kvm/kvm.h"
@@ -11,41 +12,71 @@
 #include <string.h>
 
 enum {
-    RAM_SIZE = 64 << 20, LOAD = 0x10000, MAX_IMAGE = 0x50000, MAX_CPUS = 2, TIMEOUT_S = 50,
-    TABLES = 0x80000, UNTOUCHED = 32 << 20,     /* pages that a guest has written and has not */
+    RAM_SIZE = 64 << 20,
+    LOAD = 0x10000,
+    MAX_IMAGE = 0x50000,
+    MAX_CPUS = 2,
+    TIMEOUT_S = 50,
+    TABLES = 0x80000,
+    UNTOUCHED = 32 << 20,     /* pages that a guest has written and has not */
 };
 
 typedef struct {
     const char *name;
-    unsigned    n_cpus;
-    bool        disturbed;      /* paused and resumed all the time */
-    bool        on_kvm;         /* needs no more of it than every host gives */
+    unsigned n_cpus;
+    bool disturbed;      /* paused and resumed all the time */
+    bool on_kvm;         /* needs no more of it than every host gives */
 } Guest;
 
 static const Guest guests[] = {
-    { "debug", 1 }, { "faults", 1 }, { "gates", 1 }, { "irq", 1 }, { "modes", 1, .on_kvm = true }, { "paging", 1 }, { "smc", 1, .on_kvm = true },
-    { "smp", 2 }, { "steady", 1, .disturbed = true, .on_kvm = true }, { "tasks", 1 },
+    { "debug", 1 },
+    { "faults", 1 },
+    { "gates", 1 },
+    { "irq", 1 },
+    { "modes", 1, .on_kvm = true },
+    { "paging", 1 },
+    { "smc", 1, .on_kvm = true },
+    { "smp", 2 },
+    { "steady", 1, .disturbed = true, .on_kvm = true },
+    { "tasks", 1 },
 };
 
 typedef struct {
     VitSystem *sys;
     VitApicBus bus;
-    VitCpu    *cpus[MAX_CPUS];
-    unsigned   n_cpus;
-    GMutex     lock;
-    GCond      cond;
-    int        code;            /* guarded by lock; -1: still running */
+    VitCpu *cpus[MAX_CPUS];
+    unsigned n_cpus;
+    GMutex lock;
+    GCond cond;
+    int code;            /* guarded by lock; -1: still running */
 } Machine;
 
-typedef struct { const Guest *guest; const VitAccelClass *accel; } Case;
+typedef struct {
+    const Guest *guest;
+    const VitAccelClass *accel;
+} Case;
 
-/* ---- APIC and processor ------------------------------------------------------------------------------------ */
+/* ---- APIC and processor ---------------------------------------------------------------------- */
 
-static void set_intr(void *cpu, bool level) { x86_set_line(cpu, X86_LINE_INTR, level); }
-static void nmi(void *cpu) { x86_set_line(cpu, X86_LINE_NMI, true); }
-static void init(void *cpu) { x86_set_line(cpu, X86_LINE_INIT, true); }
-static void sipi(void *cpu, uint8_t vector) { x86_sipi(cpu, vector); }
-static const VitLapicCpuOps lapic_ops = { .set_intr = set_intr, .nmi = nmi, .init = init, .sipi = sipi };
+static void set_intr(void *cpu, bool level)
+{
+    x86_set_line(cpu, X86_LINE_INTR, level);
+}
+static void nmi(void *cpu)
+{
+    x86_set_line(cpu, X86_LINE_NMI, true);
+}
+static void init(void *cpu)
+{
+    x86_set_line(cpu, X86_LINE_INIT, true);
+}
+static void sipi(void *cpu, uint8_t vector)
+{
+    x86_sipi(cpu, vector);
+}
+static const VitLapicCpuOps lapic_ops = {
+    .set_intr = set_intr, .nmi = nmi, .init = init, .sipi = sipi
+};
 
 static int intr_ack(void *lapic)
 {
@@ -77,14 +108,19 @@ static void init_reset(void *lapic)
     vit_device_unlock(lapic);
 }
 
-static const X86CpuOps cpu_ops = { .intr_ack = intr_ack, .get_cr8 = get_cr8, .set_cr8 = set_cr8, .init = init_reset };
+static const X86CpuOps cpu_ops = {
+    .intr_ack = intr_ack, .get_cr8 = get_cr8, .set_cr8 = set_cr8, .init = init_reset
+};
 
-static uint64_t page(void *lapic) { return vit_lapic_page(lapic); }
+static uint64_t page(void *lapic)
+{
+    return vit_lapic_page(lapic);
+}
 
 static uint64_t page_read(void *lapic, uint64_t offset, unsigned size)
 {
     vit_device_lock(lapic);
-    uint64_t value = vit_lapic_mmio_read(lapic, (uint32_t) offset, size);
+    uint64_t value = vit_lapic_mmio_read(lapic, (uint32_t)offset, size);
     vit_device_unlock(lapic);
     return value;
 }
@@ -92,27 +128,31 @@ static uint64_t page_read(void *lapic, uint64_t offset, unsigned size)
 static void page_write(void *lapic, uint64_t offset, uint64_t value, unsigned size)
 {
     vit_device_lock(lapic);
-    vit_lapic_mmio_write(lapic, (uint32_t) offset, value, size);
+    vit_lapic_mmio_write(lapic, (uint32_t)offset, value, size);
     vit_device_unlock(lapic);
 }
 
 static const VitCpuPrivatePage page_ops = { .page = page, .read = page_read, .write = page_write };
 
-/* ---- The end ---------------------------------------------------------------------------------------------------- */
+/* ---- The end --------------------------------------------------------------------------------- */
 
 static void finish(Machine *m, int code)
 {
     g_mutex_lock(&m->lock);
-    if (m->code < 0)
-        m->code = code;
+    if (m->code < 0) m->code = code;
     g_cond_signal(&m->cond);
     g_mutex_unlock(&m->lock);
-    for (unsigned i = 0; i < m->n_cpus; i++)
-        vit_cpu_request(m->cpus[i], VIT_EXIT_PAUSE);
+    for (unsigned i = 0; i < m->n_cpus; i++) vit_cpu_request(m->cpus[i], VIT_EXIT_PAUSE);
 }
 
-static uint64_t exit_read(void *opaque, uint64_t offset, unsigned size) { return 0; }
-static void exit_write(void *opaque, uint64_t offset, uint64_t value, unsigned size) { finish(opaque, (int) value); }
+static uint64_t exit_read(void *opaque, uint64_t offset, unsigned size)
+{
+    return 0;
+}
+static void exit_write(void *opaque, uint64_t offset, uint64_t value, unsigned size)
+{
+    finish(opaque, (int)value);
+}
 static const VitMmioOps exit_ops = { .read = exit_read, .write = exit_write };
 
 static void request(VitSystem *sys, VitRequest request, int exit_code, const char *reason)
@@ -123,8 +163,7 @@ static void request(VitSystem *sys, VitRequest request, int exit_code, const cha
 
 static void disturb(Machine *m)
 {
-    for (unsigned i = 0; i < m->n_cpus; i++)
-        vit_cpu_pause(m->cpus[i]);
+    for (unsigned i = 0; i < m->n_cpus; i++) vit_cpu_pause(m->cpus[i]);
     for (unsigned i = 0; i < m->n_cpus; i++) {
         g_autofree char *text = vit_isa_x86.dump(m->cpus[i]);
         g_assert_nonnull(strstr(text, "MXCSR 00001f80"));
@@ -146,17 +185,15 @@ static void wait_for_end(Machine *m, bool disturbed)
         }
     }
     g_mutex_unlock(&m->lock);
-    for (unsigned i = 0; i < m->n_cpus; i++)
-        vit_cpu_pause(m->cpus[i]);
-    if (m->code == 0)
-        return;
+    for (unsigned i = 0; i < m->n_cpus; i++) vit_cpu_pause(m->cpus[i]);
+    if (m->code == 0) return;
     for (unsigned i = 0; i < m->n_cpus; i++) {
         g_autofree char *text = vit_isa_x86.dump(m->cpus[i]);
         g_test_message("processor %u:\n%s", i, text);
     }
 }
 
-/* ---- One run ------------------------------------------------------------------------------------------------------ */
+/* ---- One run --------------------------------------------------------------------------------- */
 
 static void add_cpu(Machine *m, unsigned n)
 {
@@ -168,7 +205,7 @@ static void add_cpu(Machine *m, unsigned n)
     m->bus.lapics[n] = lapic;
     m->bus.n_lapics = n + 1;
     m->cpus[n] = vit_cpu_new(&vit_isa_x86, m->sys, n);
-    X86Cpu *x = (X86Cpu *) m->cpus[n];
+    X86Cpu *x = (X86Cpu *)m->cpus[n];
     x->n_cpus = m->n_cpus;
     x->ops = &cpu_ops;
     x->ops_opaque = lapic;
@@ -180,9 +217,8 @@ static void add_cpu(Machine *m, unsigned n)
 static void reset(Machine *m)
 {
     vit_system_reset(m->sys);
-    for (unsigned n = 0; n < m->n_cpus; n++)
-        vit_isa_x86.reset(m->cpus[n]);
-    X86Cpu *x = (X86Cpu *) m->cpus[0];
+    for (unsigned n = 0; n < m->n_cpus; n++) vit_isa_x86.reset(m->cpus[n]);
+    X86Cpu *x = (X86Cpu *)m->cpus[0];
     x86_set_real(x, X86_CS, LOAD >> 4);
     x->rip = 0;
     x86_update_mode(x);
@@ -208,10 +244,8 @@ static bool have_kvm(void)
     g_autoptr(GError) error = NULL;
     VitAccel *accel = vit_accel_kvm.create(sys, &error);
 
-    if (accel)
-        vit_accel_kvm.destroy(accel);
-    else
-        g_test_skip(error->message);
+    if (accel) vit_accel_kvm.destroy(accel);
+    else g_test_skip(error->message);
     return accel;
 }
 
@@ -219,8 +253,7 @@ static void test_guest(const void *data)
 {
     const Case *c = data;
     g_autoptr(GError) error = NULL;
-    if (c->accel == &vit_accel_kvm && !have_kvm())
-        return;
+    if (c->accel == &vit_accel_kvm && !have_kvm()) return;
     Machine m = { .n_cpus = c->guest->n_cpus, .code = -1 };
     VitRam *ram = vit_ram_new("ram", RAM_SIZE, NULL);
     VitRegion *region = vit_region_new_ram("ram", ram, 0, RAM_SIZE);
@@ -235,24 +268,20 @@ static void test_guest(const void *data)
     vit_system_lock(m.sys);
     vit_region_add(m.sys->memory_root, 0, region, 0);
     vit_region_add(m.sys->io_root, 0xf4, port, 0);
-    for (unsigned n = 0; n < m.n_cpus; n++)
-        add_cpu(&m, n);
+    for (unsigned n = 0; n < m.n_cpus; n++) add_cpu(&m, n);
     reset(&m);
     vit_system_unlock(m.sys);
 
     VitAccel *accel = c->accel->create(m.sys, &error);
     g_assert_no_error(error);
-    for (unsigned n = 0; n < m.n_cpus; n++)
-        g_assert_true(vit_cpu_start(accel, m.cpus[n], &error));
+    for (unsigned n = 0; n < m.n_cpus; n++) g_assert_true(vit_cpu_start(accel, m.cpus[n], &error));
     vit_ram_track(ram, VIT_DIRTY_DISPLAY, true);
     vit_ram_test_and_clear_dirty(ram, VIT_DIRTY_DISPLAY, 0, RAM_SIZE, NULL);
     vit_clock_start(m.sys->clock);
-    for (unsigned n = 0; n < m.n_cpus; n++)
-        vit_cpu_resume(m.cpus[n]);
+    for (unsigned n = 0; n < m.n_cpus; n++) vit_cpu_resume(m.cpus[n]);
     wait_for_end(&m, c->guest->disturbed);
     vit_clock_stop(m.sys->clock);
-    for (unsigned n = 0; n < m.n_cpus; n++)
-        vit_cpu_stop(m.cpus[n]);
+    for (unsigned n = 0; n < m.n_cpus; n++) vit_cpu_stop(m.cpus[n]);
     g_assert_cmpint(m.code, ==, 0);
     g_assert_true(vit_ram_is_dirty(ram, VIT_DIRTY_DISPLAY, TABLES, VIT_PAGE_SIZE));
     g_assert_false(vit_ram_is_dirty(ram, VIT_DIRTY_DISPLAY, UNTOUCHED, VIT_PAGE_SIZE));
@@ -265,8 +294,7 @@ static void test_guest(const void *data)
     vit_region_free(region);
     vit_region_free(port);
     vit_system_free(m.sys);
-    for (unsigned n = 0; n < m.n_cpus; n++)
-        vit_cpu_free(m.cpus[n]);
+    for (unsigned n = 0; n < m.n_cpus; n++) vit_cpu_free(m.cpus[n]);
     vit_ram_free(ram);
     g_mutex_clear(&m.lock);
     g_cond_clear(&m.cond);
@@ -274,17 +302,18 @@ static void test_guest(const void *data)
 
 int main(int argc, char **argv)
 {
-    static const VitAccelClass *const accels[] = { &vit_accel_interp, &vit_accel_jit, &vit_accel_kvm };
+    static const VitAccelClass *const accels[] = { &vit_accel_interp, &vit_accel_jit,
+                                                   &vit_accel_kvm };
     static Case cases[G_N_ELEMENTS(accels) * G_N_ELEMENTS(guests)];
     unsigned n = 0;
 
     g_test_init(&argc, &argv, NULL);
     for (size_t i = 0; i < G_N_ELEMENTS(accels); i++) {
         for (size_t k = 0; k < G_N_ELEMENTS(guests); k++) {
-            g_autofree char *path = g_strdup_printf("/guest/x86/bare/%s/%s", accels[i]->name, guests[k].name);
-            if (accels[i] == &vit_accel_kvm && !guests[k].on_kvm)
-                continue;
-            cases[n] = (Case) { &guests[k], accels[i] };
+            g_autofree char *path = g_strdup_printf("/guest/x86/bare/%s/%s", accels[i]->name,
+                                                    guests[k].name);
+            if (accels[i] == &vit_accel_kvm && !guests[k].on_kvm) continue;
+            cases[n] = (Case){ &guests[k], accels[i] };
             g_test_add_data_func(path, &cases[n++], test_guest);
         }
     }

@@ -19,7 +19,8 @@ static void test_parse(Fixture *f, const void *unused)
 
     g_assert_true(x86_cpu_set_model(x, "qemu64", &error));
     g_assert_false(x86_has(x, X86_FEATURE_AES));
-    g_assert_true(x86_cpu_set_model(x, "qemu64,+aes,+sse4_2,+sse4_1,+ssse3,-nx,lahf_lm=off,x2apic=off", &error));
+    g_assert_true(x86_cpu_set_model(
+        x, "qemu64,+aes,+sse4_2,+sse4_1,+ssse3,-nx,lahf_lm=off,x2apic=off", &error));
     g_assert_no_error(error);
     g_assert_true(x86_has(x, X86_FEATURE_AES));
     g_assert_true(x86_has(x, X86_FEATURE_SSE42));
@@ -72,11 +73,11 @@ static void test_leaves(Fixture *f, const void *unused)
     g_assert_cmpuint(r[1], ==, 3);
     g_assert_cmpuint(r[3], ==, 2);
     for (unsigned i = 0; i < 3; i++)
-        x86_cpuid(x, 0x80000002 + i, 0, (uint32_t *) (void *) (text + 16 * i));
+        x86_cpuid(x, 0x80000002 + i, 0, (uint32_t *)(void *)(text + 16 * i));
     g_assert_cmpstr(text, ==, x->model->brand);
     x86_cpuid(x, 0x80000008, 0, r);
     g_assert_cmphex(r[0], ==, 0x3028);
-    x86_cpuid(x, 0x7fffffff, 0, r);         /* beyond the last: the last */
+    x86_cpuid(x, 0x7fffffff, 0, r); /* beyond the last: the last */
     g_assert_cmpuint(r[3], ==, 2);
 
     g_assert_true(x86_cpu_set_model(x, "max", NULL));
@@ -105,7 +106,7 @@ static void test_models(Fixture *f, const void *unused)
         g_assert_true(x86_cpu_set_model(f->x, m->name, NULL));
         for (unsigned i = 0; i < X86_FEATURE_WORDS; i++) {
             g_assert_cmphex(m->features[i] & ~known[i], ==, 0);
-            g_assert_cmphex(m->features[i], ==, f->x->features[i]);     /* needs are met */
+            g_assert_cmphex(m->features[i], ==, f->x->features[i]); /* needs are met */
         }
     }
 }
@@ -113,7 +114,7 @@ static void test_models(Fixture *f, const void *unused)
 static void wrmsr(Fixture *f, uint32_t msr, uint64_t value)
 {
     f->x->gpr[X86_RCX] = msr;
-    f->x->gpr[X86_RAX] = (uint32_t) value;
+    f->x->gpr[X86_RAX] = (uint32_t)value;
     f->x->gpr[X86_RDX] = value >> 32;
     call(f, x86_h_wrmsr, 0, 0, 0, 0);
 }
@@ -131,7 +132,7 @@ static void test_msr(Fixture *f, const void *unused)
 
     ASSERT_FAULT(f, rdmsr(f, 0x12345), X86_GP, 0);
     ASSERT_FAULT(f, wrmsr(f, 0x12345, 0), X86_GP, 0);
-    ASSERT_FAULT(f, rdmsr(f, 0x1b), X86_GP, 0);                     /* no APIC here */
+    ASSERT_FAULT(f, rdmsr(f, 0x1b), X86_GP, 0); /* no APIC here */
     ASSERT_RUNS(f, wrmsr(f, 0x277, 0x0007010600070106));
     ASSERT_RUNS(f, g_assert_cmphex(rdmsr(f, 0x277), ==, 0x0007010600070106));
     ASSERT_FAULT(f, wrmsr(f, 0x277, 2), X86_GP, 0);
@@ -139,7 +140,7 @@ static void test_msr(Fixture *f, const void *unused)
     ASSERT_FAULT(f, wrmsr(f, 0xc0000102, UINT64_C(1) << 60), X86_GP, 0);
     ASSERT_RUNS(f, g_assert_cmphex(rdmsr(f, 0xc0000102), ==, 0xffff888000000000));
     ASSERT_FAULT(f, wrmsr(f, 0xc0000080, UINT64_C(1) << 40), X86_GP, 0);
-    ASSERT_RUNS(f, wrmsr(f, 0xc0000080, EFER_SCE | EFER_LMA));       /* LMA is not written */
+    ASSERT_RUNS(f, wrmsr(f, 0xc0000080, EFER_SCE | EFER_LMA)); /* LMA is not written */
     g_assert_cmphex(x->efer, ==, EFER_SCE);
     ASSERT_RUNS(f, wrmsr(f, 0x202, 0xe0000006));
     ASSERT_RUNS(f, g_assert_cmphex(rdmsr(f, 0x202), ==, 0xe0000006));
@@ -166,7 +167,8 @@ static void test_tsc(Fixture *f, const void *unused)
     g_assert_cmpuint(x->gpr[X86_RAX], ==, 6600);
 }
 
-#define ADD(name, fn) g_test_add("/guest/x86/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
+#define ADD(name, fn)                                                                              \
+    g_test_add("/guest/x86/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);

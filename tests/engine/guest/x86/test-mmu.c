@@ -14,8 +14,7 @@ static void enable(Fixture *f, uint64_t cr3, uint64_t cr4, uint64_t efer)
     x->cr4 = cr4;
     x->efer = efer;
     x->cr0 = CR0_PE | CR0_PG | CR0_WP;
-    if (!(efer & EFER_LMA) && (cr4 & CR4_PAE))
-        g_assert_true(x86_load_pdptes(x, cr3));
+    if (!(efer & EFER_LMA) && (cr4 & CR4_PAE)) g_assert_true(x86_load_pdptes(x, cr3));
     x86_update_mode(x);
 }
 
@@ -25,7 +24,8 @@ static bool fill(Fixture *f, uint64_t linear, VitAccess access, unsigned mmu, Vi
     return x86_tlb_fill(&f->x->cpu, linear, access, mmu, false, out);
 }
 
-static void check_maps(Fixture *f, uint64_t linear, VitAccess access, unsigned mmu, uint64_t phys, unsigned prot)
+static void check_maps(Fixture *f, uint64_t linear, VitAccess access, unsigned mmu, uint64_t phys,
+                       unsigned prot)
 {
     VitTlbFill out;
 
@@ -44,7 +44,11 @@ static void check_fault(Fixture *f, uint64_t linear, VitAccess access, unsigned 
     g_assert_cmphex(f->x->cr2, ==, linear);
 }
 
-enum { RX = VIT_PROT_READ | VIT_PROT_EXEC, RWX = RX | VIT_PROT_WRITE, RW = VIT_PROT_READ | VIT_PROT_WRITE };
+enum {
+    RX = VIT_PROT_READ | VIT_PROT_EXEC,
+    RWX = RX | VIT_PROT_WRITE,
+    RW = VIT_PROT_READ | VIT_PROT_WRITE
+};
 
 static void test_none(Fixture *f, const void *unused)
 {
@@ -69,9 +73,10 @@ static void test_two_levels(Fixture *f, const void *unused)
     check_maps(f, 0x403fff, VIT_ACCESS_READ, X86_MMU_USER, 0x23000, RX);
     check_fault(f, 0x403fff, VIT_ACCESS_WRITE, X86_MMU_USER, E_P | E_W | E_U);
     check_fault(f, 0x403fff, VIT_ACCESS_WRITE, X86_MMU_KERNEL, E_P | E_W);
-    f->x->cr0 &= ~(uint64_t) CR0_WP;
+    f->x->cr0 &= ~(uint64_t)CR0_WP;
     check_maps(f, 0x403fff, VIT_ACCESS_WRITE, X86_MMU_KERNEL, 0x23000, RWX);
-    check_fault(f, 0x404000, VIT_ACCESS_EXEC, X86_MMU_USER, E_U);       /* no ID bit without NX and SMEP */
+    check_fault(f, 0x404000, VIT_ACCESS_EXEC, X86_MMU_USER,
+                E_U);       /* no ID bit without NX and SMEP */
     check_fault(f, 0, VIT_ACCESS_WRITE, X86_MMU_KERNEL, E_W);
     check_maps(f, 0x801000, VIT_ACCESS_READ, X86_MMU_KERNEL, 0x300c01000, RX);     /* PSE-36 */
     check_fault(f, 0xc00000, VIT_ACCESS_READ, X86_MMU_KERNEL, E_P | E_RSVD);
@@ -135,7 +140,7 @@ static void test_four_levels(Fixture *f, const void *unused)
 
     check_maps(f, top, VIT_ACCESS_WRITE, X86_MMU_KERNEL, 0x77000, RW);
     for (unsigned i = 0; i < 3; i++)
-        g_assert_true(get(f, (uint64_t[]) { 0x10000 + 8 * 256, 0x11000, 0x12000 }[i], 8) & A);
+        g_assert_true(get(f, (uint64_t[]){ 0x10000 + 8 * 256, 0x11000, 0x12000 }[i], 8) & A);
     g_assert_false(get(f, 0x12000, 8) & D);
     check_fault(f, top, VIT_ACCESS_EXEC, X86_MMU_KERNEL, E_P | E_ID);
     check_fault(f, top + 0x1000, VIT_ACCESS_READ, X86_MMU_KERNEL, E_P | E_RSVD);
@@ -161,8 +166,8 @@ static void test_five_levels(Fixture *f, const void *unused)
     put(f, 0x13000 + 8 * 4, 0x14000 | P | W, 8);
     put(f, 0x14000 + 8 * 5, 0x99000 | P | W, 8);
     enable(f, 0x10000, CR4_PAE | CR4_LA57, EFER_LME | EFER_LMA);
-    check_maps(f, UINT64_C(1) << 48 | UINT64_C(2) << 39 | UINT64_C(3) << 30 | 4 << 21 | 5 << 12, VIT_ACCESS_READ,
-               X86_MMU_KERNEL, 0x99000, RX);
+    check_maps(f, UINT64_C(1) << 48 | UINT64_C(2) << 39 | UINT64_C(3) << 30 | 4 << 21 | 5 << 12,
+               VIT_ACCESS_READ, X86_MMU_KERNEL, 0x99000, RX);
 }
 
 static void test_smep_smap(Fixture *f, const void *unused)
@@ -177,7 +182,7 @@ static void test_smep_smap(Fixture *f, const void *unused)
     check_maps(f, 0x1000, VIT_ACCESS_EXEC, X86_MMU_USER, 0x1000, RX);
 
     f->x->seg[X86_SS].attr &= ~0x60;
-    f->x->eflags &= ~(uint32_t) X86_EFLAGS_AC;
+    f->x->eflags &= ~(uint32_t)X86_EFLAGS_AC;
     x86_update_mode(f->x);
     g_assert_cmpuint(X86_MODE_MMU(f->x->cpu.mode), ==, X86_MMU_KERNEL_SMAP);
     call(f, x86_h_set_ac, 1, 0, 0, 0);
@@ -194,7 +199,8 @@ static void test_probe(Fixture *f, const void *unused)
     f->x->pending_vector = -1;
     g_assert_true(x86_tlb_fill(&f->x->cpu, 0, VIT_ACCESS_WRITE, X86_MMU_KERNEL, true, &out));
     g_assert_cmphex(get(f, 0x11000, 4), ==, 0x22000 | P | W);
-    g_assert_false(x86_tlb_fill(&f->x->cpu, 0x400000, VIT_ACCESS_WRITE, X86_MMU_KERNEL, true, &out));
+    g_assert_false(
+        x86_tlb_fill(&f->x->cpu, 0x400000, VIT_ACCESS_WRITE, X86_MMU_KERNEL, true, &out));
     g_assert_cmpint(f->x->pending_vector, ==, -1);
 }
 
@@ -211,7 +217,8 @@ static void test_wild_tables(Fixture *f, const void *unused)
     fill(f, 0x1000, VIT_ACCESS_WRITE, X86_MMU_KERNEL, &out);
 }
 
-#define ADD(name, fn) g_test_add("/guest/x86/mmu/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
+#define ADD(name, fn)                                                                              \
+    g_test_add("/guest/x86/mmu/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);

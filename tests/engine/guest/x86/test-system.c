@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/engine/guest/x86/test-system.c - modes, segments, far transfers, interrupts, tasks, system calls */
+/* tests/engine/guest/x86/test-system.c - modes, segments, far transfers, interrupts, tasks,
+ * system calls */
 #include "tests/engine/guest/x86/fixture.h"
 
-/* ---- Modes -------------------------------------------------------------------------------------------------- */
+/* ---- Modes ----------------------------------------------------------------------------------- */
 
 static void test_reset(Fixture *f, const void *unused)
 {
@@ -10,9 +11,9 @@ static void test_reset(Fixture *f, const void *unused)
 
     g_assert_cmphex(x->seg[X86_CS].base + x->rip, ==, 0xfffffff0);
     g_assert_cmphex(x->cpu.mode >> 32, ==, 0xffff0000);
-    g_assert_cmphex((uint32_t) x->cpu.mode, ==,
-                    X86_MODE_LIMITS | X86_MODE_LIMITS_FS | X86_MODE_LIMITS_GS | X86_MODE_NOSSE | X86_MODE_IOPL_OK |
-                    X86_MODE_CPL0);
+    g_assert_cmphex((uint32_t)x->cpu.mode, ==,
+                    X86_MODE_LIMITS | X86_MODE_LIMITS_FS | X86_MODE_LIMITS_GS | X86_MODE_NOSSE |
+                        X86_MODE_IOPL_OK | X86_MODE_CPL0);
     g_assert_cmpuint(x86_get_eflags(x), ==, 2);
     g_assert_cmpint(x->df, ==, 1);
 }
@@ -23,9 +24,10 @@ static void test_modes(Fixture *f, const void *unused)
     uint32_t mode;
 
     enter_protected(f);
-    mode = (uint32_t) x->cpu.mode;
-    g_assert_cmphex(mode, ==, X86_MODE_CS32 | X86_MODE_SS32 | X86_MODE_PE | X86_MODE_NOSSE | X86_MODE_IOPL_OK |
-                              X86_MODE_CPL0);
+    mode = (uint32_t)x->cpu.mode;
+    g_assert_cmphex(mode, ==,
+                    X86_MODE_CS32 | X86_MODE_SS32 | X86_MODE_PE | X86_MODE_NOSSE |
+                        X86_MODE_IOPL_OK | X86_MODE_CPL0);
     x86_set_eflags(x, X86_EFLAGS_DF | X86_EFLAGS_TF | 0x41, UINT32_MAX);
     g_assert_cmpint(x->df, ==, -1);
     g_assert_true(x->cpu.mode & X86_MODE_TF);
@@ -35,7 +37,7 @@ static void test_modes(Fixture *f, const void *unused)
 
     /* A null FS matters to FS alone. */
     ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_FS, 0, 0, 0));
-    g_assert_cmphex((uint32_t) x->cpu.mode ^ mode, ==, X86_MODE_LIMITS_FS);
+    g_assert_cmphex((uint32_t)x->cpu.mode ^ mode, ==, X86_MODE_LIMITS_FS);
     put_descriptor(f, SEL_DATA0, 0x100, 0xfffff, 0xc92);
     ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_DS, SEL_DATA0, 0, 0));
     g_assert_true(x->cpu.mode & X86_MODE_BASES);
@@ -55,13 +57,15 @@ static void test_long_mode(Fixture *f, const void *unused)
     X86Cpu *x = f->x;
 
     enter_long(f);
-    g_assert_cmphex(x->cpu.mode, ==, X86_MODE_LONG | X86_MODE_LMA | X86_MODE_PE | X86_MODE_CPL0 | X86_MODE_SCE |
-                                     X86_MODE_IOPL_OK | X86_MODE_NOSSE | VIT_MODE_WIDE);
-    ASSERT_FAULT(f, call(f, x86_h_write_cr, 0, CR0_PE, 0, 0), X86_GP, 0);       /* PG off in 64-bit code */
-    ASSERT_FAULT(f, call(f, x86_h_write_cr, 4, 0, 0, 0), X86_GP, 0);            /* PAE off */
+    g_assert_cmphex(x->cpu.mode, ==,
+                    X86_MODE_LONG | X86_MODE_LMA | X86_MODE_PE | X86_MODE_CPL0 | X86_MODE_SCE |
+                        X86_MODE_IOPL_OK | X86_MODE_NOSSE | VIT_MODE_WIDE);
+    ASSERT_FAULT(f, call(f, x86_h_write_cr, 0, CR0_PE, 0, 0), X86_GP,
+                 0); /* PG off in 64-bit code */
+    ASSERT_FAULT(f, call(f, x86_h_write_cr, 4, 0, 0, 0), X86_GP, 0); /* PAE off */
     ASSERT_FAULT(f, call(f, x86_h_write_cr, 4, UINT64_C(1) << 32, 0, 0), X86_GP, 0);
     ASSERT_FAULT(f, call(f, x86_h_write_cr, 3, UINT64_C(1) << 45, 0, 0), X86_GP, 0);
-    ASSERT_RUNS(f, call(f, x86_h_far_jmp, SEL_CODE0, 0x4000, 4, 0));            /* compatibility mode */
+    ASSERT_RUNS(f, call(f, x86_h_far_jmp, SEL_CODE0, 0x4000, 4, 0)); /* compatibility mode */
     g_assert_false(x->cpu.mode & X86_MODE_LONG);
     g_assert_true(x->cpu.mode & X86_MODE_LMA);
     ASSERT_RUNS(f, call(f, x86_h_write_cr, 0, CR0_PE, 0, 0));
@@ -85,7 +89,7 @@ static void test_control_checks(Fixture *f, const void *unused)
     ASSERT_FAULT(f, call(f, x86_h_xsetbv, 0, 0, 0, 0), X86_GP, 0);
 }
 
-/* ---- Segments -------------------------------------------------------------------------------------------------- */
+/* ---- Segments -------------------------------------------------------------------------------- */
 
 static void test_load_segment(Fixture *f, const void *unused)
 {
@@ -99,15 +103,15 @@ static void test_load_segment(Fixture *f, const void *unused)
     ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_SS, SEL_DATA3, 0, 0), X86_GP, SEL_DATA3 & ~3);
     ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, SEL_DATA0 | 3, 0, 0), X86_GP, SEL_DATA0);
     ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, SEL_TSS, 0, 0), X86_GP, SEL_TSS);
-    ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, 0x0c, 0, 0), X86_GP, 0x0c);     /* no LDT */
-    ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_DS, SEL_CODE0, 0, 0));               /* readable code */
+    ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, 0x0c, 0, 0), X86_GP, 0x0c); /* no LDT */
+    ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_DS, SEL_CODE0, 0, 0)); /* readable code */
     put_descriptor(f, SEL_CODE0, 0, 0xfffff, 0xc98);
     ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, SEL_CODE0, 0, 0), X86_GP, SEL_CODE0);
     put_descriptor(f, SEL_DATA3, 0x12345678, 0x54321, 0x4f2);
     ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_GS, SEL_DATA3, 0, 0));
     g_assert_cmphex(x->seg[X86_GS].base, ==, 0x12345678);
     g_assert_cmphex(x->seg[X86_GS].limit, ==, 0x54321);
-    g_assert_cmphex(get(f, GDT + 0x20 + 5, 1), ==, 0xf3);       /* accessed */
+    g_assert_cmphex(get(f, GDT + 0x20 + 5, 1), ==, 0xf3); /* accessed */
 
     /* An LDT, and the interrupt shadow of SS. */
     put_descriptor(f, SEL_LDT, 0x6000, 0x0f, 0x082);
@@ -115,9 +119,10 @@ static void test_load_segment(Fixture *f, const void *unused)
     ASSERT_RUNS(f, call(f, x86_h_lldt, SEL_LDT, 0, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_load_seg, X86_SS, 0x0c, 0, 0));
     g_assert_true(x->cpu.mode & X86_MODE_SHADOW);
-    ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, 0x14, 0, 0), X86_GP, 0x14);     /* beyond its limit */
+    ASSERT_FAULT(f, call(f, x86_h_load_seg, X86_DS, 0x14, 0, 0), X86_GP,
+                 0x14); /* beyond its limit */
     ASSERT_FAULT(f, call(f, x86_h_lldt, SEL_DATA0, 0, 0, 0), X86_GP, SEL_DATA0);
-    ASSERT_FAULT(f, call(f, x86_h_ltr, SEL_TSS, 0, 0, 0), X86_GP, SEL_TSS);         /* busy */
+    ASSERT_FAULT(f, call(f, x86_h_ltr, SEL_TSS, 0, 0, 0), X86_GP, SEL_TSS); /* busy */
 }
 
 static uint64_t seg_check(Fixture *f, unsigned seg, uint32_t offset, unsigned how)
@@ -131,14 +136,14 @@ static void test_seg_check(Fixture *f, const void *unused)
     X86Segment *ds = &f->x->seg[X86_DS];
 
     enter_protected(f);
-    *ds = (X86Segment) { .attr = 0x493, .limit = 0xfff, .base = 0x1000 };
+    *ds = (X86Segment){ .attr = 0x493, .limit = 0xfff, .base = 0x1000 };
     ASSERT_RUNS(f, g_assert_cmphex(seg_check(f, X86_DS, 0xffc, 4), ==, 0x1ffc));
     ASSERT_FAULT(f, seg_check(f, X86_DS, 0xffd, 4), X86_GP, 0);
     ASSERT_FAULT(f, seg_check(f, X86_DS, 0xffffffff, 4), X86_GP, 0);
     ds->attr = 0x491;
     ASSERT_FAULT(f, seg_check(f, X86_DS, 0, 1 | WRITE), X86_GP, 0);
     ASSERT_RUNS(f, seg_check(f, X86_DS, 0, 1));
-    ds->attr = 0x497;                       /* expand-down */
+    ds->attr = 0x497; /* expand-down */
     ASSERT_FAULT(f, seg_check(f, X86_DS, 0xfff, 1), X86_GP, 0);
     ASSERT_RUNS(f, seg_check(f, X86_DS, 0x1000, 1 | WRITE));
     ds->attr = 0x97;
@@ -149,7 +154,10 @@ static void test_seg_check(Fixture *f, const void *unused)
     ASSERT_FAULT(f, seg_check(f, X86_ES, 0, 1), X86_GP, 0);
 }
 
-static bool zero(const Fixture *f) { return vit_flags_get(&f->x->cpu) & 0x40; }
+static bool zero(const Fixture *f)
+{
+    return vit_flags_get(&f->x->cpu) & 0x40;
+}
 
 static void test_lar_lsl(Fixture *f, const void *unused)
 {
@@ -170,7 +178,7 @@ static void test_lar_lsl(Fixture *f, const void *unused)
     g_assert_true(zero(f));
 }
 
-/* ---- Interrupts -------------------------------------------------------------------------------------------------- */
+/* ---- Interrupts ------------------------------------------------------------------------------ */
 
 static void test_real_interrupt(Fixture *f, const void *unused)
 {
@@ -198,14 +206,14 @@ static void test_protected_interrupt(Fixture *f, const void *unused)
     X86Cpu *x = f->x;
 
     enter_protected(f);
-    put_gate(f, 0x80, SEL_CODE0, 0x6000, 0xef);         /* trap gate, DPL 3 */
-    put_gate(f, 0x81, SEL_CODE0, 0x6100, 0x8e);         /* interrupt gate, DPL 0 */
-    put_gate(f, 0x82, SEL_CODE0, 0x6100, 0x6e);         /* absent */
+    put_gate(f, 0x80, SEL_CODE0, 0x6000, 0xef); /* trap gate, DPL 3 */
+    put_gate(f, 0x81, SEL_CODE0, 0x6100, 0x8e); /* interrupt gate, DPL 0 */
+    put_gate(f, 0x82, SEL_CODE0, 0x6100, 0x6e); /* absent */
     put_gate(f, 0x83, SEL_DATA0, 0x6100, 0xee);
     put_gate(f, X86_PF, SEL_CODE0, 0x6200, 0x8e);
     enter_user(f, SEL_CODE3, X86_EFLAGS_IF | 2);
     g_assert_cmphex(x->gpr[X86_RSP], ==, 0x7000);
-    g_assert_true(x->seg[X86_DS].attr & X86_ATTR_UNUSABLE);     /* kernel data was dropped */
+    g_assert_true(x->seg[X86_DS].attr & X86_ATTR_UNUSABLE); /* kernel data was dropped */
     ASSERT_FAULT(f, call(f, x86_h_int, 0x81, 0, 0, 0), X86_GP, 0x81 * 8 + 2);
     ASSERT_FAULT(f, call(f, x86_h_int, 0x82, 0, 0, 0), X86_NP, 0x82 * 8 + 2);
     ASSERT_FAULT(f, call(f, x86_h_int, 0x83, 0, 0, 0), X86_GP, SEL_DATA0);
@@ -246,7 +254,9 @@ static void test_protected_interrupt(Fixture *f, const void *unused)
 static void test_vm86(Fixture *f, const void *unused)
 {
     X86Cpu *x = f->x;
-    uint32_t frame[] = { 0x100, 0x2000, X86_EFLAGS_VM | X86_EFLAGS_IF | 2, 0x80, 0x3000, 1, 2, 3, 4 };
+    uint32_t frame[] = {
+        0x100, 0x2000, X86_EFLAGS_VM | X86_EFLAGS_IF | 2, 0x80, 0x3000, 1, 2, 3, 4
+    };
 
     enter_protected(f);
     put_gate(f, X86_GP, SEL_CODE0, 0x6000, 0x8e);
@@ -284,12 +294,12 @@ static void test_long_interrupt(Fixture *f, const void *unused)
     put(f, TSS + 4, STACK0 + 8, 8);
     put(f, TSS + 0x24 + 8, 0xa000, 8);
     enter_user(f, SEL_CODE64_3, X86_EFLAGS_IF | 2);
-    ASSERT_FAULT(f, call(f, x86_h_int, 3, 0, 1, 0), X86_GP, SEL_CODE0);         /* not 64-bit code */
+    ASSERT_FAULT(f, call(f, x86_h_int, 3, 0, 1, 0), X86_GP, SEL_CODE0); /* not 64-bit code */
     ASSERT_RUNS(f, call(f, x86_h_int, 0x80, 0x5002, 0, 0));
     g_assert_cmphex(x->rip, ==, 0xffff800000006000);
     g_assert_cmpuint(x86_cpl(x), ==, 0);
     g_assert_cmphex(x->seg[X86_SS].selector, ==, 0);
-    g_assert_cmphex(x->gpr[X86_RSP], ==, STACK0 - 40);          /* aligned to 16 first */
+    g_assert_cmphex(x->gpr[X86_RSP], ==, STACK0 - 40); /* aligned to 16 first */
     g_assert_cmphex(get(f, STACK0 - 40, 8), ==, 0x5002);
     g_assert_cmphex(get(f, STACK0 - 16, 8), ==, 0x7000);
     g_assert_cmphex(get(f, STACK0 - 8, 8), ==, SEL_DATA3);
@@ -320,7 +330,7 @@ static void test_double_and_triple_fault(Fixture *f, const void *unused)
     enter_protected(f);
     put_gate(f, X86_DF, SEL_CODE0, 0x6000, 0x8e);
     x->rip = 0x4444;
-    x86_record(x, X86_GP, true, 0);             /* its gate is empty: #GP again, so #DF */
+    x86_record(x, X86_GP, true, 0); /* its gate is empty: #GP again, so #DF */
     g_assert_true(UNWINDS(f, x86_deliver(&x->cpu)));
     g_assert_cmpint(x->pending_vector, ==, X86_DF);
     g_assert_cmpint(f->resets, ==, 0);
@@ -333,7 +343,7 @@ static void test_double_and_triple_fault(Fixture *f, const void *unused)
     x86_record(x, X86_UD, false, 0);
     g_assert_true(UNWINDS(f, x86_deliver(&x->cpu)));
     g_assert_cmpint(x->pending_vector, ==, X86_GP);
-    g_assert_cmphex(x->pending_error, ==, X86_UD * 8 + 2 + 1);      /* EXT */
+    g_assert_cmphex(x->pending_error, ==, X86_UD * 8 + 2 + 1); /* EXT */
 
     put_gate(f, X86_DF, 0, 0, 0);
     g_assert_true(UNWINDS(f, x86_deliver(&x->cpu)));
@@ -364,10 +374,10 @@ static void test_lines(Fixture *f, const void *unused)
     put_gate(f, 2, SEL_CODE0, 0x6100, 0x8e);
     x86_set_line(x, X86_LINE_INTR, true);
     g_assert_true(x->cpu.exit_request & VIT_EXIT_INTERRUPT);
-    g_assert_false(x86_has_work(&x->cpu));                  /* IF is clear */
+    g_assert_false(x86_has_work(&x->cpu)); /* IF is clear */
     x->cpu.exit_request = 0;
     ASSERT_RUNS(f, call(f, x86_h_sti, 0, 0, 0, 0));
-    g_assert_false(x86_has_work(&x->cpu));                  /* shadow */
+    g_assert_false(x86_has_work(&x->cpu)); /* shadow */
     ASSERT_RUNS(f, call(f, x86_h_hlt, 0x4001, 0, 0, 0));
     g_assert_true(x->cpu.halted);
     g_assert_true(x86_has_work(&x->cpu));
@@ -398,7 +408,7 @@ static void test_init_sipi(Fixture *f, const void *unused)
     enter_protected(f);
     x86_sipi(x, 0x12);
     ASSERT_RUNS(f, x86_deliver(&x->cpu));
-    g_assert_true(x->cr0 & CR0_PE);                         /* a running processor drops it */
+    g_assert_true(x->cr0 & CR0_PE); /* a running processor drops it */
     x86_set_line(x, X86_LINE_INIT, true);
     ASSERT_RUNS(f, x86_deliver(&x->cpu));
     g_assert_true(x->cpu.halted);
@@ -415,19 +425,21 @@ static void test_init_sipi(Fixture *f, const void *unused)
     g_assert_cmphex(x->rip, ==, 0);
 }
 
-/* ---- Far transfers -------------------------------------------------------------------------------------------------- */
+/* ---- Far transfers --------------------------------------------------------------------------- */
 
 static void test_call_gate(Fixture *f, const void *unused)
 {
     X86Cpu *x = f->x;
 
     enter_protected(f);
-    put(f, GDT + (SEL_GATE & ~7), 0x6543 | SEL_CODE0 << 16 | UINT64_C(0x0000ec02) << 32, 8);   /* DPL 3, 2 parameters */
+    put(f, GDT + (SEL_GATE & ~7), 0x6543 | SEL_CODE0 << 16 | UINT64_C(0x0000ec02) << 32,
+        8); /* DPL 3, 2 parameters */
     enter_user(f, SEL_CODE3, 2);
     put(f, 0x7000, 0x11111111, 4);
     put(f, 0x7004, 0x22222222, 4);
     ASSERT_FAULT(f, call(f, x86_h_far_call, SEL_CODE0, 0, 4, 0), X86_GP, SEL_CODE0);
-    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_GATE, 0, 4, 0), X86_GP, SEL_CODE0);     /* a jump goes not inwards */
+    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_GATE, 0, 4, 0), X86_GP,
+                 SEL_CODE0); /* a jump goes not inwards */
     ASSERT_RUNS(f, call(f, x86_h_far_call, SEL_GATE, 0xdead, 4, 0x5007));
     g_assert_cmpuint(x86_cpl(x), ==, 0);
     g_assert_cmphex(x->rip, ==, 0x6543);
@@ -441,7 +453,7 @@ static void test_call_gate(Fixture *f, const void *unused)
     g_assert_cmpuint(x86_cpl(x), ==, 3);
     g_assert_cmphex(x->rip, ==, 0x5007);
     g_assert_cmphex(x->gpr[X86_RSP], ==, 0x7008);
-    ASSERT_FAULT(f, call(f, x86_h_far_ret, 4, 0, 0, 0), X86_GP, 0);          /* null CS */
+    ASSERT_FAULT(f, call(f, x86_h_far_ret, 4, 0, 0, 0), X86_GP, 0); /* null CS */
 }
 
 static void test_call_gate64(Fixture *f, const void *unused)
@@ -491,7 +503,7 @@ static void test_task_switch(Fixture *f, const void *unused)
     g_assert_cmphex(get(f, TSS2, 2), ==, SEL_TSS);
     g_assert_cmphex(get(f, TSS + 0x20, 4), ==, 0x4321);
     g_assert_cmphex(get(f, TSS + 0x34, 4), ==, 0x12345678);
-    g_assert_cmphex(get(f, GDT + SEL_TSS + 5, 1), ==, 0x8b);        /* both stay busy */
+    g_assert_cmphex(get(f, GDT + SEL_TSS + 5, 1), ==, 0x8b); /* both stay busy */
     g_assert_cmphex(get(f, GDT + SEL_TSS2 + 5, 1), ==, 0x8b);
     ASSERT_RUNS(f, call(f, x86_h_iret, 4, 0x7701, 0, 0));
     g_assert_cmphex(x->rip, ==, 0x4321);
@@ -519,19 +531,19 @@ static void test_task_switch(Fixture *f, const void *unused)
     g_assert_cmphex(x->pending_error, ==, SEL_ABSENT);
     g_assert_cmphex(get(f, GDT + SEL_TSS + 5, 1), ==, 0x89);
     x->pending_vector = -1;
-    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_TSS2, 0, 4, 0), X86_GP, SEL_TSS2);       /* busy */
+    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_TSS2, 0, 4, 0), X86_GP, SEL_TSS2); /* busy */
     put_descriptor(f, SEL_TSS, TSS, 0x66, 0x089);
-    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_TSS, 0, 4, 0), X86_TS, SEL_TSS);         /* too short */
+    ASSERT_FAULT(f, call(f, x86_h_far_jmp, SEL_TSS, 0, 4, 0), X86_TS, SEL_TSS); /* too short */
 }
 
-/* ---- System calls, ports, debug ------------------------------------------------------------------------------------- */
+/* ---- System calls, ports, debug -------------------------------------------------------------- */
 
 static void test_syscall(Fixture *f, const void *unused)
 {
     X86Cpu *x = f->x;
 
     enter_long(f);
-    x->star = UINT64_C(0x005b) << 48 | (uint64_t) SEL_CODE64 << 32;
+    x->star = UINT64_C(0x005b) << 48 | (uint64_t)SEL_CODE64 << 32;
     x->lstar = 0xffffffff81000000;
     x->fmask = X86_EFLAGS_IF | X86_EFLAGS_TF;
     enter_user(f, SEL_CODE64_3, X86_EFLAGS_IF | 0x43);
@@ -550,7 +562,7 @@ static void test_syscall(Fixture *f, const void *unused)
     g_assert_cmphex(x86_get_eflags(x), ==, 0x243);
     ASSERT_FAULT(f, call(f, x86_h_sysret, 8, 0, 0, 0), X86_GP, 0);
     ASSERT_FAULT(f, call(f, x86_h_swapgs, 0, 0, 0, 0), X86_GP, 0);
-    x->efer &= ~(uint64_t) EFER_SCE;
+    x->efer &= ~(uint64_t)EFER_SCE;
     ASSERT_FAULT(f, call(f, x86_h_syscall, 0, 0, 0, 0), X86_UD, -1);
 }
 
@@ -585,13 +597,13 @@ static void test_ports(Fixture *f, const void *unused)
     ASSERT_RUNS(f, call(f, x86_h_out, 0x80, 1, 1, 0));
     put_descriptor(f, SEL_TSS, TSS, 0x67 + 0x20, 0x089);
     put(f, TSS + 102, 0x68, 2);
-    put(f, TSS + 0x68, UINT64_C(0x00ff), 8);            /* ports 0 to 7 refused */
+    put(f, TSS + 0x68, UINT64_C(0x00ff), 8); /* ports 0 to 7 refused */
     ASSERT_RUNS(f, call(f, x86_h_ltr, SEL_TSS, 0, 0, 0));
     enter_user(f, SEL_CODE3, 2);
     ASSERT_FAULT(f, call(f, x86_h_in, 7, 1, 0, 0), X86_GP, 0);
     ASSERT_FAULT(f, call(f, x86_h_in, 6, 4, 0, 0), X86_GP, 0);
     ASSERT_RUNS(f, g_assert_cmphex(x86_h_in(&x->cpu, 8, 2, 0, 0), ==, 0xffff));
-    ASSERT_FAULT(f, call(f, x86_h_in, 0x100, 1, 0, 0), X86_GP, 0);      /* beyond the map */
+    ASSERT_FAULT(f, call(f, x86_h_in, 0x100, 1, 0, 0), X86_GP, 0); /* beyond the map */
     ASSERT_FAULT(f, call(f, x86_h_hlt, 0, 0, 0, 0), X86_GP, 0);
     ASSERT_FAULT(f, call(f, x86_h_cli, 0, 0, 0, 0), X86_GP, 0);
     x->eflags |= X86_EFLAGS_IOPL;
@@ -608,7 +620,7 @@ static void test_popf(Fixture *f, const void *unused)
     g_assert_cmphex(x86_get_eflags(x), ==, 0x3202);
     enter_user(f, SEL_CODE3, X86_EFLAGS_IF | 2);
     ASSERT_RUNS(f, call(f, x86_h_popf, 0x3000 | X86_EFLAGS_ID | 0x8d5, 4, 0, 0));
-    g_assert_cmphex(x86_get_eflags(x), ==, 0x2008d7 | X86_EFLAGS_IF);    /* neither IF nor IOPL */
+    g_assert_cmphex(x86_get_eflags(x), ==, 0x2008d7 | X86_EFLAGS_IF); /* neither IF nor IOPL */
     ASSERT_RUNS(f, g_assert_cmphex(x86_h_pushf(&x->cpu, 4, 0, 0, 0), ==, 0x200ad7));
     ASSERT_RUNS(f, call(f, x86_h_popf, 0, 2, 0, 0));
     g_assert_cmphex(x86_get_eflags(x), ==, X86_EFLAGS_ID | X86_EFLAGS_IF | 2);
@@ -622,7 +634,8 @@ static void test_debug(Fixture *f, const void *unused)
     put_gate(f, X86_DB, SEL_CODE0, 0x6000, 0x8e);
     ASSERT_RUNS(f, call(f, x86_h_write_dr, 0, 0x4444, 0, 0));
     ASSERT_RUNS(f, call(f, x86_h_write_dr, 1, 0x5000, 0, 0));
-    ASSERT_RUNS(f, call(f, x86_h_write_dr, 5, 0x00d0000f, 0, 0));       /* DR0 execution, DR1 writes of 4 bytes */
+    ASSERT_RUNS(
+        f, call(f, x86_h_write_dr, 5, 0x00d0000f, 0, 0)); /* DR0 execution, DR1 writes of 4 bytes */
     g_assert_cmphex(x->dr[7], ==, 0x00d0040f);
     g_assert_true(x->cpu.mode & X86_MODE_BREAK);
     ASSERT_RUNS(f, call(f, x86_h_breakpoint, 0x4443, 0, 0, 0));
@@ -632,7 +645,7 @@ static void test_debug(Fixture *f, const void *unused)
     ASSERT_RUNS(f, call(f, x86_h_breakpoint, 0x4444, 0, 0, 0));
     g_assert_false(x->eflags & X86_EFLAGS_RF);
 
-    ASSERT_RUNS(f, call(f, x86_h_debug_mem, 0x5002, 1, 0, 0));          /* a read */
+    ASSERT_RUNS(f, call(f, x86_h_debug_mem, 0x5002, 1, 0, 0)); /* a read */
     ASSERT_RUNS(f, call(f, x86_h_single_step, 0, 0, 0, 0));
     g_assert_cmpint(x->pending_vector, ==, -1);
     ASSERT_RUNS(f, call(f, x86_h_debug_mem, 0x5002, 1 | 1 << 8, 0, 0));
@@ -649,7 +662,7 @@ static void test_debug(Fixture *f, const void *unused)
     g_assert_false(x->cpu.mode & X86_MODE_TF);
 
     ASSERT_RUNS(f, call(f, x86_h_write_dr, 7, DR7_GD, 0, 0));
-    ASSERT_FAULT(f, (void) x86_h_read_dr(&x->cpu, 0, 0, 0, 0), X86_DB, -1);
+    ASSERT_FAULT(f, (void)x86_h_read_dr(&x->cpu, 0, 0, 0, 0), X86_DB, -1);
     g_assert_true(x->dr[6] & DR6_BD);
 }
 
@@ -670,11 +683,12 @@ static void test_tables(Fixture *f, const void *unused)
     x->cr4 |= CR4_UMIP;
     enter_user(f, SEL_CODE3, 2);
     ASSERT_FAULT(f, call(f, x86_h_sgdt, 0x6000, 4, 0, 0), X86_GP, 0);
-    ASSERT_FAULT(f, (void) x86_h_read_sel(&x->cpu, 8, 0, 0, 0), X86_GP, 0);
+    ASSERT_FAULT(f, (void)x86_h_read_sel(&x->cpu, 8, 0, 0, 0), X86_GP, 0);
     ASSERT_FAULT(f, call(f, x86_h_lgdt, 0x5000, 4, 0, 0), X86_GP, 0);
 }
 
-#define ADD(name, fn) g_test_add("/guest/x86/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
+#define ADD(name, fn)                                                                              \
+    g_test_add("/guest/x86/" name, Fixture, NULL, fixture_setup, fn, fixture_teardown)
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
