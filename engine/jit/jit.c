@@ -187,6 +187,13 @@ static void run_translated(JitCpu *jc)
         if (vit_log_enabled(VIT_LOG_EXEC))
             vit_log(VIT_LOG_EXEC, "%u: %" G_GINT64_MODIFIER "x", cpu->index, pc);
         drops = a->drops;
+        if (b->ir) {        /* what the backend could not compile */
+            cpu->interp_pc = pc;
+            cpu->in_block = true;
+            vit_interp_run(cpu, b->ir);
+            cpu->in_block = false;
+            return;
+        }
         cpu->stats[VIT_CPU_STAT_EXITS]++;
         csr_in(cpu);
         cpu->in_block = true;

@@ -147,7 +147,8 @@ static bool lift(JitCpu *jc, uint64_t pc, const uint8_t *page, unsigned max_insn
     return true;
 }
 
-/* Block and code in the cache; lock held (let go of when a region must be dropped: then NULL). */
+/* Block and code in the cache; lock held (let go of when a region must be dropped: then NULL).  One
+ * instruction that the host backend has no room for is interpreted, once. */
 static JitBlock *build(JitCpu *jc, uint64_t pc, uint32_t view, bool *too_big)
 {
     JitAccel *a = jc->accel;
@@ -166,15 +167,20 @@ static JitBlock *build(JitCpu *jc, uint64_t pc, uint32_t view, bool *too_big)
     b->view = view;
     b->size = (uint16_t) MAX(1, jc->request.end_pc - pc);
     b->n_insns = (uint8_t) jc->ir.n_insns;
-    if (a->interp) {
+    bool compiled = !a->interp && jit_host_compile(jc, r, b, code_mmu(jc->cpu));
+    if (!compiled) {
+        if (!a->interp && jc->ir.n_insns > 1) {
+            r->meta = meta;
+            *too_big = true;
+            return NULL;
+        }
         size_t size = offsetof(VitIr, ops) + sizeof(VitIrOp) * jc->ir.n_ops;
         b->ir = jit_cache_meta(r, size, 16);
         memcpy(b->ir, &jc->ir, size);
         b->code = NULL;
-    } else if (!jit_host_compile(jc, r, b, code_mmu(jc->cpu))) {
-        r->meta = meta;
-        *too_big = true;
-        return NULL;
+        b->single = !a->interp;
+        if (b->single)
+            return b;
     }
     if (r->n_blocks == r->max_blocks) {
         r->max_blocks = MAX(1024, r->max_blocks * 2);
@@ -251,7 +257,7 @@ static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page
         bool too_big = false;
         if (!b && !stale) {
             b = build(jc, pc, view, &too_big);
-            if (b && single) {
+            if (b && (single || b->single)) {
                 b->single = true;
             } else if (b) {
                 b->view2 = crosses ? view2 : 0;

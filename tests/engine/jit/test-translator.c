@@ -254,6 +254,75 @@ static void test_dma_into_code(void)
     }
 }
 
+/* One vCPU rewrites the loop that another runs. */
+static void test_other_cpu(void)
+{
+    for (unsigned k = 0; k < 2; k++) {
+        g_autoptr(GError) error = NULL;
+        Rig r;
+        rig_open(&r, both[k]);
+        Toy *other = (Toy *) vit_cpu_new(&toy_isa, r.sys, 1);
+        other->cpu.mode = VIT_MODE_WIDE;
+        other->mxcsr = 0x1f80;
+        other->pc = TOY_CODE;
+        other->limit = 1;
+        other->translate = r.toy->translate = simple_translate;
+        emit(&r, TOY_CODE, OP_ADDI, 0, 1);
+        emit(&r, TOY_CODE + TOY_INSN, OP_JMP, 0, TOY_CODE);
+        uint32_t writer = TOY_CODE + 0x2000;
+        r.toy->pc = writer;
+        r.toy->reg[1] = OP_STOP;
+        r.toy->reg[2] = 200000;
+        emit(&r, writer, OP_LOOP, 2, writer);
+        emit(&r, writer + TOY_INSN, OP_STORE32, 1, TOY_CODE + TOY_INSN);
+        emit(&r, writer + 2 * TOY_INSN, OP_STOP, 0, 0);
+        g_assert_true(vit_cpu_start(r.accel, &other->cpu, &error));
+        vit_cpu_resume(&other->cpu);
+        while (!(__atomic_load_n(&other->reg[0], __ATOMIC_RELAXED)) && k == 0)
+            g_usleep(100);
+        rig_run(&r, 1);
+        while (!(__atomic_load_n(&other->cpu.exit_request, __ATOMIC_SEQ_CST) & VIT_EXIT_STOP))
+            g_usleep(100);
+        vit_cpu_stop(&other->cpu);
+        vit_cpu_free(&other->cpu);
+        rig_close(&r);
+    }
+}
+
+/* One instruction with more live values than a host has room for. */
+static void greedy_translate(VitTranslate *t)
+{
+    VitVal v[200];
+
+    vit_ir_insn(t->ir, t->pc);
+    vit_ir_insn_length(t->ir, TOY_INSN);
+    for (unsigned i = 0; i < G_N_ELEMENTS(v); i++)
+        v[i] = vit_ir_bini(t->ir, VIT_IR_MUL, vit_ir_get(t->ir, VIT_I64, (uint32_t) offsetof(Toy, reg[i % TOY_REGS])), 3 + i);
+    for (unsigned i = 1; i < G_N_ELEMENTS(v); i++)
+        v[0] = vit_ir_bin(t->ir, VIT_IR_ADD, vit_ir_bini(t->ir, VIT_IR_ROL, v[0], 1), v[i]);
+    vit_ir_put(t->ir, (uint32_t) offsetof(Toy, reg[0]), v[0]);
+    vit_ir_call(t->ir, &toy_tick, VIT_NONE, VIT_NO_VAL, VIT_NO_VAL, VIT_NO_VAL, VIT_NO_VAL);
+    vit_ir_jmp(t->ir, t->pc);
+    t->end_pc = t->pc + TOY_INSN;
+}
+
+static void test_greedy(void)
+{
+    uint64_t sum[2];
+
+    for (unsigned k = 0; k < 2; k++) {
+        Rig r;
+        rig_open(&r, both[k]);
+        r.toy->translate = greedy_translate;
+        for (unsigned i = 0; i < TOY_REGS; i++)
+            r.toy->reg[i] = i * 0x123456789abcdefULL;
+        rig_run(&r, 5);
+        sum[k] = r.toy->reg[0];
+        rig_close(&r);
+    }
+    g_assert_cmphex(sum[0], ==, sum[1]);
+}
+
 /* The fast path ran: a loop of a million rounds leaves translated code a few times only. */
 static void test_chained(void)
 {
@@ -287,6 +356,8 @@ int main(int argc, char **argv)
     g_test_add_func("/translator/rewritten-target", test_rewritten_target);
     g_test_add_func("/translator/precise-fault", test_precise_fault);
     g_test_add_func("/translator/dma-into-code", test_dma_into_code);
+    g_test_add_func("/translator/other-cpu", test_other_cpu);
+    g_test_add_func("/translator/greedy", test_greedy);
     g_test_add_func("/translator/chained", test_chained);
     return g_test_run();
 }
