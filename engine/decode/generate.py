@@ -118,9 +118,8 @@ class Row:
         if method in MODRM_METHODS:
             self.modrm = True
         if method in "MN" or method == "U":
-            self.need_form = 1 if method == "M" else 0
             if not self.mask & 0x100:
-                self.bits(8, 1, self.need_form)
+                self.bits(8, 1, int(method == "M"))
                 self.conditions += 1
         return f"X86_OPERAND({method}, {WIDTHS[width]}, 0)"
 

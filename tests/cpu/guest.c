@@ -9,20 +9,29 @@
 #include <string.h>
 
 enum {
-    RAM_SIZE = 32 << 20, PML4 = 0x1000, PDPT = 0x2000, PD = 0x3000, PT = 0x4000, GDT = 0x5000, IDT = 0x6000,
-    TSS = 0x7000, HANDLERS = 0x8000, STACK_TOP = 0xa000, PHYS = 16 << 20 /* of CPU_TEST_CODE */,
+    RAM_SIZE = 32 << 20,
+    PML4 = 0x1000,
+    PDPT = 0x2000,
+    PD = 0x3000,
+    PT = 0x4000,
+    GDT = 0x5000,
+    IDT = 0x6000,
+    TSS = 0x7000,
+    HANDLERS = 0x8000,
+    STACK_TOP = 0xa000,
+    PHYS = 16 << 20 /* of CPU_TEST_CODE */,
     STOP_PORT = 0xf0,
 };
 
 struct CpuTestGuest {
     VitSystem *sys;
-    VitRam    *ram;
+    VitRam *ram;
     VitRegion *ram_region, *port;
-    VitAccel  *accel;
-    X86Cpu    *x;
-    GMutex     lock;
-    GCond      cond;
-    bool       stopped;             /* guarded by lock */
+    VitAccel *accel;
+    X86Cpu *x;
+    GMutex lock;
+    GCond cond;
+    bool stopped;             /* guarded by lock */
 };
 
 static void on_stop(void *opaque, uint64_t offset, uint64_t value, unsigned size)
@@ -72,9 +81,10 @@ static void make_tables(CpuTestGuest *g)
     put64(g, TSS + 36, STACK_TOP);                          /* IST1 */
 }
 
-static void set_segment(X86Cpu *x, unsigned seg, uint16_t selector, uint16_t attr, uint64_t base, uint32_t limit)
+static void set_segment(X86Cpu *x, unsigned seg, uint16_t selector, uint16_t attr, uint64_t base,
+                        uint32_t limit)
 {
-    x->seg[seg] = (X86Segment) { selector, attr, limit, base };
+    x->seg[seg] = (X86Segment){ selector, attr, limit, base };
 }
 
 static void enter_user(CpuTestGuest *g, unsigned code)
@@ -93,8 +103,7 @@ static void enter_user(CpuTestGuest *g, unsigned code)
     set_segment(x, X86_CS, 0x33, 0xfb | X86_ATTR_L | X86_ATTR_G, 0, UINT32_MAX);
     set_segment(x, X86_SS, 0x2b, 0xf3 | X86_ATTR_DB | X86_ATTR_G, 0, UINT32_MAX);
     for (unsigned seg = 0; seg < 6; seg++) {
-        if (seg != X86_CS && seg != X86_SS)
-            set_segment(x, seg, 0, X86_ATTR_UNUSABLE, 0, 0);
+        if (seg != X86_CS && seg != X86_SS) set_segment(x, seg, 0, X86_ATTR_UNUSABLE, 0, 0);
     }
     if (code == X86_CODE_16) {
         set_segment(x, X86_CS, CPU_TEST_CS16, 0xfb, CPU_TEST_CODE, 0xffff);
@@ -123,7 +132,7 @@ CpuTestGuest *cpu_test_guest_new(const VitAccelClass *klass, const char *options
     g->port = vit_region_new_mmio("stop", &stop_ops, g, 1);
     vit_region_add(g->sys->io_root, STOP_PORT, g->port, 0);
     vit_system_unlock(g->sys);
-    g->x = (X86Cpu *) vit_cpu_new(&vit_isa_x86, g->sys, 0);
+    g->x = (X86Cpu *)vit_cpu_new(&vit_isa_x86, g->sys, 0);
     g_assert_true(x86_cpu_set_model(g->x, "max", &error));
     VitCpu *cpu = &g->x->cpu;
     cpu->memory = g->sys->memory;
@@ -131,8 +140,7 @@ CpuTestGuest *cpu_test_guest_new(const VitAccelClass *klass, const char *options
     cpu->isa->reset(cpu);
     g->accel = klass->create(g->sys, &error);
     g_assert_no_error(error);
-    if (options)
-        g_assert_true(klass->set_options(g->accel, options, &error));
+    if (options) g_assert_true(klass->set_options(g->accel, options, &error));
     make_tables(g);
     g_assert_true(vit_cpu_start(g->accel, cpu, &error));
     vit_cpu_pause(cpu);
@@ -184,28 +192,26 @@ void cpu_test_guest_run(CpuTestGuest *g, CpuTestState *s)
     x->fcw = s->fcw;
     x->fsw = s->fsw & ~0x3800;
     x->fp_top = s->fsw >> 11 & 7;
-    x->fp_tag = (uint8_t) s->ftw;
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(&x->st[(x->fp_top + i) & 7], s->x87[i], 10);
+    x->fp_tag = (uint8_t)s->ftw;
+    for (unsigned i = 0; i < 8; i++) memcpy(&x->st[(x->fp_top + i) & 7], s->x87[i], 10);
     x->rip = s->rip;
-    x86_set_eflags(x, (uint32_t) (s->rflags & CPU_TEST_EFLAGS) | 0x202, UINT32_MAX);
+    x86_set_eflags(x, (uint32_t)(s->rflags & CPU_TEST_EFLAGS) | 0x202, UINT32_MAX);
     x86_update_mode(x);
     x->cr2 = 0;
     g->stopped = false;
     vit_cpu_resume(&x->cpu);
     g_mutex_lock(&g->lock);
-    while (!g->stopped)
-        g_cond_wait(&g->cond, &g->lock);
+    while (!g->stopped) g_cond_wait(&g->cond, &g->lock);
     g_mutex_unlock(&g->lock);
     vit_cpu_pause(&x->cpu);
 
-    s->vector = (int) (x->rip - HANDLERS) / 16;
+    s->vector = (int)(x->rip - HANDLERS) / 16;
     g_assert_cmphex(x->rip & ~0x1ffULL, ==, HANDLERS);
-    has_error = s->vector == X86_DF || (s->vector >= X86_TS && s->vector <= X86_PF) || s->vector == X86_AC;
+    has_error = s->vector == X86_DF || (s->vector >= X86_TS && s->vector <= X86_PF) ||
+                s->vector == X86_AC;
     memcpy(frame, g->ram->host + x->gpr[X86_RSP] + 8 * has_error, sizeof frame);
     s->error = 0;
-    if (has_error)
-        memcpy(&s->error, g->ram->host + x->gpr[X86_RSP], 8);
+    if (has_error) memcpy(&s->error, g->ram->host + x->gpr[X86_RSP], 8);
     s->rip = frame[0];
     s->rflags = frame[2];
     memcpy(s->gpr, x->gpr, sizeof s->gpr);
@@ -214,9 +220,8 @@ void cpu_test_guest_run(CpuTestGuest *g, CpuTestState *s)
     memcpy(s->xmm, x->xmm, sizeof s->xmm);
     s->mxcsr = x->mxcsr;
     s->fcw = x->fcw;
-    s->fsw = (uint16_t) ((x->fsw & ~0x3800) | x->fp_top << 11);
+    s->fsw = (uint16_t)((x->fsw & ~0x3800) | x->fp_top << 11);
     s->ftw = x->fp_tag;
     memset(s->x87, 0, sizeof s->x87);
-    for (unsigned i = 0; i < 8; i++)
-        memcpy(s->x87[i], &x->st[(x->fp_top + i) & 7], 10);
+    for (unsigned i = 0; i < 8; i++) memcpy(s->x87[i], &x->st[(x->fp_top + i) & 7], 10);
 }

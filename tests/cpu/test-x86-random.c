@@ -13,29 +13,29 @@
 #include <string.h>
 
 typedef struct {
-    CpuTestUnit  units[CPU_TEST_UNITS];
-    unsigned     n;
-    uint64_t     offset;            /* of the code */
+    CpuTestUnit units[CPU_TEST_UNITS];
+    unsigned n;
+    uint64_t offset;            /* of the code */
     CpuTestState start;
-    uint8_t      data[CPU_TEST_DATA_SIZE];
-    bool         completed;         /* out: ran to its end without another exception */
+    uint8_t data[CPU_TEST_DATA_SIZE];
+    bool completed;         /* out: ran to its end without another exception */
 } Case;
 
 typedef struct {
     CpuTestState end;
-    uint8_t      data[CPU_TEST_DATA_SIZE];
+    uint8_t data[CPU_TEST_DATA_SIZE];
 } Outcome;
 
 /* ---- One case on both ----------------------------------------------------------------------------- */
 
 static uint8_t *host_data(void)
 {
-    return (uint8_t *) (uintptr_t) CPU_TEST_DATA;
+    return (uint8_t *)(uintptr_t)CPU_TEST_DATA;
 }
 
 static void run_host(const Case *c, const uint8_t *code, size_t size, Outcome *o)
 {
-    memcpy((uint8_t *) (uintptr_t) CPU_TEST_CODE + c->offset, code, size);
+    memcpy((uint8_t *)(uintptr_t)CPU_TEST_CODE + c->offset, code, size);
     memcpy(host_data(), c->data, CPU_TEST_DATA_SIZE);
     o->end = c->start;
     cpu_test_host_run(&o->end);
@@ -54,26 +54,26 @@ static void run_guest(CpuTestGuest *g, const Case *c, const uint8_t *code, size_
 static void differ(GString *s, const char *what, uint64_t host, uint64_t guest)
 {
     if (host != guest)
-        g_string_append_printf(s, "  %s: host %" G_GINT64_MODIFIER "x, translator %" G_GINT64_MODIFIER "x\n", what,
-                               host, guest);
+        g_string_append_printf(
+            s, "  %s: host %" G_GINT64_MODIFIER "x, translator %" G_GINT64_MODIFIER "x\n", what,
+            host, guest);
 }
 
 /* What differs, as text; empty when nothing does. */
 static void compare(GString *s, const Outcome *h, const Outcome *g)
 {
     static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                           "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
 
-    differ(s, "exception", (unsigned) h->end.vector, (unsigned) g->end.vector);
+    differ(s, "exception", (unsigned)h->end.vector, (unsigned)g->end.vector);
     differ(s, "rip", h->end.rip, g->end.rip);
     differ(s, "cr2", h->end.cr2, g->end.cr2);
-    if (h->end.vector == X86_PF)
-        differ(s, "error", h->end.error & 7, g->end.error & 7);
+    if (h->end.vector == X86_PF) differ(s, "error", h->end.error & 7, g->end.error & 7);
     differ(s, "flags", h->end.rflags & CPU_TEST_EFLAGS, g->end.rflags & CPU_TEST_EFLAGS);
     for (unsigned i = 0; i < (h->end.code != X86_CODE_64 ? 8 : 16); i++) {
         uint64_t mask = h->end.code != X86_CODE_64 ? UINT32_MAX : UINT64_MAX;
         if (h->end.code == X86_CODE_16 && i == X86_RSP)
-            mask = 0xffff;      /* IRET to a 16-bit stack leaves the upper half to chance */
+            mask = 0xffff; /* IRET to a 16-bit stack leaves the upper half to chance */
         differ(s, names[i], h->end.gpr[i] & mask, g->end.gpr[i] & mask);
     }
     for (unsigned i = 0; i < (h->end.code != X86_CODE_64 ? 8 : 16); i++) {
@@ -156,7 +156,7 @@ static void minimise(CpuTestGuest *guest, Case *c, GString *text)
 static void show(const Case *c, const char *accel, const GString *text)
 {
     static const char *const names[16] = { "rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
-                                           "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15" };
+                                           "r8",  "r9",  "r10", "r11", "r12", "r13", "r14", "r15" };
     uint8_t code[4096];
     size_t size = cpu_test_assemble(c->units, c->n, c->offset, code);
     g_autoptr(GString) s = g_string_new(NULL);
@@ -165,26 +165,25 @@ static void show(const Case *c, const char *accel, const GString *text)
         uint64_t pc = c->start.rip + at;
         g_string_append_printf(s, "  %" G_GINT64_MODIFIER "x  ", pc);
         GString *line = g_string_new(NULL);
-        unsigned n = x86_disassemble_one(line, code + at, (unsigned) MIN(15, size - at), pc, c->start.code);
-        for (unsigned i = 0; i < n; i++)
-            g_string_append_printf(s, "%02x ", code[at + i]);
+        unsigned n = x86_disassemble_one(line, code + at, (unsigned)MIN(15, size - at), pc,
+                                         c->start.code);
+        for (unsigned i = 0; i < n; i++) g_string_append_printf(s, "%02x ", code[at + i]);
         g_string_append_printf(s, " %s\n", line->str);
         g_string_free(line, TRUE);
         at += n;
     }
     for (unsigned i = 0; i < 16; i++)
         g_string_append_printf(s, "  %s=%" G_GINT64_MODIFIER "x", names[i], c->start.gpr[i]);
-    g_test_message("%s differs from the host after\n%s  flags=%x\n%s", accel, s->str, (unsigned) c->start.rflags,
-                   text->str);
+    g_test_message("%s differs from the host after\n%s  flags=%x\n%s", accel, s->str,
+                   (unsigned)c->start.rflags, text->str);
 }
 
 /* The same code again and again with one piece less: all at one address, as a debugger patches code. */
 static bool run_shrinking(CpuTestGuest *guest, Case *c, GRand *rand, GString *text)
 {
     while (c->n > 1) {
-        remove_unit(c, (unsigned) g_rand_int_range(rand, 0, (gint32) c->n));
-        if (!run_case(guest, c, text))
-            return false;
+        remove_unit(c, (unsigned)g_rand_int_range(rand, 0, (gint32)c->n));
+        if (!run_case(guest, c, text)) return false;
     }
     return true;
 }
@@ -200,16 +199,18 @@ static void make_vector_state(CpuTestState *s, GRand *rand)
         s->xmm[i].u64[0] = cpu_test_float(rand);
         s->xmm[i].u64[1] = cpu_test_float(rand);
     }
-    s->mxcsr = 0x1f80 | (uint32_t) g_rand_int_range(rand, 0, 4) << 13 | (g_rand_int_range(rand, 0, 4) ? 0 : 0x8000) |
+    s->mxcsr = 0x1f80 | (uint32_t)g_rand_int_range(rand, 0, 4) << 13 |
+               (g_rand_int_range(rand, 0, 4) ? 0 : 0x8000) |
                (g_rand_int_range(rand, 0, 4) ? 0 : 0x40);
-    s->fcw = 0x7f | precisions[g_rand_int_range(rand, 0, 4)] | (uint16_t) g_rand_int_range(rand, 0, 4) << 10;
-    s->fsw = (uint16_t) g_rand_int_range(rand, 0, 8) << 11;
-    s->ftw = (uint16_t) (g_rand_int(rand) & g_rand_int(rand) & 0xff);
+    s->fcw = 0x7f | precisions[g_rand_int_range(rand, 0, 4)] |
+             (uint16_t)g_rand_int_range(rand, 0, 4) << 10;
+    s->fsw = (uint16_t)g_rand_int_range(rand, 0, 8) << 11;
+    s->ftw = (uint16_t)(g_rand_int(rand) & g_rand_int(rand) & 0xff);
     for (unsigned i = 0; i < 8; i++) {
         uint64_t bits = cpu_test_float(rand);
         double d;
         memcpy(&d, &bits, 8);
-        long double wide = d;       /* 80 bits on x86-64, the only host of this test */
+        long double wide = d; /* 80 bits on x86-64, the only host of this test */
         memcpy(s->x87[i], &wide, 10);
     }
 }
@@ -219,10 +220,9 @@ static void make_case(Case *c, GRand *rand, unsigned code, bool vector)
     bool is32 = code != X86_CODE_64, is16 = code == X86_CODE_16;
 
     c->n = CPU_TEST_UNITS;
-    if (g_rand_int_range(rand, 0, 4))       /* else over the last case's code */
-        c->offset = (uint64_t) g_rand_int_range(rand, 0, is16 ? 0xe000 : CPU_TEST_CODE_SIZE - 4096);
-    for (unsigned i = 0; i < c->n; i++)
-        cpu_test_generate(&c->units[i], rand, code, vector);
+    if (g_rand_int_range(rand, 0, 4)) /* else over the last case's code */
+        c->offset = (uint64_t)g_rand_int_range(rand, 0, is16 ? 0xe000 : CPU_TEST_CODE_SIZE - 4096);
+    for (unsigned i = 0; i < c->n; i++) cpu_test_generate(&c->units[i], rand, code, vector);
     memset(&c->start, 0, sizeof c->start);
     c->start.code = code;
     for (unsigned i = 0; i < 16; i++) {
@@ -230,21 +230,20 @@ static void make_case(Case *c, GRand *rand, unsigned code, bool vector)
         c->start.xmm[i].u64[0] = cpu_test_value(rand);
         c->start.xmm[i].u64[1] = cpu_test_value(rand);
     }
-    c->start.gpr[X86_RSP] = (is16 ? 0 : CPU_TEST_DATA) + 0x2000 + 8 * (uint64_t) g_rand_int_range(rand, 0, 64);
+    c->start.gpr[X86_RSP] = (is16 ? 0 : CPU_TEST_DATA) + 0x2000 +
+                            8 * (uint64_t)g_rand_int_range(rand, 0, 64);
     c->start.rip = (is16 ? 0 : CPU_TEST_CODE) + c->offset;
     c->start.rflags = (g_rand_int(rand) & VIT_FLAG_ALL) | 0x202;
     c->start.mxcsr = 0x1f80;
     c->start.fcw = 0x37f;
-    if (vector)
-        make_vector_state(&c->start, rand);
+    if (vector) make_vector_state(&c->start, rand);
     for (unsigned i = 0; i < CPU_TEST_DATA_SIZE; i += 8) {
         uint64_t v = vector ? cpu_test_float(rand) : cpu_test_value(rand);
         memcpy(c->data + i, &v, 8);
     }
-    if (is32)
-        return;
+    if (is32) return;
     /* What the way into the code leaves below the host's stack pointer. */
-    uint64_t *below = (uint64_t *) (c->data + (c->start.gpr[X86_RSP] - CPU_TEST_DATA)) - 2;
+    uint64_t *below = (uint64_t *)(c->data + (c->start.gpr[X86_RSP] - CPU_TEST_DATA)) - 2;
     below[0] = (c->start.rflags & CPU_TEST_EFLAGS) | 0x202;
     below[1] = c->start.rip;
 }
@@ -252,7 +251,7 @@ static void make_case(Case *c, GRand *rand, unsigned code, bool vector)
 static void run_random(const VitAccelClass *accel, unsigned code, bool vector)
 {
     const char *seed_text = getenv("VIT_CPU_TEST_SEED"), *count_text = getenv("VIT_CPU_TEST_COUNT");
-    unsigned seed = seed_text ? (unsigned) strtoul(seed_text, NULL, 0) : (unsigned) g_test_rand_int();
+    unsigned seed = seed_text ? (unsigned)strtoul(seed_text, NULL, 0) : (unsigned)g_test_rand_int();
     unsigned long count = count_text ? strtoul(count_text, NULL, 0) : 80000, done = 0;
     g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
     g_autoptr(GString) text = g_string_new(NULL);
@@ -267,8 +266,7 @@ static void run_random(const VitAccelClass *accel, unsigned code, bool vector)
         bool same = run_case(guest, c, text);
         cases++;
         completed += c->completed;
-        if (same && cases % 40 == 0)
-            same = run_shrinking(guest, c, rand, text);
+        if (same && cases % 40 == 0) same = run_shrinking(guest, c, rand, text);
         if (!same) {
             failures++;
             minimise(guest, c, text);
@@ -281,23 +279,45 @@ static void run_random(const VitAccelClass *accel, unsigned code, bool vector)
     g_assert_cmpuint(completed, >, cases / 2);
 }
 
-static void test_interp(void) { run_random(&vit_accel_interp, X86_CODE_64, false); }
-static void test_jit(void) { run_random(&vit_accel_jit, X86_CODE_64, false); }
-static void test_vector_interp(void) { run_random(&vit_accel_interp, X86_CODE_64, true); }
-static void test_vector_jit(void) { run_random(&vit_accel_jit, X86_CODE_64, true); }
-static void test_interp32(void) { run_random(&vit_accel_interp, X86_CODE_32, false); }
-static void test_jit32(void) { run_random(&vit_accel_jit, X86_CODE_32, false); }
+static void test_interp(void)
+{
+    run_random(&vit_accel_interp, X86_CODE_64, false);
+}
+static void test_jit(void)
+{
+    run_random(&vit_accel_jit, X86_CODE_64, false);
+}
+static void test_vector_interp(void)
+{
+    run_random(&vit_accel_interp, X86_CODE_64, true);
+}
+static void test_vector_jit(void)
+{
+    run_random(&vit_accel_jit, X86_CODE_64, true);
+}
+static void test_interp32(void)
+{
+    run_random(&vit_accel_interp, X86_CODE_32, false);
+}
+static void test_jit32(void)
+{
+    run_random(&vit_accel_jit, X86_CODE_32, false);
+}
 
 static void run_random16(const VitAccelClass *accel)
 {
-    if (cpu_test_host_init16())
-        run_random(accel, X86_CODE_16, false);
-    else
-        g_test_skip("the host gives programs no LDT");
+    if (cpu_test_host_init16()) run_random(accel, X86_CODE_16, false);
+    else g_test_skip("the host gives programs no LDT");
 }
 
-static void test_interp16(void) { run_random16(&vit_accel_interp); }
-static void test_jit16(void) { run_random16(&vit_accel_jit); }
+static void test_interp16(void)
+{
+    run_random16(&vit_accel_interp);
+}
+static void test_jit16(void)
+{
+    run_random16(&vit_accel_jit);
+}
 
 int main(int argc, char **argv)
 {

@@ -145,12 +145,14 @@ static bool translate_one(X86Lift *l, bool first)
         if (!first) return false;
         vit_translate_fault(t, l->pc + n);
     }
+    bool crosses = !vit_translate_same_page(t, l->pc + l->insn.length - 1);
+    if (crosses && !first) return false; /* stands in a block of its own */
     vit_ir_insn(l->ir, l->pc);
     vit_ir_insn_length(l->ir, l->insn.length);
     l->next_pc = wrap_pc(l, l->pc + l->insn.length);
     l->more = l->more && l->next_pc > t->pc && vit_translate_same_page(t, l->next_pc + 14);
     l->address = NONE;
-    if (!vit_translate_same_page(t, l->pc + l->insn.length - 1)) t->crosses = true;
+    t->crosses = crosses;
     if (l->mode & X86_MODE_BREAK)
         x86_call(l, &helper_x86_h_breakpoint, VIT_NONE, x86_k(l, vit_mode_linear(t->mode, l->pc)),
                  NONE, NONE, NONE);
