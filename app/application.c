@@ -95,8 +95,12 @@ static VitMachine *import(VitrineApplication *app, GFile *file, GError **error)
 static VitMachine *wanted_machine(VitrineApplication *app, GApplicationCommandLine *line,
                                   GVariantDict *options, GError **error)
 {
-    const char *path, *name;
+    const char *path, *name, *text;
 
+    if (g_variant_dict_lookup(options, "run", "&s", &text)) {
+        g_autoptr(VitMachineConfig) config = vit_machine_config_from_json(text, -1, error);
+        return config ? vitrine_library_add_unsaved(app->library, config) : NULL;
+    }
     if (g_variant_dict_lookup(options, "import", "^&ay", &path)) {
         g_autoptr(GFile) file = g_application_command_line_create_file_for_arg(line, path);
         VitMachine *machine = import(app, file, error);
@@ -219,6 +223,8 @@ static void vitrine_application_init(VitrineApplication *app)
     static const GOptionEntry options[] = {
         { "import", 0, 0, G_OPTION_ARG_FILENAME, NULL,
           N_("Add a machine description to the library and start it"), N_("FILE") },
+        { "run", 0, 0, G_OPTION_ARG_STRING, NULL,
+          N_("Start a machine of this description without keeping it"), N_("JSON") },
         { "start", 0, 0, G_OPTION_ARG_STRING, NULL, N_("Start a machine of the library"),
           N_("NAME") },
         { "stages", 0, 0, G_OPTION_ARG_NONE, NULL, N_("Say on standard output what happens"),

@@ -155,6 +155,11 @@ gboolean vitrine_library_update(VitrineLibrary *library, VitMachine *machine,
     return TRUE;
 }
 
+VitMachine *vitrine_library_add_unsaved(VitrineLibrary *library, const VitMachineConfig *config)
+{
+    return insert(library, config, NULL);
+}
+
 VitMachine *vitrine_library_find(VitrineLibrary *library, const char *name)
 {
     for (guint i = 0; i < n_items(G_LIST_MODEL(library)); i++) {

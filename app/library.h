@@ -17,6 +17,8 @@ VitMachine *vitrine_library_add(VitrineLibrary *library, const VitMachineConfig 
 /* Replaces the description of a machine of the library; what runs goes on as it is. */
 gboolean vitrine_library_update(VitrineLibrary *library, VitMachine *machine,
                                 const VitMachineConfig *config, GError **error);
+/* A machine for this session only: nothing is saved; (transfer none). */
+VitMachine *vitrine_library_add_unsaved(VitrineLibrary *library, const VitMachineConfig *config);
 /* The machine of that name, or NULL; (transfer none). */
 VitMachine *vitrine_library_find(VitrineLibrary *library, const char *name);
 /* A path for a new disk of a machine; its folder exists.  NULL with error set. */

@@ -5,9 +5,11 @@
 #include "engine/core/log.h"
 #include "engine/machine/machine.h"
 
+#include <errno.h>
 #include <glib-unix.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 typedef struct {
@@ -96,6 +98,27 @@ static bool write_pidfile(const char *path, GError **error)
     return !path || g_file_set_contents(path, pid, -1, error);
 }
 
+/* -display gtk: the application shows the machine.  Returns only when it could not be started. */
+static void exec_application(const RunOptions *o, GError **error)
+{
+    g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *folder = g_path_get_dirname(self ? self : ".");
+    g_autofree char *beside = g_build_filename(folder, "vitrine", NULL);
+    g_autofree char *above = g_build_filename(folder, "..", "vitrine", NULL);   /* in a build folder */
+    g_autofree char *json = vit_machine_config_to_json(o->config);
+    const char *path = g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? beside : above;
+
+    if (o->monitors || o->qmps || o->log_names || o->pidfile) {
+        g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                            "-display gtk: -monitor, -qmp, -d and -pidfile need -display none");
+        return;
+    }
+    execl(path, "vitrine", "--run", json, NULL);
+    g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
+                "-display gtk: cannot start %s: %s; install the application or use -display none", path,
+                g_strerror(errno));
+}
+
 /* Runs the machine to its end; false with error set when it could not begin. */
 static bool run_machine(const RunOptions *o, int *code, GError **error)
 {
@@ -139,7 +162,9 @@ int main(int argc, char **argv)
         return 0;
     }
     signal(SIGPIPE, SIG_IGN);       /* a client that left is an error of that write alone */
-    if (!o || !setup_log(o, &error) || !run_machine(o, &code, &error))
+    if (o && !strcmp(o->display, "gtk"))
+        exec_application(o, &error);
+    if (error || !o || !setup_log(o, &error) || !run_machine(o, &code, &error))
         code = report(error);
     run_options_free(o);
     return code;
