@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-enum { DEFAULT_INSNS = 40, ROOM = 96 << 10, RETRIES = 6 };
+enum { DEFAULT_INSNS = 40, ROOM = 96 << 10, RETRIES = 12 };
 
 /* ---- What an ISA's translate() calls ------------------------------------------------------------------ */
 
@@ -192,12 +192,35 @@ static JitBlock *build(JitCpu *jc, uint64_t pc, uint32_t view, bool *too_big)
     return b;
 }
 
-static JitPage *page_at(JitAccel *a, VitMemTarget t)
+/* What the exec TLB says of the page: its view, or 0 for one that is no RAM (at *phys).  May unwind. */
+static uint32_t view_at(JitCpu *jc, uint64_t linear, unsigned mmu, uint64_t *phys)
+{
+    JitAccel *a = jc->accel;
+    VitTlbEntry *e = vit_tlb_exec(jc->cpu, linear, mmu, phys);
+
+    if (e->addend)
+        return (uint32_t) e->addend;
+    VitMemTarget t = vit_as_translate(jc->cpu->memory, *phys);
+    if (t.ram && t.length >= VIT_PAGE_SIZE) {
+        g_mutex_lock(&a->lock);
+        e->addend = jit_view_get(a, jit_page_get(a, t.ram, t.ram_offset), linear);
+        g_mutex_unlock(&a->lock);
+    }
+    return (uint32_t) e->addend;
+}
+
+static JitPage *page_of_view(JitAccel *a, uint32_t view)
 {
     g_mutex_lock(&a->lock);
-    JitPage *page = jit_page_get(a, t.ram, t.ram_offset);
+    JitPage *page = a->view_page[view];     /* NULL for 0 */
     g_mutex_unlock(&a->lock);
     return page;
+}
+
+static uint64_t next_linear_page(const VitCpu *cpu, uint64_t linear)
+{
+    uint64_t next = (linear | (VIT_PAGE_SIZE - 1)) + 1;
+    return cpu->mode & VIT_MODE_WIDE ? next : (uint32_t) next;
 }
 
 static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page, const uint8_t *bytes, bool single)
@@ -205,17 +228,16 @@ static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page
     VitCpu *cpu = jc->cpu;
     JitAccel *a = jc->accel;
     uint64_t linear = vit_mode_linear(cpu->mode, pc);
-    uint64_t next = (linear | (VIT_PAGE_SIZE - 1)) + 1;
     unsigned max_insns = single ? 1 : DEFAULT_INSNS;
     JitPage *second = NULL;
     uint32_t view2 = 0;
 
-    if (!(cpu->mode & VIT_MODE_WIDE))
-        next = (uint32_t) next;
     for (unsigned tries = 0;; tries++) {
         jc->page[0] = jc->page[1] = NULL;
-        if (tries == RETRIES)   /* a page that others keep writing to: run on what was read */
+        if (tries == RETRIES) {     /* a page that others keep writing to: run on what was read */
             single = true;
+            max_insns = 1;
+        }
         if (page)
             watch(jc, 0, page);
         if (second)
@@ -231,20 +253,8 @@ static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page
         }
         if (crosses && !single && !second) {
             uint64_t phys = 0;
-            VitTlbEntry *e = vit_tlb_exec(cpu, next, code_mmu(cpu), &phys);
-            if (e->addend) {
-                view2 = (uint32_t) e->addend;
-                second = a->view_page[view2];
-            } else {
-                VitMemTarget t = vit_as_translate(cpu->memory, phys);
-                if (t.ram && t.length >= VIT_PAGE_SIZE) {
-                    second = page_at(a, t);
-                    g_mutex_lock(&a->lock);
-                    view2 = jit_view_get(a, second, next);
-                    g_mutex_unlock(&a->lock);
-                    e->addend = view2;
-                }
-            }
+            view2 = view_at(jc, next_linear_page(cpu, linear), code_mmu(cpu), &phys);
+            second = page_of_view(a, view2);
             if (!view2)
                 single = true;
             continue;
@@ -276,59 +286,33 @@ JitBlock *jit_translate_at(JitCpu *jc, uint64_t pc)
 {
     VitCpu *cpu = jc->cpu;
     JitAccel *a = jc->accel;
-    uint64_t linear = vit_mode_linear(cpu->mode, pc), phys = 0;
+    uint64_t linear = vit_mode_linear(cpu->mode, pc), phys = 0, phys2 = 0;
     unsigned mmu = code_mmu(cpu);
-    VitTlbEntry *e = vit_tlb_exec(cpu, linear, mmu, &phys);
     bool single = jc->single;
     JitPage *page = NULL;
-    const uint8_t *bytes;
     JitBlock *b = NULL;
 
     cpu->stats[VIT_CPU_STAT_LOOKUPS]++;
     jc->single = false;
-    if (!e->addend) {
-        VitMemTarget t = vit_as_translate(cpu->memory, phys);
-        if (t.ram && t.length >= VIT_PAGE_SIZE) {
-            page = page_at(a, t);
-            g_mutex_lock(&a->lock);
-            e->addend = jit_view_get(a, page, linear);
-            g_mutex_unlock(&a->lock);
-        }
-        if (!e->addend)
-            single = true;
-    }
-    uint32_t view = (uint32_t) e->addend;
+    uint32_t view = view_at(jc, linear, mmu, &phys);
+    if (!view)
+        single = true;
     g_mutex_lock(&a->lock);
-    if (view) {
+    if (view)
         page = a->view_page[view];
-        if (!single)
-            b = jit_block_find(a, view, pc, cpu->mode);
-    }
+    if (!single)
+        b = jit_block_find(a, view, pc, cpu->mode);
     g_mutex_unlock(&a->lock);
-    if (b && b->view2) {        /* its one instruction stands on two pages: is the second still there? */
-        uint64_t next = (linear | (VIT_PAGE_SIZE - 1)) + 1, phys2 = 0;
-        if (!(cpu->mode & VIT_MODE_WIDE))
-            next = (uint32_t) next;
-        VitTlbEntry *e2 = vit_tlb_exec(cpu, next, mmu, &phys2);
-        if (!e2->addend) {
-            VitMemTarget t = vit_as_translate(cpu->memory, phys2);
-            if (t.ram && t.length >= VIT_PAGE_SIZE) {
-                JitPage *second = page_at(a, t);
-                g_mutex_lock(&a->lock);
-                e2->addend = jit_view_get(a, second, next);
-                g_mutex_unlock(&a->lock);
-            }
-        }
-        if (e2->addend != b->view2) {
-            g_mutex_lock(&a->lock);
-            jit_block_kill(a, b);
-            g_mutex_unlock(&a->lock);
-            b = NULL;
-        }
+    /* When its one instruction stands on two pages: is the second still there? */
+    if (b && b->view2 && b->view2 != view_at(jc, next_linear_page(cpu, linear), mmu, &phys2)) {
+        g_mutex_lock(&a->lock);
+        jit_block_kill(a, b);
+        g_mutex_unlock(&a->lock);
+        b = NULL;
     }
     if (b)
         return b;
-    bytes = page ? page->ram->host + page->offset
-                 : copy_page(cpu, phys, (unsigned) linear & (VIT_PAGE_SIZE - 1), jc->first_page);
+    const uint8_t *bytes = page ? page->ram->host + page->offset
+                                : copy_page(cpu, phys, (unsigned) linear & (VIT_PAGE_SIZE - 1), jc->first_page);
     return translate(jc, pc, view, page, bytes, single);
 }
