@@ -57,8 +57,13 @@ void vitrine_window_open_machine(VitrineWindow *window, VitMachine *machine, gbo
         page = vitrine_machine_page_new(machine);
         g_hash_table_insert(window->pages, machine, g_object_ref_sink(page));
     }
-    if (adw_navigation_view_get_visible_page(window->navigation) != page)
+    AdwNavigationPage *visible = adw_navigation_view_get_visible_page(window->navigation);
+    AdwNavigationPage *library = adw_navigation_view_find_page(window->navigation, "library");
+    if (visible == library)
         adw_navigation_view_push(window->navigation, page);
+    else if (visible != page)       /* from one machine to another: Back leads to the library */
+        adw_navigation_view_replace(window->navigation,
+                                    (AdwNavigationPage *[]) { library, page }, 2);
     if (start)
         vitrine_machine_page_start(VITRINE_MACHINE_PAGE(page));
 }

@@ -94,6 +94,27 @@ def cannot_start():
         app.stage("Broken: Running", 20)
 
 
+def refused_beside_running():
+    """Two machines on one disk, more memory than the host has: told, and the first one runs on."""
+    def prepare(app):
+        disk = os.path.join(app.home.name, "shared.img")
+        with open(disk, "wb") as file:
+            file.truncate(1 << 20)
+        drives = [{"file": disk, "format": "raw", "interface": "virtio"}]
+        describe(app, "first.json", name="First", drives=drives)
+        describe(app, "second.json", name="Second", drives=drives)
+        describe(app, "big.json", name="Big", ram_size=1 << 40)
+    with Application(COMMAND, "--start", "First", before=prepare) as app:
+        app.stage("First: Running", 20)
+        for name, words in (("Second", "shared.img"), ("Big", "memory")):
+            subprocess.run([*COMMAND, "--start", name], env=app.environment, check=True, timeout=20)
+            app.stage(f"{name}: Off", 20)
+            app.expect("heading|label", "The Machine Cannot Start")
+            app.expect("label", words)
+            app.press("^Back$")
+            app.expect("button", "^First, Running$")
+
+
 def unreadable_description():
     def prepare(app):
         describe(app, "good.json", name="Good")
@@ -168,6 +189,7 @@ run_tests([
     ("controls have names", controls_have_names),
     ("the form makes a machine and a disk, and starts it", new_machine),
     ("a machine that cannot start says why and can be tried again", cannot_start),
+    ("a machine that is refused leaves others running", refused_beside_running),
     ("an unreadable description is reported, the others are there", unreadable_description),
     ("guest pixels are screen pixels", guest_pixels),
     ("unknown names on the command line end with status 1", unknown_names),
