@@ -57,7 +57,7 @@ static gboolean on_signal(void *opaque)
 
 static void on_quit(void *opaque)
 {
-    g_idle_add(on_signal, ((Run *) opaque)->loop);
+    g_idle_add_once((GSourceOnceFunc) g_main_loop_quit, ((Run *) opaque)->loop);
 }
 
 static VitControl *open_control(const RunOptions *o, Run *run, GError **error)

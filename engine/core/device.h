@@ -28,7 +28,6 @@ struct VitField {
     uint64_t        reset;
     uint64_t        max;        /* UINT: largest value a load accepts; 0 = any */
     uint32_t        len_offset; /* VARBYTES: offset of a size_t length */
-    uint8_t         fuzz_only;  /* reserved, 0 */
     const char     *name;
 };
 #define VIT_SIZEOF(T, f)    sizeof(((T *) 0)->f)

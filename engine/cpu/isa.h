@@ -28,7 +28,6 @@ struct VitIsa {
     const uint32_t *pinned;         /* offsets of 64-bit slots, hottest first */
     unsigned    n_pinned;
     unsigned    n_mmu_modes;
-    unsigned    code_mmu_mask;      /* reserved, 0 */
 
     void (*init)(VitCpu *cpu);              /* after allocation, zeroed */
     void (*finish)(VitCpu *cpu);

@@ -74,7 +74,6 @@ typedef struct {
     uint16_t pad0;
     uint32_t eflags;                /* the others, bit 1 always set; arithmetic bits zero */
     int64_t  df;                    /* +1 or -1, follows EFLAGS.DF */
-    uint64_t seg_base_scratch;      /* reserved */
     X86Segment seg[8];              /* ES CS SS DS FS GS LDTR TR */
     VitVec   xmm[16];
     uint32_t mxcsr;
