@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/cpu/generate-vector.c - random SSE, MMX and x87 instructions of 64-bit mode
  *
- * Left out: what processors may approximate differently (RCPPS, RSQRTPS, transcendental x87), and
- * what stores the addresses of the last x87 instruction (FNSTENV, FNSAVE, FXSAVE). */
+ * Left out: what processors may approximate differently (RCPPS, RSQRTPS, transcendental x87), dot
+ * products of several pairs (test-vops has them), and what stores the addresses of the last x87
+ * instruction (FNSTENV, FNSAVE, FXSAVE). */
 #include "tests/cpu/generate-private.h"
 
 #include <string.h>
@@ -199,6 +200,17 @@ static const char *feature_of(const VitVopInfo *info)
     return info->map == 2 && info->opcode < 0x20 ? "ssse3" : info->map > 1 ? "sse4.1" : NULL;
 }
 
+/* A dot product of one pair of elements at most: of several NaNs processors do not choose alike. */
+static void gen_dot_product(Gen *g, const Row *row)
+{
+    Enc e = { .size = 8, .op = row->op, .mandatory = row->prefix, .no_size = true, .imm_size = 1 };
+
+    e.reg = random_below(g, 16);
+    e.imm = random_below(g, 16) | (random_chance(g, 90) ? 0x10 << random_below(g, 4) : 0);
+    memory_or_register(g, &e, row, 16);
+    random_encode(g, &e);
+}
+
 static void gen_vop(Gen *g)
 {
     const VitVopInfo *info = &vit_vop_info[random_below(g, VIT_VOP_COUNT)];
@@ -224,13 +236,17 @@ static void gen_vop(Gen *g)
         random_encode(g, &e);
         return;
     }
+    if (g_str_has_prefix(info->name, "DPP")) {
+        gen_dot_product(g, &row);
+        return;
+    }
     emit(g, &row, 16);
 }
 
 static void gen_mmx(Gen *g)
 {
     if (random_chance(g, 6)) {
-        random_byte(g, 0x0f), random_byte(g, 0x77);       /* EMMS */
+        random_byte(g, 0x0f), random_byte(g, 0x77); /* EMMS */
     } else if (random_chance(g, 30)) {
         const Row *row = &mmx_rows[random_below(g, G_N_ELEMENTS(mmx_rows))];
         if (has(row->feature)) emit(g, row, 8);
@@ -251,7 +267,7 @@ static void gen_mmx(Gen *g)
     }
 }
 
-static void gen_control(Gen *g)     /* LDMXCSR of a value without traps, STMXCSR */
+static void gen_control(Gen *g) /* LDMXCSR of a value without traps, STMXCSR */
 {
     uint64_t at = random_data_address(g, 8) & ~15ULL;
     uint32_t csr = 0x1f80 | random_below(g, 4) << 13 | (random_chance(g, 20) ? 0x8000 : 0) |
@@ -266,7 +282,7 @@ static void gen_control(Gen *g)     /* LDMXCSR of a value without traps, STMXCSR
             random_bytes_of(g, at + 4, 4);
 }
 
-static void gen_x87_control(Gen *g)     /* FLDCW with all masked, FNSTCW, FNSTSW */
+static void gen_x87_control(Gen *g) /* FLDCW with all masked, FNSTCW, FNSTSW */
 {
     static const uint16_t precisions[3] = { 0x000, 0x200, 0x300 };
     uint64_t at = random_data_address(g, 8) & ~15ULL;
@@ -281,8 +297,16 @@ static void gen_x87_control(Gen *g)     /* FLDCW with all masked, FNSTCW, FNSTSW
     case 1: random_byte(g, 0xdf), random_byte(g, 0xe0); break;
     default:
         random_byte(g, 0xdb), random_byte(g, 0xe2 + random_chance(g, 30));
-        break;   /* FNCLEX, FNINIT */
+        break; /* FNCLEX, FNINIT */
     }
+}
+
+/* Not one with 8 of its 10 bytes in the data: a store that faults may have written those. */
+static uint64_t x87_address(Gen *g)
+{
+    uint64_t at = random_data_address(g, 10), end = CPU_TEST_DATA + CPU_TEST_DATA_SIZE;
+
+    return at + 8 <= end && at + 10 > end ? end - 10 : at;
 }
 
 static void gen_x87(Gen *g)
@@ -304,7 +328,7 @@ static void gen_x87(Gen *g)
         if ((op == 0xd9 && (reg >= 4 || reg == 1)) || (op == 0xdd && reg >= 4) ||
             (op == 0xdb && (reg == 4 || reg == 6)))
             e.reg = reg = 0;
-        e.mem = random_memory_at(g, random_data_address(g, 10));
+        e.mem = random_memory_at(g, x87_address(g));
     } else {
         if ((op == 0xd9 && (reg >= 2)) || (op == 0xdb && reg == 4) || (op == 0xda && reg >= 4) ||
             (op == 0xdf && reg == 4) || (op == 0xdb && reg == 7) || (op == 0xdd && reg >= 6) ||

@@ -839,6 +839,7 @@ static void gen_decimal(Gen *g)
 static void gen_rare(Gen *g)
 {
     Enc e = { .size = 4, .reg = random_any_register(g) };
+    uint64_t at;
 
     switch (random_below(g, 8)) {
     case 0: random_byte(g, 0x60); break; /* PUSHA */
@@ -846,10 +847,19 @@ static void gen_rare(Gen *g)
     case 2: random_byte(g, 0x66), random_byte(g, g->is16 ? 0x61 : 0x60 + random_below(g, 2)); break;
     case 3: random_byte(g, 0xd6); break; /* SALC */
     case 4: random_byte(g, 0xce); break; /* INTO */
-    case 5: random_byte(g, 0x06 + 8 * random_below(g, 4)); break; /* PUSH ES, CS, SS, DS */
-    case 6: /* BOUND */
+    case 5: /* PUSH ES, CS, SS, DS: some processors leave the slot's upper half as it was, so zero it */
+        if (!g->is16) {
+            random_byte(g, 0x6a), random_byte(g, 0);
+            random_byte(g, 0x8d), random_bytes_of(g, 0x042464, 3); /* LEA ESP, [ESP + 4] */
+        }
+        random_byte(g, 0x06 + 8 * random_below(g, 4));
+        break;
+    case 6: /* BOUND: not half of it in the data, for the first bound may decide alone */
         e.op = 0x62;
-        pick_rm(g, &e, 8, 100);
+        at = random_data_address(g, 8);
+        if (at < CPU_TEST_DATA + CPU_TEST_DATA_SIZE)
+            at = MIN(at, CPU_TEST_DATA + CPU_TEST_DATA_SIZE - 8);
+        e.mem = random_memory_at(g, at);
         random_encode(g, &e);
         break;
     default: /* LEA with 16-bit addressing */

@@ -2,7 +2,9 @@
 /* engine/guest/x86/string.c - repeated string instructions, page by page (Intel SDM vol. 2: REP, MOVS, INS)
  *
  * Registers are kept up to date before everything that may fault, so that an unwind leaves the state
- * of an interrupted instruction.  One call moves at most QUANTUM bytes. */
+ * of an interrupted instruction.  The flags of CMPS and SCAS are written when the instruction ends: a
+ * fault leaves those of before, and so does an interrupt, as processors do although the manual
+ * promises it of faults alone.  One call moves at most QUANTUM bytes. */
 #include "engine/guest/x86/helpers-int.h"
 #include "engine/guest/x86/helpers.h"
 
@@ -17,6 +19,8 @@ typedef struct {
     bool from_limits, to_limits; /* x86_h_seg_check() must see each element */
     uint64_t mask; /* of the address size */
     uint64_t from_base, to_base;
+    bool compared; /* CMPS or SCAS has looked at an element */
+    unsigned flags; /* VIT_FLAG_*, of the last one; the guest's once the instruction ends */
 } Op;
 
 /* ---- Registers and addresses ------------------------------------------------------------------------- */
@@ -88,7 +92,7 @@ static void set_accumulator(const Op *o, uint64_t v)
     else *rax = (*rax & ~((1ULL << (8 * o->bytes)) - 1)) | v;
 }
 
-static void compare(const Op *o, uint64_t a, uint64_t b)
+static void compare(Op *o, uint64_t a, uint64_t b)
 {
     unsigned bits = 8 * o->bytes, flags;
     uint64_t r = a - b, msb = 1ULL << (bits - 1);
@@ -97,10 +101,11 @@ static void compare(const Op *o, uint64_t a, uint64_t b)
     flags = (a < b ? VIT_FLAG_C : 0) | (r == 0 ? VIT_FLAG_Z : 0) | (r & msb ? VIT_FLAG_S : 0) |
             ((a ^ b ^ r) & VIT_FLAG_A) | (__builtin_parity((unsigned)r & 0xff) ? 0 : VIT_FLAG_P) |
             ((a ^ b) & (a ^ r) & msb ? VIT_FLAG_O : 0);
-    vit_flags_set(&o->x->cpu, flags);
+    o->flags = flags;
+    o->compared = true;
 }
 
-static void one(const Op *o)
+static void one(Op *o)
 {
     VitCpu *cpu = &o->x->cpu;
     uint64_t a, to;
@@ -139,10 +144,9 @@ static void one(const Op *o)
 /* Whether CMPS or SCAS ends by its condition. */
 static bool condition_ends(const Op *o)
 {
-    bool equal = vit_flags_get(&o->x->cpu) & VIT_FLAG_Z;
+    bool equal = o->flags & VIT_FLAG_Z;
 
-    if (o->op != X86_STRING_CMPS && o->op != X86_STRING_SCAS) return false;
-    return equal != (o->rep == X86_STRING_REPE);
+    return o->compared && equal != (o->rep == X86_STRING_REPE);
 }
 
 /* ---- A run of elements within one page of each operand --------------------------------------------------- */
@@ -195,7 +199,7 @@ static void fill_run(const Op *o, uint8_t *to, uint64_t n)
 }
 
 /* CMPS and SCAS up to the element that ends them; returns how many were looked at. */
-static uint64_t compare_run(const Op *o, const uint8_t *a, const uint8_t *b, uint64_t n)
+static uint64_t compare_run(Op *o, const uint8_t *a, const uint8_t *b, uint64_t n)
 {
     bool while_equal = o->rep == X86_STRING_REPE;
     ptrdiff_t step = o->down ? -(ptrdiff_t)o->bytes : (ptrdiff_t)o->bytes;
@@ -217,7 +221,7 @@ static uint64_t compare_run(const Op *o, const uint8_t *a, const uint8_t *b, uin
 }
 
 /* Elements done directly in host memory; 0: the next one needs the slow way. */
-static uint64_t run(const Op *o, uint64_t n)
+static uint64_t run(Op *o, uint64_t n)
 {
     bool writes = o->op == X86_STRING_MOVS || o->op == X86_STRING_STOS;
     uint8_t *from = NULL, *to = NULL;
@@ -290,9 +294,11 @@ uint64_t x86_i_string(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t 
             n = 1;
         }
         budget -= n;
-        if (condition_ends(&o)) return 1;
-        if (budget == 0 || __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED))
-            return get(&o, X86_RCX) == 0;
+        if (condition_ends(&o)) break;
+        if (get(&o, X86_RCX) &&
+            (budget == 0 || __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED)))
+            return 0;
     }
+    if (o.compared) vit_flags_set(cpu, o.flags);
     return 1;
 }

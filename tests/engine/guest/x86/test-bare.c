@@ -38,6 +38,7 @@ static const Guest guests[] = {
     { "smc", 1, .on_kvm = true },
     { "smp", 2 },
     { "steady", 1, .disturbed = true, .on_kvm = true },
+    { "strings", 1 },
     { "tasks", 1 },
 };
 
