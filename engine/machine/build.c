@@ -10,7 +10,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-/* ---- Characters ----------------------------------------------------------------------------------- */
+/* ---- Characters ------------------------------------------------------------------------------ */
 
 static VitChar *open_char(VitEngine *e, const char *id, const char *spec, GError **error)
 {
@@ -27,13 +27,15 @@ static bool open_chardev(VitEngine *e, const char *text, GError **error)
     g_autoptr(VitOptions) options = vit_options_parse("-chardev", text, "backend", error);
     if (!options)
         return false;
-    const char *backend = vit_options_take(options, "backend"), *id = vit_options_take(options, "id");
+    const char *backend = vit_options_take(options, "backend"),
+               *id = vit_options_take(options, "id");
     const char *path = vit_options_take(options, "path"), *host = vit_options_take(options, "host");
     const char *port = vit_options_take(options, "port");
     bool server = false, wait = true;
 
     if (!vit_options_take_bool(options, "server", &server, error) ||
-        !vit_options_take_bool(options, "wait", &wait, error) || !vit_options_finish(options, error))
+        !vit_options_take_bool(options, "wait", &wait, error) ||
+        !vit_options_finish(options, error))
         return false;
     if (!backend || !id) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
@@ -82,7 +84,7 @@ static bool open_chars(VitEngine *e, VitBoardConfig *board, GError **error)
     return true;
 }
 
-/* ---- Network ------------------------------------------------------------------------------------------ */
+/* ---- Network --------------------------------------------------------------------------------- */
 
 static bool open_netdevs(VitEngine *e, GError **error)
 {
@@ -102,7 +104,7 @@ static bool open_netdevs(VitEngine *e, GError **error)
     return true;
 }
 
-/* ---- Board and devices ------------------------------------------------------------------------------- */
+/* ---- Board and devices ----------------------------------------------------------------------- */
 
 static bool build_board(VitEngine *e, VitBoardConfig *board, GError **error)
 {
@@ -126,7 +128,8 @@ static bool build_board(VitEngine *e, VitBoardConfig *board, GError **error)
         unsigned n = 0;
         for (const char *p = c->uuid; *p && n < 16; p++) {
             if (*p != '-') {
-                board->uuid[n++] = (uint8_t) (g_ascii_xdigit_value(p[0]) << 4 | g_ascii_xdigit_value(p[1]));
+                board->uuid[n++] = (uint8_t) (g_ascii_xdigit_value(p[0]) << 4 |
+                                              g_ascii_xdigit_value(p[1]));
                 p++;
             }
         }
@@ -157,7 +160,7 @@ static bool create_devices(VitEngine *e, GError **error)
     return true;
 }
 
-/* ---- vCPUs ------------------------------------------------------------------------------------------------ */
+/* ---- vCPUs ----------------------------------------------------------------------------------- */
 
 static bool build_cpus(VitEngine *e, GError **error)
 {
@@ -176,7 +179,8 @@ static bool build_cpus(VitEngine *e, GError **error)
     if (!e->accel)
         return false;
     if (options && !klass->set_options) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "-accel %s takes no options", name);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "-accel %s takes no options",
+                    name);
         return false;
     }
     if (options && !klass->set_options(e->accel, options, error))

@@ -12,7 +12,7 @@
 
 enum { SCHEMA = 1 };
 
-/* ---- Writing ---------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static JsonNode *rows_to_json(const void *object, const void *defaults, const ConfigRow *rows);
 
@@ -46,7 +46,8 @@ static JsonNode *member_to_json(const void *m, const void *d, ConfigKind kind)
     switch (kind) {
     case CONFIG_STRING: {
         const char *s = *(char *const *) m;
-        return g_strcmp0(s, *(char *const *) d) ? json_node_init_string(json_node_alloc(), s) : NULL;
+        return g_strcmp0(s, *(char *const *) d) ? json_node_init_string(json_node_alloc(), s)
+                                                : NULL;
     }
     case CONFIG_STRINGS: {
         const GPtrArray *a = *(GPtrArray *const *) m;
@@ -68,7 +69,8 @@ static JsonNode *member_to_json(const void *m, const void *d, ConfigKind kind)
                    ? json_node_init_int(json_node_alloc(), *(const int *) m) : NULL;
     case CONFIG_INTERFACE:
         return *(const int *) m != *(const int *) d
-                   ? json_node_init_string(json_node_alloc(), config_interface_names[*(const int *) m])
+                   ? json_node_init_string(json_node_alloc(),
+                                           config_interface_names[*(const int *) m])
                    : NULL;
     case CONFIG_UINT64: case CONFIG_INT64:
         return *(const int64_t *) m != *(const int64_t *) d
@@ -101,7 +103,7 @@ char *vit_machine_config_to_json(const VitMachineConfig *config)
     return g_strconcat(text, "\n", NULL);
 }
 
-/* ---- Reading ---------------------------------------------------------------------------------- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static bool bad(GError **error, const char *name, const char *expected)
 {
@@ -225,7 +227,8 @@ static bool rows_from_json(void *object, JsonObject *json, const ConfigRow *rows
                         "machine description: member “%s” is not known%s", name, hint);
             return false;
         }
-        if (!read_member((char *) object + row->offset, json_object_get_member(json, name), row, error))
+        if (!read_member((char *) object + row->offset, json_object_get_member(json, name), row,
+                         error))
             return false;
     }
     return true;
@@ -242,13 +245,15 @@ VitMachineConfig *vit_machine_config_from_json(const char *text, gssize length, 
     }
     JsonNode *root = json_parser_get_root(parser);
     if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA, "machine description: not an object");
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+                    "machine description: not an object");
         return NULL;
     }
     JsonObject *json = json_node_get_object(root);
     if (json_object_get_int_member_with_default(json, "schema", 0) != SCHEMA) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "machine description: written by another version of Vitrine (schema is not %d)", SCHEMA);
+                    "machine description: written by another version of Vitrine (schema is not %d)",
+                    SCHEMA);
         return NULL;
     }
     if (!rows_from_json(config, json, config_rows, error))

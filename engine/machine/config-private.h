@@ -12,5 +12,5 @@ typedef enum {
 
 typedef struct { const char *name; ConfigKind kind; size_t offset; } ConfigRow;
 
-extern const ConfigRow config_rows[], config_drive_rows[];      /* ended by a NULL name */
-extern const char *const config_interface_names[];              /* by VitDriveInterface; NULL-ended */
+extern const ConfigRow config_rows[], config_drive_rows[];    /* ended by a NULL name */
+extern const char *const config_interface_names[];            /* by VitDriveInterface; NULL-ended */

@@ -115,7 +115,8 @@ static void copy_rows(void *to, const void *from, const ConfigRow *rows)
         case CONFIG_STRINGS: case CONFIG_DRIVES:
             g_clear_pointer((GPtrArray **) d, g_ptr_array_unref);
             *(GPtrArray **) d = g_ptr_array_copy(*(GPtrArray *const *) s,
-                                                 row->kind == CONFIG_DRIVES ? copy_drive : copy_string,
+                                                 row->kind == CONFIG_DRIVES ? copy_drive
+                                                                            : copy_string,
                                                  NULL);
             g_ptr_array_set_free_func(*(GPtrArray **) d,
                                       row->kind == CONFIG_DRIVES
@@ -144,9 +145,10 @@ VitMachineConfig *vit_machine_config_copy(const VitMachineConfig *config)
     return c;
 }
 
-/* ---- Checks ------------------------------------------------------------------------------------ */
+/* ---- Checks ---------------------------------------------------------------------------------- */
 
-static bool check_word(const char *option, const char *value, const char *const *known, GError **error)
+static bool check_word(const char *option, const char *value, const char *const *known,
+                       GError **error)
 {
     if (!value || g_strv_contains(known, value))
         return true;
@@ -187,7 +189,8 @@ bool vit_machine_config_validate(const VitMachineConfig *c, GError **error)
     if (c->ram_size > 1ULL << 40)
         return refuse(error, "-m: at most 1T of memory is supported");
     if (c->n_cpus < 1 || c->n_cpus > CONFIG_MAX_CPUS)
-        return refuse(error, "-smp: %u CPUs asked for; 1 to %d are possible", c->n_cpus, CONFIG_MAX_CPUS);
+        return refuse(error, "-smp: %u CPUs asked for; 1 to %d are possible", c->n_cpus,
+                      CONFIG_MAX_CPUS);
     if (c->serials->len > 4)
         return refuse(error, "-serial: at most 4 serial ports are possible");
     if (!c->kernel && c->initrd)
@@ -196,7 +199,8 @@ bool vit_machine_config_validate(const VitMachineConfig *c, GError **error)
         return refuse(error, "-append needs -kernel");
     for (const char *p = c->boot_order ?: ""; *p; p++) {
         if (!strchr("abcdnp", *p))
-            return refuse(error, "-boot: “%c” is no boot device (a, b floppy; c disk; d CD; n network)", *p);
+            return refuse(error, "-boot: “%c” is no boot device (a, b floppy; c disk; d CD; "
+                                 "n network)", *p);
     }
     if (c->uuid && !g_uuid_string_is_valid(c->uuid))
         return refuse(error, "-uuid: “%s” is no UUID (8-4-4-4-12 hexadecimal digits)", c->uuid);

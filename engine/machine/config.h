@@ -2,7 +2,8 @@
 /* engine/machine/config.h - what a machine is to be: filled from the command line, or from the JSON
  * description that the application keeps
  *
- * Strings are owned.  A config is plain data: nothing is opened or allocated until a machine is built. */
+ * Strings are owned.  A config is plain data: nothing is opened or allocated until a machine is
+ * built. */
 #pragma once
 #include <glib.h>
 #include <stdbool.h>
@@ -47,7 +48,8 @@ typedef struct {
     char   **firmware_dirs;     /* -L, NULL-terminated, before the built-in list; or NULL */
 } VitMachineConfig;
 
-[[nodiscard]] VitMachineConfig *vit_machine_config_new(void);   /* defaults: q35, jit, 1 CPU, 512 MiB */
+/* defaults: q35, jit, 1 CPU, 512 MiB */
+[[nodiscard]] VitMachineConfig *vit_machine_config_new(void);
 void vit_machine_config_free(VitMachineConfig *config);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitMachineConfig, vit_machine_config_free)
 [[nodiscard]] VitMachineConfig *vit_machine_config_copy(const VitMachineConfig *config);
@@ -56,6 +58,7 @@ void vit_drive_config_free(VitDriveConfig *drive);
 
 /* The JSON description ("schema": 1); unknown members are refused by name. */
 char *vit_machine_config_to_json(const VitMachineConfig *config);
-[[nodiscard]] VitMachineConfig *vit_machine_config_from_json(const char *text, gssize length, GError **error);
+[[nodiscard]] VitMachineConfig *vit_machine_config_from_json(const char *text, gssize length,
+                                                             GError **error);
 /* Checks values that need no host resources (names, ranges, combinations). */
 [[nodiscard]] bool vit_machine_config_validate(const VitMachineConfig *config, GError **error);

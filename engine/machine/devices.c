@@ -19,7 +19,8 @@ static bool take_props(VitDevice *d, VitOptions *options, GError **error)
     return vit_options_finish(options, error);
 }
 
-static VitDevice *create_isa(VitEngine *e, const VitDeviceClass *klass, VitOptions *options, GError **error)
+static VitDevice *create_isa(VitEngine *e, const VitDeviceClass *klass, VitOptions *options,
+                             GError **error)
 {
     VitDevice *d = vit_device_new(e->sys, klass, vit_options_take(options, "id"));
 
@@ -66,7 +67,8 @@ static bool create_serial(VitEngine *e, VitOptions *options, GError **error)
     uint64_t index = e->config->serials->len;
     VitChar *chr;
 
-    if (!take_chardev(e, options, &chr, error) || !vit_options_take_uint(options, "index", 3, &index, error))
+    if (!take_chardev(e, options, &chr, error) ||
+        !vit_options_take_uint(options, "index", 3, &index, error))
         return false;
     if (index > 3 || index < e->config->serials->len) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,

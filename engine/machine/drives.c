@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/machine/drives.c - "-drive", "-cdrom" and "-blockdev": images opened, and their guest devices */
+/* engine/machine/drives.c - "-drive", "-cdrom" and "-blockdev": images opened, and their guest
+ * devices */
 #include "engine/core/options.h"
 #include "engine/machine/engine-private.h"
 
@@ -73,8 +74,9 @@ static bool check_iso(VitBlockNode *node, GError **error)
     if (whole <= size)
         return true;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "%s: the CD image is cut off: it should have %" G_GUINT64_FORMAT " bytes but has %" G_GUINT64_FORMAT
-                "; download or copy it again", node->filename, whole, size);
+                "%s: the CD image is cut off: it should have %" G_GUINT64_FORMAT
+                " bytes but has %" G_GUINT64_FORMAT "; download or copy it again",
+                node->filename, whole, size);
     return false;
 }
 
@@ -93,7 +95,8 @@ static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
     }
     if (d->snapshot) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "-drive file=%s: snapshot=on is not supported yet; copy the image first", d->file);
+                    "-drive file=%s: snapshot=on is not supported yet; copy the image first",
+                    d->file);
         return false;
     }
     if (!d->file)
@@ -118,8 +121,10 @@ static bool open_blockdev(VitEngine *e, const char *text, GError **error)
 
     if (!options)
         return false;
-    const char *driver = vit_options_take(options, "driver"), *name = vit_options_take(options, "node-name");
-    const char *file = vit_options_take(options, "filename"), *child = vit_options_take(options, "file");
+    const char *driver = vit_options_take(options, "driver"),
+               *name = vit_options_take(options, "node-name");
+    const char *file = vit_options_take(options, "filename"),
+               *child = vit_options_take(options, "file");
     const char *child_driver = vit_options_take(options, "file.driver");
     const char *discard = vit_options_take(options, "discard");
 
@@ -136,15 +141,18 @@ static bool open_blockdev(VitEngine *e, const char *text, GError **error)
                     "-blockdev %s: needs driver=, node-name= and filename= (or file=NODE)", text);
         return false;
     }
-    bool known = !strcmp(driver, "raw") || !strcmp(driver, "file") || !strcmp(driver, "host_device");
-    if (!known || (child_driver && strcmp(child_driver, "file") && strcmp(child_driver, "host_device"))) {
+    bool known = !strcmp(driver, "raw") || !strcmp(driver, "file") ||
+                 !strcmp(driver, "host_device");
+    if (!known ||
+        (child_driver && strcmp(child_driver, "file") && strcmp(child_driver, "host_device"))) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
                     "-blockdev: driver “%s” is not supported yet (file, host_device and raw are)",
                     known ? child_driver : driver);
         return false;
     }
     if (g_hash_table_contains(e->drives, name)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "-blockdev: node-name “%s” is given twice", name);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+                    "-blockdev: node-name “%s” is given twice", name);
         return false;
     }
     if (child) {        /* raw over a node that exists: the same bytes under another name */
@@ -195,8 +203,8 @@ bool engine_attach_drives(VitEngine *e, GError **error)
         else if (d->interface == VIT_DRIVE_IDE && !strcmp(e->config->machine, "q35"))
             spec = g_strdup_printf("%s,bus=ide.%u%s", d->cdrom ? "ide-cd" : "ide-hd", index, value);
         else if (d->interface == VIT_DRIVE_IDE)
-            spec = g_strdup_printf("%s,bus=ide.%u,unit=%u%s", d->cdrom ? "ide-cd" : "ide-hd", index / 2,
-                                   index % 2, value);
+            spec = g_strdup_printf("%s,bus=ide.%u,unit=%u%s", d->cdrom ? "ide-cd" : "ide-hd",
+                                   index / 2, index % 2, value);
         if (spec && !engine_create_device(e, spec, error))
             return false;
     }

@@ -22,7 +22,7 @@ struct VitEngine {
     VitDeviceContext  context;
     unsigned          next_drive[3];/* next free index of each interface */
 
-    GMutex            control;      /* one lifecycle change at a time; outermost, no other lock held */
+    GMutex            control;   /* one lifecycle change at a time; outermost, no other lock held */
     VitEngineState    state;        /* guarded by control */
     bool              reset_once;   /* guarded by control: devices have been reset */
     int               exit_code;
@@ -41,7 +41,8 @@ struct VitEngine {
 [[nodiscard]] bool engine_attach_drives(VitEngine *e, GError **error);
 /* Tries writes again that found the host full (true), or lets them fail from now on. */
 void engine_retry_drives(VitEngine *e, bool retry);
-/* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk controllers. */
+/* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk
+ * controllers. */
 [[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
 /* x86-glue.c: vCPU and local APIC of one number, both ways; registers of a direct boot. */
 void engine_connect_cpu(VitEngine *e, unsigned n);

@@ -49,7 +49,7 @@ static void reset_parked(VitEngine *e)
     engine_retry_drives(e, true);
 }
 
-/* ---- What the guest asked for ------------------------------------------------------------------ */
+/* ---- What the guest asked for ---------------------------------------------------------------- */
 
 static void set_stop_cause(VitEngine *e, VitRequest cause)
 {
@@ -107,7 +107,7 @@ static void on_request(VitSystem *sys, VitRequest request, int exit_code, const 
         vit_io_thread_call(sys->thread, handle_requests, e);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 VitEngine *vit_engine_new(const VitMachineConfig *config, GError **error)
 {

@@ -26,7 +26,8 @@ typedef struct {
     void (*guest_reset)(void *opaque, const char *reason);
 } VitEngineListener;
 
-/* Builds everything or nothing: on failure names the option and the remedy and leaves nothing behind. */
+/* Builds everything or nothing: on failure names the option and the remedy and leaves nothing
+ * behind. */
 [[nodiscard]] VitEngine *vit_engine_new(const VitMachineConfig *config, GError **error);
 void vit_engine_free(VitEngine *engine);    /* stops it first; NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitEngine, vit_engine_free)
@@ -35,20 +36,22 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitEngine, vit_engine_free)
 enum { VIT_ENGINE_LISTENERS = 4 };
 void vit_engine_add_listener(VitEngine *engine, const VitEngineListener *listener, void *opaque);
 void vit_engine_remove_listener(VitEngine *engine, const VitEngineListener *listener, void *opaque);
-void vit_engine_run(VitEngine *engine);     /* no-op when running; restarts nothing that is STOPPED */
+void vit_engine_run(VitEngine *engine);   /* no-op when running; restarts nothing that is STOPPED */
 void vit_engine_pause(VitEngine *engine);   /* returns when no guest code runs */
 void vit_engine_reset(VitEngine *engine);   /* keeps running or paused */
 void vit_engine_power_button(VitEngine *engine);    /* ACPI; the guest decides */
 VitEngineState vit_engine_state(VitEngine *engine);
 int vit_engine_exit_code(VitEngine *engine);        /* of isa-debug-exit; else 0 */
-VitRequest vit_engine_stop_cause(VitEngine *engine);    /* what made it STOPPED: RESET, SHUTDOWN or EXIT */
+/* what made it STOPPED: RESET, SHUTDOWN or EXIT */
+VitRequest vit_engine_stop_cause(VitEngine *engine);
 
 VitSystem *vit_engine_system(VitEngine *engine);
 VitInputHub *vit_engine_input(VitEngine *engine);
 unsigned vit_engine_n_scanouts(VitEngine *engine);
 VitScanout *vit_engine_scanout(VitEngine *engine, unsigned n);      /* borrowed */
 VitChar *vit_engine_chardev(VitEngine *engine, const char *id);     /* "serial0", ...; NULL */
-GHashTable *vit_engine_drives(VitEngine *engine);   /* id -> VitBlockNode*; fixed once built; borrowed */
+/* id -> VitBlockNode*; fixed once built; borrowed */
+GHashTable *vit_engine_drives(VitEngine *engine);
 unsigned vit_engine_n_cpus(VitEngine *engine);
 VitCpu *vit_engine_cpu(VitEngine *engine, unsigned n);
 const char *vit_engine_accel_name(VitEngine *engine);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/machine/x86-glue.c - x86 vCPUs and the board: local APIC both ways, registers of a direct boot
+/* engine/machine/x86-glue.c - x86 vCPUs and the board: local APIC both ways, registers of a direct
+ * boot
  *
  * Lock: APIC functions want the machine lock; a vCPU takes it here around each call. */
 #include "engine/guest/x86/cpu.h"
@@ -7,7 +8,7 @@
 
 #include <string.h>
 
-/* ---- APIC to CPU: any thread, machine lock held ------------------------------------------------ */
+/* ---- APIC to CPU: any thread, machine lock held ---------------------------------------------- */
 
 static void set_intr(void *cpu, bool level) { x86_set_line(cpu, X86_LINE_INTR, level); }
 static void nmi(void *cpu) { x86_set_line(cpu, X86_LINE_NMI, true); }
@@ -17,10 +18,11 @@ static void sipi(void *cpu, uint8_t vector) { x86_sipi(cpu, vector); }
 static int64_t tsc_to_ns(void *cpu, uint64_t tsc) { return x86_tsc_to_ns(cpu, tsc); }
 
 static const VitLapicCpuOps lapic_ops = {
-    .set_intr = set_intr, .nmi = nmi, .smi = smi, .init = init, .sipi = sipi, .tsc_to_ns = tsc_to_ns,
+    .set_intr = set_intr, .nmi = nmi, .smi = smi, .init = init, .sipi = sipi,
+    .tsc_to_ns = tsc_to_ns,
 };
 
-/* ---- CPU to APIC: vCPU thread -------------------------------------------------------------------- */
+/* ---- CPU to APIC: vCPU thread ---------------------------------------------------------------- */
 
 static int intr_ack(void *lapic)
 {
@@ -106,7 +108,7 @@ static const VitCpuPrivatePage private_ops = {
     .page = private_page, .read = private_read, .write = private_write,
 };
 
-/* ---- vCPUs ------------------------------------------------------------------------------------------ */
+/* ---- vCPUs ----------------------------------------------------------------------------------- */
 
 VitCpu *engine_new_cpu(VitEngine *e, unsigned n, GError **error)
 {
@@ -134,7 +136,7 @@ void engine_connect_cpu(VitEngine *e, unsigned n)
     vit_board_attach_cpu(e->board, n, &lapic_ops, x);
 }
 
-/* ---- Direct boot ----------------------------------------------------------------------------------- */
+/* ---- Direct boot ----------------------------------------------------------------------------- */
 
 static X86Segment segment(const VitX86Segment *s)
 {

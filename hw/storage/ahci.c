@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/storage/ahci.c - AHCI host bus adapter (Serial ATA AHCI 1.3.1; ids and BAR of the Intel ICH9, 8086:2922)
+/* hw/storage/ahci.c - AHCI host bus adapter (Serial ATA AHCI 1.3.1; ids and BAR of the Intel ICH9,
+ * 8086:2922)
  *
  * Wires: BAR 5, 4 KiB; INTx or one MSI.  Not modelled: port multipliers, power states, enclosure
  * management, command completion coalescing, hot plug, legacy register access. */
@@ -9,15 +10,16 @@
 
 #include <string.h>
 
-enum { PORTS = VIT_AHCI_PORTS, SLOTS = 32, MMIO_SIZE = 0x1000, PORT_BASE = 0x100, PORT_SIZE = 0x80 };
+enum { PORTS = VIT_AHCI_PORTS, SLOTS = 32, MMIO_SIZE = 0x1000, PORT_BASE = 0x100,
+       PORT_SIZE = 0x80 };
 enum { GHC_HR = 1u << 0, GHC_IE = 1u << 1, GHC_AE = 1u << 31 };
 enum { CMD_ST = 1 << 0, CMD_SUD = 1 << 1, CMD_POD = 1 << 2, CMD_CLO = 1 << 3, CMD_FRE = 1 << 4,
        CMD_CCS_SHIFT = 8, CMD_FR = 1 << 14, CMD_CR = 1 << 15, CMD_ATAPI = 1 << 24 };
-enum { IS_DHRS = 1 << 0, IS_PSS = 1 << 1, IS_SDBS = 1 << 3, IS_DPS = 1 << 5, IS_PCS = 1 << 6, IS_OFS = 1 << 24,
-       IS_HBDS = 1 << 28, IS_TFES = 1 << 30 };
+enum { IS_DHRS = 1 << 0, IS_PSS = 1 << 1, IS_SDBS = 1 << 3, IS_DPS = 1 << 5, IS_PCS = 1 << 6,
+       IS_OFS = 1 << 24, IS_HBDS = 1 << 28, IS_TFES = 1 << 30 };
 enum { SERR_X = 1 << 26, SSTS_UP = 0x123 };
 enum { FIS_H2D = 0x27, FIS_D2H = 0x34, FIS_PIO_SETUP = 0x5f, FIS_SDB = 0xa1 };
-enum { RFIS_PIO = 0x20, RFIS_D2H = 0x40, RFIS_SDB = 0x58 };     /* offsets in the received-FIS area */
+enum { RFIS_PIO = 0x20, RFIS_D2H = 0x40, RFIS_SDB = 0x58 };   /* offsets in the received-FIS area */
 enum { HDR_ATAPI = 1 << 5, HDR_WRITE = 1 << 6, HDR_CLEAR_BUSY = 1 << 10 };
 
 typedef struct {
@@ -68,7 +70,7 @@ static PortState *state(const Port *p)
 
 static void port_run(Port *p);
 
-/* ---- interrupts ----------------------------------------------------------------------------------- */
+/* ---- interrupts ------------------------------------------------------------------------------ */
 
 static void ahci_update(VitDevice *d)
 {
@@ -92,7 +94,7 @@ static void port_interrupt(Port *p, uint32_t bits)
     ahci_update(&p->ahci->parent);
 }
 
-/* ---- guest memory ----------------------------------------------------------------------------------- */
+/* ---- guest memory ---------------------------------------------------------------------------- */
 
 static VitAddressSpace *dma_space(const Ahci *a)
 {
@@ -177,7 +179,7 @@ static void send_sdb(Port *p, const VitAtaTaskfile *tf, uint32_t done)
     port_interrupt(p, IS_SDBS);
 }
 
-/* ---- a run's data -------------------------------------------------------------------------------------- */
+/* ---- a run's data ---------------------------------------------------------------------------- */
 
 /* The next stretch of at most *size bytes of the command's memory; false at its end. */
 static bool next_stretch(Port *p, Slot *slot, uint64_t *address, uint32_t *size)
@@ -186,7 +188,8 @@ static bool next_stretch(Port *p, Slot *slot, uint64_t *address, uint32_t *size)
         uint8_t entry[16];
         if (slot->entry >= slot->header >> 16)
             return false;
-        vit_as_read(dma_space(p->ahci), slot->table + 0x80 + slot->entry * 16ull, entry, sizeof entry);
+        vit_as_read(dma_space(p->ahci), slot->table + 0x80 + slot->entry * 16ull, entry,
+                    sizeof entry);
         slot->entry++;
         slot->address = (get32(entry) | (uint64_t) get32(entry + 4) << 32) & ~UINT64_C(1);
         slot->left = (get32(entry + 12) & 0x3fffff) + 1;
@@ -285,7 +288,7 @@ static void ahci_done(void *opaque, VitAtaRun *run)
 
 static const VitAtaPort port_ops = { ahci_put, ahci_get, ahci_done };
 
-/* ---- commands ------------------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void send_signature(Port *p, bool interrupt)
 {
@@ -392,13 +395,15 @@ static bool peek_queued(Port *p, unsigned tag)
     vit_as_read(dma_space(p->ahci), list_address(state(p), tag), header, sizeof header);
     uint64_t table = (get32(header + 8) | (uint64_t) get32(header + 12) << 32) & ~UINT64_C(127);
     vit_as_read(dma_space(p->ahci), table, fis, sizeof fis);
-    return fis[0] == FIS_H2D && (fis[1] & 0x80) && (fis[2] == VIT_ATA_READ_FPDMA || fis[2] == VIT_ATA_WRITE_FPDMA);
+    return fis[0] == FIS_H2D && (fis[1] & 0x80) &&
+           (fis[2] == VIT_ATA_READ_FPDMA || fis[2] == VIT_ATA_WRITE_FPDMA);
 }
 
 static bool may_start(Port *p)
 {
     const PortState *s = state(p);
-    return (s->cmd & CMD_ST) && !s->halted && p->drive && (!p->ahci->pci || vit_pci_bus_master(p->ahci->pci));
+    return (s->cmd & CMD_ST) && !s->halted && p->drive &&
+           (!p->ahci->pci || vit_pci_bus_master(p->ahci->pci));
 }
 
 /* Starts what the guest has issued: queued commands side by side, others one at a time. */
@@ -424,7 +429,7 @@ static void port_run(Port *p)
     p->looping = false;
 }
 
-/* ---- registers ------------------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static Port *port_of(VitDevice *d, uint32_t offset)
 {
@@ -465,7 +470,8 @@ static void write_cmd(VitDevice *d, uint32_t offset, uint64_t value)
     fresh |= CMD_SUD | CMD_POD;
     if (value & CMD_CLO)
         s->tfd &= ~(uint32_t) (VIT_ATA_BSY | VIT_ATA_DRQ);
-    fresh = (fresh & ~(uint32_t) (CMD_FR | CMD_CR)) | (fresh & CMD_FRE ? CMD_FR : 0) | (fresh & CMD_ST ? CMD_CR : 0);
+    fresh = (fresh & ~(uint32_t) (CMD_FR | CMD_CR)) | (fresh & CMD_FRE ? CMD_FR : 0) |
+            (fresh & CMD_ST ? CMD_CR : 0);
     s->cmd = fresh;
     if ((old & CMD_ST) && !(fresh & CMD_ST)) {
         cancel_all(p);
@@ -475,7 +481,8 @@ static void write_cmd(VitDevice *d, uint32_t offset, uint64_t value)
         s->tfd &= ~(uint32_t) (VIT_ATA_BSY | VIT_ATA_DRQ);
     }
     /* A signature that came before the guest had room for it. */
-    if (!(old & CMD_FRE) && (fresh & CMD_FRE) && p->drive && s->sig != 0xffffffff && !(s->tfd & VIT_ATA_BSY)) {
+    if (!(old & CMD_FRE) && (fresh & CMD_FRE) && p->drive && s->sig != 0xffffffff &&
+        !(s->tfd & VIT_ATA_BSY)) {
         VitAtaTaskfile tf;
         vit_ata_signature(p->drive, &tf);
         tf.status = (uint8_t) s->tfd;
@@ -531,7 +538,9 @@ static void hba_reset(Ahci *a)
     for (unsigned i = 0; i < PORTS; i++) {
         PortState *s = &a->st.port[i];
         cancel_all(&a->ports[i]);
-        *s = (PortState) { .clb = s->clb, .clbu = s->clbu, .fb = s->fb, .fbu = s->fbu, .cmd = CMD_SUD | CMD_POD };
+        *s = (PortState) {
+            .clb = s->clb, .clbu = s->clbu, .fb = s->fb, .fbu = s->fbu, .cmd = CMD_SUD | CMD_POD
+        };
         port_reset(&a->ports[i]);
         link_up(&a->ports[i]);
     }
@@ -572,8 +581,8 @@ static uint64_t read_version(VitDevice *d, uint32_t offset)
 }
 
 #define PORT_REG(off, reg, member, ...)                                                            \
-    { PORT_BASE + (off), VIT_ANY_BANK, reg, VIT_AT(Ahci, st.port[0].member), .count = PORTS, .stride = PORT_SIZE, \
-      .at_stride = sizeof(PortState), ##__VA_ARGS__ }
+    { PORT_BASE + (off), VIT_ANY_BANK, reg, VIT_AT(Ahci, st.port[0].member), .count = PORTS,       \
+      .stride = PORT_SIZE, .at_stride = sizeof(PortState), ##__VA_ARGS__ }
 
 static const VitReg ahci_regs[] = {
     { 0x00, VIT_ANY_BANK, "CAP", .size = 4, .read = read_cap },
@@ -597,13 +606,15 @@ static const VitReg ahci_regs[] = {
     PORT_REG(0x38, "PxCI", ci, .write = write_ci),
 };
 
-#define PORT_FIELDS(n) VIT_BOOL(Ahci, st.port[n].halted, false), VIT_BOOL(Ahci, st.port[n].soft_reset, false)
+#define PORT_FIELDS(n)                                                                             \
+    VIT_BOOL(Ahci, st.port[n].halted, false), VIT_BOOL(Ahci, st.port[n].soft_reset, false)
 
 static const VitField ahci_hidden[] = {
-    PORT_FIELDS(0), PORT_FIELDS(1), PORT_FIELDS(2), PORT_FIELDS(3), PORT_FIELDS(4), PORT_FIELDS(5), { VIT_END },
+    PORT_FIELDS(0), PORT_FIELDS(1), PORT_FIELDS(2), PORT_FIELDS(3), PORT_FIELDS(4), PORT_FIELDS(5),
+    { VIT_END },
 };
 
-/* ---- life ---------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void ahci_reset(VitDevice *d)
 {
@@ -616,7 +627,8 @@ static void ahci_reset(VitDevice *d)
     }
 }
 
-/* After a load, once the drives have their state: issued commands start again from their beginning. */
+/* After a load, once the drives have their state: issued commands start again from their
+ * beginning. */
 static void restore(void *opaque)
 {
     Ahci *a = opaque;
@@ -624,7 +636,8 @@ static void restore(void *opaque)
     for (unsigned i = 0; i < PORTS; i++) {
         PortState *s = &a->st.port[i];
         if (s->cmd & CMD_ST)
-            s->ci |= s->halted ? 0 : s->sact;   /* queued ones had left the register when they started */
+            /* queued ones had left the register when they started */
+            s->ci |= s->halted ? 0 : s->sact;
         port_run(&a->ports[i]);
     }
     ahci_update(&a->parent);
@@ -643,8 +656,8 @@ static bool ahci_init(VitDevice *d, GError **error)
 {
     Ahci *a = (Ahci *) d;
     const VitPciIds ids = {
-        .vendor = 0x8086, .device = 0x2922, .subsys_vendor = 0x1af4, .subsys = 0x1100, .revision = 2,
-        .prog_if = 0x01, .subclass = 0x06, .base_class = 0x01,
+        .vendor = 0x8086, .device = 0x2922, .subsys_vendor = 0x1af4, .subsys = 0x1100,
+        .revision = 2, .prog_if = 0x01, .subclass = 0x06, .base_class = 0x01,
     };
 
     for (unsigned i = 0; i < PORTS; i++) {
@@ -709,7 +722,8 @@ bool vit_ahci_attach(VitDevice *d, unsigned port, VitAtaDrive *drive)
 }
 
 const VitDeviceClass vit_ahci_class = {
-    .name = "ich9-ahci", .description = "AHCI controller of the ICH9", .version = 1, VIT_STATE(Ahci, st),
-    .mmio_size = MMIO_SIZE, .reg_size = 4, .n_irqs = 1, VIT_REGS(ahci_regs), .hidden = ahci_hidden,
-    .init = ahci_init, .finish = ahci_finish, .reset = ahci_reset, .update = ahci_update, .loaded = ahci_loaded,
+    .name = "ich9-ahci", .description = "AHCI controller of the ICH9", .version = 1,
+    VIT_STATE(Ahci, st), .mmio_size = MMIO_SIZE, .reg_size = 4, .n_irqs = 1, VIT_REGS(ahci_regs),
+    .hidden = ahci_hidden, .init = ahci_init, .finish = ahci_finish, .reset = ahci_reset,
+    .update = ahci_update, .loaded = ahci_loaded,
 };

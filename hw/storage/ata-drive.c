@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/storage/ata-drive.c - the drives as devices: options, state, IDENTIFY (ACS-3, 7.12 and 7.13) */
+/* hw/storage/ata-drive.c - the drives as devices: options, state, IDENTIFY (ACS-3, 7.12 and
+ * 7.13) */
 #include "hw/storage/ata.h"
 
 #include <string.h>
 
-/* ---- IDENTIFY DEVICE, IDENTIFY PACKET DEVICE ------------------------------------------------------ */
+/* ---- IDENTIFY DEVICE, IDENTIFY PACKET DEVICE ------------------------------------------------- */
 
 static void word(uint8_t *words, unsigned n, unsigned value)
 {
@@ -68,7 +69,9 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 82, 0x4021 | 0x0040);   /* NOP, write cache, look-ahead, SMART */
     word(w, 83, 0x7400);            /* FLUSH CACHE and EXT, 48-bit addresses */
     word(w, 84, 0x4060 | (d->wwn ? 0x100 : 0) | 0x0020);   /* FUA, general logging */
-    word(w, 85, 0x4000u | (d->st.smart ? 1 : 0) | (d->st.write_cache ? 0x20 : 0) | (d->st.look_ahead ? 0x40 : 0));
+    word(w, 85,
+         0x4000u | (d->st.smart ? 1 : 0) | (d->st.write_cache ? 0x20 : 0) |
+             (d->st.look_ahead ? 0x40 : 0));
     word(w, 86, 0x3400);
     word(w, 87, 0x4060 | (d->wwn ? 0x100 : 0));
     for (unsigned i = 0; i < 4; i++)
@@ -83,7 +86,7 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
 
 static void cd_words(const VitAtaDrive *d, uint8_t *w)
 {
-    word(w, 0, 0x85c0);             /* packet device, CD, removable, DRQ within 50 us, 12-byte packets */
+    word(w, 0, 0x85c0);        /* packet device, CD, removable, DRQ within 50 us, 12-byte packets */
     word(w, 49, 0x0f00);
     word(w, 50, 0x4000);
     word(w, 71, 30);
@@ -111,7 +114,7 @@ void vit_ata_identify(const VitAtaDrive *d, uint8_t words[512])
     words[511] = (uint8_t) -sum;
 }
 
-/* ---- device ------------------------------------------------------------------------------------------ */
+/* ---- device ---------------------------------------------------------------------------------- */
 
 const VitField vit_ata_taskfile_fields[] = {
     VIT_UINT(VitAtaTaskfile, command),
@@ -156,8 +159,9 @@ static bool drive_init(VitDevice *dev, GError **error)
     }
     if (!d->cd && vit_block_info(d->node).read_only) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: “%s” cannot be written, and ATA disks know no write protection; make it writable or "
-                    "attach it as a CD or a virtio disk", dev->id, d->node->filename);
+                    "%s: “%s” cannot be written, and ATA disks know no write protection; "
+                    "make it writable or attach it as a CD or a virtio disk",
+                    dev->id, d->node->filename);
         return false;
     }
     if (!d->serial)
@@ -212,9 +216,11 @@ static const VitField drive_fields[] = {
 };
 
 static const VitProp drive_props[] = {
-    VIT_PROP("serial", VIT_PROP_STR, VitAtaDrive, serial, NULL, "serial number, at most 20 characters"),
+    VIT_PROP("serial", VIT_PROP_STR, VitAtaDrive, serial, NULL,
+             "serial number, at most 20 characters"),
     VIT_PROP("model", VIT_PROP_STR, VitAtaDrive, model, NULL, "model name, at most 40 characters"),
-    VIT_PROP("ver", VIT_PROP_STR, VitAtaDrive, version, NULL, "firmware version, at most 8 characters"),
+    VIT_PROP("ver", VIT_PROP_STR, VitAtaDrive, version, NULL,
+             "firmware version, at most 8 characters"),
     VIT_PROP("wwn", VIT_PROP_U64, VitAtaDrive, wwn, "0", "world wide name, 0 = none"),
     {},
 };
@@ -223,5 +229,7 @@ static const VitProp drive_props[] = {
     .version = 1, VIT_STATE(VitAtaDrive, st), .hidden = drive_fields, .props = drive_props,        \
     .init = drive_init, .finish = drive_finish, .reset = drive_reset
 
-const VitDeviceClass vit_ide_hd_class = { .name = "ide-hd", .description = "ATA disk", DRIVE_CLASS };
-const VitDeviceClass vit_ide_cd_class = { .name = "ide-cd", .description = "ATAPI CD and DVD drive", DRIVE_CLASS };
+const VitDeviceClass vit_ide_hd_class = { .name = "ide-hd", .description = "ATA disk",
+                                          DRIVE_CLASS };
+const VitDeviceClass vit_ide_cd_class = { .name = "ide-cd", .description = "ATAPI CD and DVD drive",
+                                          DRIVE_CLASS };

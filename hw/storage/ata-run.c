@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/storage/ata-run.c - moves the data of one command between drive and controller, piece by piece */
+/* hw/storage/ata-run.c - moves the data of one command between drive and controller, piece by
+ * piece */
 #include "hw/storage/ata.h"
 
 #include <errno.h>
@@ -54,7 +55,7 @@ void vit_ata_media(VitAtaRun *run, VitAtaDir dir, uint64_t offset, uint64_t byte
     run->piece = VIT_ATA_PIECE;
 }
 
-/* ---- the host's side --------------------------------------------------------------------------- */
+/* ---- the host's side ------------------------------------------------------------------------- */
 
 static void media_failed(VitAtaRun *run, int result)
 {
@@ -87,7 +88,8 @@ void vit_ata_flush(VitAtaRun *run)
         vit_ata_run_end(run);
         return;
     }
-    run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_FLUSH, 0, 0, 0, NULL, flushed, run);
+    run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_FLUSH, 0, 0, 0, NULL, flushed,
+                                       run);
 }
 
 static void finish(VitAtaRun *run)
@@ -98,7 +100,7 @@ static void finish(VitAtaRun *run)
         vit_ata_run_end(run);
 }
 
-/* ---- pieces -------------------------------------------------------------------------------------- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 static uint32_t next_size(const VitAtaRun *run)
 {
@@ -170,8 +172,9 @@ static void given(VitAtaRun *run)
         return;
     }
     uint8_t *buffer = g_steal_pointer(&run->data);
-    run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_WRITE, run->flags, run->offset + run->position,
-                                       run->data_size, buffer, write_done, run);
+    run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_WRITE, run->flags,
+                                       run->offset + run->position, run->data_size, buffer,
+                                       write_done, run);
 }
 
 static void pump(VitAtaRun *run)
@@ -182,8 +185,9 @@ static void pump(VitAtaRun *run)
     }
     run->data_size = next_size(run);
     if (run->dir == VIT_ATA_IN && run->media) {
-        run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_READ, 0, run->offset + run->position,
-                                           run->data_size, g_malloc(run->data_size), read_done, run);
+        run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_READ, 0,
+                                           run->offset + run->position, run->data_size,
+                                           g_malloc(run->data_size), read_done, run);
     } else if (run->dir == VIT_ATA_IN) {
         run->data = g_memdup2(run->small + run->position, run->data_size);
         offer(run);

@@ -13,13 +13,14 @@ static void fail(VitAtaRun *run, uint8_t error)
     vit_ata_fail(run, error);
 }
 
-/* ---- addresses -------------------------------------------------------------------------------------- */
+/* ---- addresses ------------------------------------------------------------------------------- */
 
 static bool is_ext(uint8_t command)
 {
     switch (command) {
-    case 0x24: case 0x25: case 0x27: case 0x29: case 0x2f: case 0x34: case 0x35: case 0x39: case 0x3d:
-    case 0x42: case 0x47: case 0xce: case 0xea: case VIT_ATA_READ_FPDMA: case VIT_ATA_WRITE_FPDMA:
+    case 0x24: case 0x25: case 0x27: case 0x29: case 0x2f: case 0x34: case 0x35: case 0x39:
+    case 0x3d: case 0x42: case 0x47: case 0xce: case 0xea: case VIT_ATA_READ_FPDMA:
+    case VIT_ATA_WRITE_FPDMA:
         return true;
     }
     return false;
@@ -61,7 +62,7 @@ static bool in_range(VitAtaRun *run, uint64_t *first, uint64_t *count)
     return false;
 }
 
-/* ---- data ------------------------------------------------------------------------------------------------ */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static void transfer(VitAtaRun *run, VitAtaDir dir, bool dma, unsigned block)
 {
@@ -91,7 +92,7 @@ static void verify(VitAtaRun *run)
     (void) in_range(run, &first, &count);
 }
 
-/* ---- DATA SET MANAGEMENT (TRIM) ---------------------------------------------------------------------------- */
+/* ---- DATA SET MANAGEMENT (TRIM) -------------------------------------------------------------- */
 
 static void trim_next(VitAtaRun *run);
 
@@ -122,8 +123,8 @@ static void trim_next(VitAtaRun *run)
             vit_ata_fail(run, VIT_ATA_IDNF);
             break;
         }
-        run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_DISCARD, 0, first * 512, count * 512, NULL,
-                                           trimmed, run);
+        run->transfer = vit_transfer_start(run->drive->queue, VIT_BLOCK_DISCARD, 0, first * 512,
+                                           count * 512, NULL, trimmed, run);
         return;
     }
     vit_ata_run_end(run);
@@ -148,7 +149,7 @@ static void data_set_management(VitAtaRun *run)
     run->finish = trim_start;
 }
 
-/* ---- small answers -------------------------------------------------------------------------------------------- */
+/* ---- small answers --------------------------------------------------------------------------- */
 
 static void set_features(VitAtaRun *run)
 {
@@ -166,7 +167,8 @@ static void set_features(VitAtaRun *run)
     case 0x03: {
         unsigned mode = run->tf.count & 0xff, kind = mode >> 3, n = mode & 7;
         /* PIO default, PIO with flow control to 4, multiword DMA to 2, Ultra DMA to 6 */
-        if ((kind == 0 && n <= 1) || (kind == 1 && n <= 4) || (kind == 4 && n <= 2) || (kind == 8 && n <= 6)) {
+        if ((kind == 0 && n <= 1) || (kind == 1 && n <= 4) || (kind == 4 && n <= 2) ||
+            (kind == 8 && n <= 6)) {
             d->st.mode = (uint8_t) mode;
             return;
         }
@@ -188,7 +190,8 @@ static void smart(VitAtaRun *run)
     VitAtaDrive *d = run->drive;
     uint8_t data[512] = {};
 
-    if ((run->tf.lba >> 8 & 0xffff) != 0xc24f || (!d->st.smart && (run->tf.feature & 0xff) != 0xd8)) {
+    if ((run->tf.lba >> 8 & 0xffff) != 0xc24f ||
+        (!d->st.smart && (run->tf.feature & 0xff) != 0xd8)) {
         fail(run, VIT_ATA_ABRT);
         return;
     }
@@ -287,7 +290,7 @@ static void identify(VitAtaRun *run)
     vit_ata_reply(run, words, sizeof words, false);
 }
 
-/* ---- all -------------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 void vit_ata_signature(const VitAtaDrive *drive, VitAtaTaskfile *tf)
 {

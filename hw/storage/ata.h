@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/storage/ata.h - ATA disks and ATAPI CD drives, apart from the controller they hang on
  *
- * A drive is a device of its own ("ide-hd", "ide-cd").  Its controller starts a run for each command;
- * the run moves data piece by piece through the controller's port functions and ends with a task
- * file.  All under the machine lock. */
+ * A drive is a device of its own ("ide-hd", "ide-cd").  Its controller starts a run for each
+ * command; the run moves data piece by piece through the controller's port functions and ends with
+ * a task file.  All under the machine lock. */
 #pragma once
 #include "engine/core/device.h"
 #include "hw/storage/transfer.h"
@@ -11,8 +11,8 @@
 typedef struct VitAtaDrive VitAtaDrive;
 typedef struct VitAtaRun VitAtaRun;
 
-enum { VIT_ATA_ERR = 0x01, VIT_ATA_DRQ = 0x08, VIT_ATA_DSC = 0x10, VIT_ATA_DF = 0x20, VIT_ATA_DRDY = 0x40,
-       VIT_ATA_BSY = 0x80, VIT_ATA_READY = VIT_ATA_DRDY | VIT_ATA_DSC };
+enum { VIT_ATA_ERR = 0x01, VIT_ATA_DRQ = 0x08, VIT_ATA_DSC = 0x10, VIT_ATA_DF = 0x20,
+       VIT_ATA_DRDY = 0x40, VIT_ATA_BSY = 0x80, VIT_ATA_READY = VIT_ATA_DRDY | VIT_ATA_DSC };
 enum { VIT_ATA_ABRT = 0x04, VIT_ATA_IDNF = 0x10, VIT_ATA_UNC = 0x40, VIT_ATA_ICRC = 0x80 };
 enum { VIT_ATA_PACKET = 0xa0, VIT_ATA_READ_FPDMA = 0x60, VIT_ATA_WRITE_FPDMA = 0x61 };
 enum { VIT_ATA_PIO_MAX = 8192, VIT_ATA_PIECE = 256 * 1024 };
@@ -46,7 +46,7 @@ struct VitAtaRun {
     bool              packet;
     /* decoded */
     VitAtaDir         dir;
-    bool              dma;      /* the command's protocol is DMA (packets: the feature bit says so) */
+    bool              dma;    /* the command's protocol is DMA (packets: the feature bit says so) */
     bool              media;    /* data is the disk's, from offset on; else `small` */
     bool              failed;   /* ends at once with the status and error in tf */
     uint64_t          offset, bytes, position;
@@ -95,10 +95,12 @@ void vit_ata_set_node(VitAtaDrive *drive, VitBlockNode *node);
 /* The registers after power-on, reset or EXECUTE DEVICE DIAGNOSTIC. */
 void vit_ata_signature(const VitAtaDrive *drive, VitAtaTaskfile *tf);
 /* Decodes; cdb (16 bytes) for PACKET commands.  Start it when dir and dma suit the controller. */
-[[nodiscard]] VitAtaRun *vit_ata_run_new(VitAtaDrive *drive, const VitAtaPort *port, void *opaque, unsigned tag,
-                                         const VitAtaTaskfile *tf, const uint8_t *cdb);
+[[nodiscard]] VitAtaRun *vit_ata_run_new(VitAtaDrive *drive, const VitAtaPort *port, void *opaque,
+                                         unsigned tag, const VitAtaTaskfile *tf,
+                                         const uint8_t *cdb);
 void vit_ata_run_start(VitAtaRun *run);     /* done() may come before this returns */
-void vit_ata_run_resume(VitAtaRun *run);    /* after WAIT: the piece has been taken or given (run->data) */
+/* after WAIT: the piece has been taken or given (run->data) */
+void vit_ata_run_resume(VitAtaRun *run);
 void vit_ata_run_cancel(VitAtaRun *run);    /* without done(); NULL is fine */
 /* For commands in progress in a loaded state: start and WAIT again for the piece at position. */
 void vit_ata_run_restore(VitAtaRun *run, uint64_t position, uint32_t waiting_size);

@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { NO_SENSE = 0, NOT_READY = 2, MEDIUM_ERROR = 3, HARDWARE_ERROR = 4, ILLEGAL_REQUEST = 5, UNIT_ATTENTION = 6 };
-enum { SECTOR = 2048, CD_LIMIT = 405000 /* sectors: 90 minutes; beyond that it is a DVD */, LEAD_IN = 150 };
+enum { NO_SENSE = 0, NOT_READY = 2, MEDIUM_ERROR = 3, HARDWARE_ERROR = 4, ILLEGAL_REQUEST = 5,
+       UNIT_ATTENTION = 6 };
+enum { SECTOR = 2048, CD_LIMIT = 405000 /* sectors: 90 minutes; beyond that it is a DVD */,
+       LEAD_IN = 150 };
 enum { PROFILE_NONE = 0x0000, PROFILE_CD_ROM = 0x0008, PROFILE_DVD_ROM = 0x0010 };
 
 static unsigned get16(const uint8_t *p)
@@ -44,7 +46,7 @@ static void put_msf(uint8_t *p, uint32_t sector)
     p[3] = (uint8_t) (sector % 75);
 }
 
-/* ---- sense ------------------------------------------------------------------------------------------ */
+/* ---- sense ----------------------------------------------------------------------------------- */
 
 static void check(VitAtaRun *run, uint8_t sense, uint8_t asc, uint8_t ascq)
 {
@@ -96,7 +98,7 @@ static bool ready(VitAtaRun *run)
     return true;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void reply(VitAtaRun *run, const uint8_t *data, uint32_t size, uint32_t allowed)
 {
@@ -136,7 +138,7 @@ static void inquiry(VitAtaRun *run)
     uint8_t data[36] = { 0x05, 0x80, 0x00, 0x21, 31 };
     unsigned allowed = get16(run->cdb + 3);
 
-    if (run->cdb[1] & 1) {          /* vital product data: the list of pages, and the serial number */
+    if (run->cdb[1] & 1) {        /* vital product data: the list of pages, and the serial number */
         uint8_t page[64] = { 0x05, run->cdb[2] };
         size_t n = 0;
         if (run->cdb[2] == 0x00) {
@@ -260,12 +262,13 @@ static void get_configuration(VitAtaRun *run)
         return;
     }
     static const struct { unsigned code, flags, size; } features[] = {
-        { 0x0000, 0x03, 8 }, { 0x0001, 0x0b, 8 }, { 0x0003, 0x03, 4 }, { 0x0010, 0x00, 8 }, { 0x001e, 0x08, 4 },
-        { 0x001f, 0x00, 4 },
+        { 0x0000, 0x03, 8 }, { 0x0001, 0x0b, 8 }, { 0x0003, 0x03, 4 }, { 0x0010, 0x00, 8 },
+        { 0x001e, 0x08, 4 }, { 0x001f, 0x00, 4 },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         unsigned code = features[i].code, flags = features[i].flags;
-        if ((code == 0x0010 && current != PROFILE_NONE) || (code == 0x001e && current == PROFILE_CD_ROM) ||
+        if ((code == 0x0010 && current != PROFILE_NONE) ||
+            (code == 0x001e && current == PROFILE_CD_ROM) ||
             (code == 0x001f && current == PROFILE_DVD_ROM))
             flags |= 1;
         if ((kind == 2 && code != from) || (kind < 2 && code < from) || (kind == 1 && !(flags & 1)))
@@ -411,7 +414,7 @@ static void mechanism_status(VitAtaRun *run)
     reply(run, data, sizeof data, get16(run->cdb + 8));
 }
 
-/* ---- actions ------------------------------------------------------------------------------------------------ */
+/* ---- actions --------------------------------------------------------------------------------- */
 
 static void start_stop(VitAtaRun *run)
 {
@@ -501,7 +504,8 @@ void vit_atapi_decode(VitAtaRun *run)
     if (run->cdb[0] != 0x03)
         run->drive->st.sense = run->drive->st.asc = run->drive->st.ascq = 0;
     switch (run->cdb[0]) {
-    case 0x00: case 0x25: case 0x28: case 0xa8: case 0x2b: case 0x43: case 0x51: case 0x52: case 0xad: case 0xbe:
+    case 0x00: case 0x25: case 0x28: case 0xa8: case 0x2b: case 0x43: case 0x51: case 0x52:
+    case 0xad: case 0xbe:
         decode_with_disc(run);
         break;
     case 0x03:

@@ -12,9 +12,10 @@
 
 enum { CHANNELS = 2, UNITS = 2, CDB_SIZE = 12 };
 enum { R_DATA, R_ERROR, R_COUNT, R_LOW, R_MID, R_HIGH, R_DEVICE, R_STATUS, R_CONTROL };
-enum { W_CHANNEL = 0x10, W_BUS_MASTER = 0x20, W_SIZE = 0x30 };      /* offsets in the device's window */
+enum { W_CHANNEL = 0x10, W_BUS_MASTER = 0x20, W_SIZE = 0x30 };  /* offsets in the device's window */
 enum { CTL_NIEN = 0x02, CTL_SRST = 0x04, CTL_HOB = 0x80 };
-enum { BM_START = 0x01, BM_TO_MEMORY = 0x08, BM_ACTIVE = 0x01, BM_ERROR = 0x02, BM_INTERRUPT = 0x04 };
+enum { BM_START = 0x01, BM_TO_MEMORY = 0x08, BM_ACTIVE = 0x01, BM_ERROR = 0x02,
+       BM_INTERRUPT = 0x04 };
 enum { REASON_COMMAND = 1, REASON_IN = 2 };     /* in the count register of packet commands */
 
 typedef struct {                /* [0] newest, [1] the write before (48-bit commands) */
@@ -96,7 +97,7 @@ static void interrupt(Channel *c)
     ide_update(&c->ide->parent);    /* a run may be moved by the host, without a register access */
 }
 
-/* ---- bus master: the guest's descriptor list ------------------------------------------------------- */
+/* ---- bus master: the guest's descriptor list ------------------------------------------------- */
 
 static VitAddressSpace *dma_space(const Ide *ide)
 {
@@ -157,7 +158,7 @@ static bool dma_ready(const Channel *c)
     return (state(c)->bm_command & BM_START) && (!ide->pci || vit_pci_bus_master(ide->pci));
 }
 
-/* ---- a run's data --------------------------------------------------------------------------------------- */
+/* ---- a run's data ---------------------------------------------------------------------------- */
 
 static void note(Channel *c, const VitAtaRun *run, uint32_t waiting)
 {
@@ -267,7 +268,8 @@ static VitAtaRun *make_run(Channel *c)
 {
     ChannelState *s = state(c);
     VitAtaDrive *drive = c->drives[s->unit];
-    VitAtaRun *run = vit_ata_run_new(drive, &port, c, 0, &s->tf, s->tf.command == VIT_ATA_PACKET ? s->cdb : NULL);
+    VitAtaRun *run = vit_ata_run_new(drive, &port, c, 0, &s->tf,
+                                     s->tf.command == VIT_ATA_PACKET ? s->cdb : NULL);
 
     if (run->packet && !run->dma) {
         uint32_t limit = (uint32_t) (s->tf.lba >> 8 & 0xffff) & ~1u;
@@ -308,7 +310,7 @@ static void cancel(Channel *c)
     s->bm_status &= (uint8_t) ~BM_ACTIVE;
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void signature(Channel *c, unsigned unit)
 {
@@ -355,8 +357,9 @@ static void command(Channel *c, uint8_t value)
         .command = value, .device = s->device,
         .feature = (uint16_t) (u->feature[0] | u->feature[1] << 8),
         .count = (uint16_t) (u->count[0] | u->count[1] << 8),
-        .lba = u->low[0] | (uint64_t) u->mid[0] << 8 | (uint64_t) u->high[0] << 16 | (uint64_t) u->low[1] << 24 |
-               (uint64_t) u->mid[1] << 32 | (uint64_t) u->high[1] << 40,
+        .lba = u->low[0] | (uint64_t) u->mid[0] << 8 | (uint64_t) u->high[0] << 16 |
+               (uint64_t) u->low[1] << 24 | (uint64_t) u->mid[1] << 32 |
+               (uint64_t) u->high[1] << 40,
     };
     u->error = 0;
     if (value == VIT_ATA_PACKET && c->drives[unit]->cd) {
@@ -371,7 +374,7 @@ static void command(Channel *c, uint8_t value)
     start(c);
 }
 
-/* ---- data port ---------------------------------------------------------------------------------------------- */
+/* ---- data port ------------------------------------------------------------------------------- */
 
 static void block_over(Channel *c)
 {
@@ -439,7 +442,7 @@ static bool raw_write(VitDevice *d, uint32_t offset, unsigned size, uint64_t val
     return true;
 }
 
-/* ---- registers ----------------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
 static Channel *channel_of(VitDevice *d, uint32_t offset)
 {
@@ -588,12 +591,14 @@ static void wrote_bm_table(VitDevice *d, uint32_t offset, uint64_t old)
 }
 
 #define CHANNEL_REGS(n)                                                                            \
-    { (n) * W_CHANNEL + R_ERROR, VIT_ANY_BANK, "ERROR/FEATURES" #n, .count = 8, .read = read_register,  \
-      .write = write_register },                                                                   \
-    { W_BUS_MASTER + 8 * (n), VIT_ANY_BANK, "BMIC" #n, VIT_AT(Ide, st.ch[n].bm_command), .write = write_bm_command }, \
-    { W_BUS_MASTER + 8 * (n) + 2, VIT_ANY_BANK, "BMIS" #n, VIT_AT(Ide, st.ch[n].bm_status), .rw = 0x60, .w1c = 0x06 }, \
-    { W_BUS_MASTER + 8 * (n) + 4, VIT_ANY_BANK, "BMIDTP" #n, VIT_AT(Ide, st.ch[n].bm_table), .rw = 0xfffffffc, \
-      .wrote = wrote_bm_table }
+    { (n) * W_CHANNEL + R_ERROR, VIT_ANY_BANK, "ERROR/FEATURES" #n, .count = 8,                    \
+      .read = read_register, .write = write_register },                                            \
+    { W_BUS_MASTER + 8 * (n), VIT_ANY_BANK, "BMIC" #n, VIT_AT(Ide, st.ch[n].bm_command),           \
+      .write = write_bm_command },                                                                 \
+    { W_BUS_MASTER + 8 * (n) + 2, VIT_ANY_BANK, "BMIS" #n, VIT_AT(Ide, st.ch[n].bm_status),        \
+      .rw = 0x60, .w1c = 0x06 },                                                                   \
+    { W_BUS_MASTER + 8 * (n) + 4, VIT_ANY_BANK, "BMIDTP" #n, VIT_AT(Ide, st.ch[n].bm_table),       \
+      .rw = 0xfffffffc, .wrote = wrote_bm_table }
 
 static const VitReg ide_regs[] = {
     CHANNEL_REGS(0),
@@ -601,23 +606,25 @@ static const VitReg ide_regs[] = {
 };
 
 static const VitField unit_fields[] = {
-    VIT_UINTS(UnitRegs, feature), VIT_UINTS(UnitRegs, count), VIT_UINTS(UnitRegs, low), VIT_UINTS(UnitRegs, mid),
-    VIT_UINTS(UnitRegs, high), VIT_UINT(UnitRegs, status), VIT_UINT(UnitRegs, error), { VIT_END },
+    VIT_UINTS(UnitRegs, feature), VIT_UINTS(UnitRegs, count), VIT_UINTS(UnitRegs, low),
+    VIT_UINTS(UnitRegs, mid), VIT_UINTS(UnitRegs, high), VIT_UINT(UnitRegs, status),
+    VIT_UINT(UnitRegs, error), { VIT_END },
 };
 
 #define CHANNEL_FIELDS(n)                                                                          \
     VIT_STRUCTS(Ide, st.ch[n].units, unit_fields), VIT_UINT(Ide, st.ch[n].device),                 \
-    VIT_UINT(Ide, st.ch[n].control), VIT_BOOL(Ide, st.ch[n].irq, false), VIT_UINT(Ide, st.ch[n].bm_next), \
-    VIT_UINT(Ide, st.ch[n].bm_address), VIT_UINT(Ide, st.ch[n].bm_left, .max = 65536),             \
-    VIT_BOOL(Ide, st.ch[n].bm_last, false), VIT_BOOL(Ide, st.ch[n].active, false),                 \
-    VIT_BOOL(Ide, st.ch[n].cdb_phase, false), VIT_BOOL(Ide, st.ch[n].drq_out, false),              \
-    VIT_UINT(Ide, st.ch[n].unit, .max = UNITS - 1),                                                \
-    { .kind = VIT_FIELD_STRUCTS, .offset = offsetof(Ide, st.ch[n].tf), .stride = sizeof(VitAtaTaskfile), \
+    VIT_UINT(Ide, st.ch[n].control), VIT_BOOL(Ide, st.ch[n].irq, false),                           \
+    VIT_UINT(Ide, st.ch[n].bm_next), VIT_UINT(Ide, st.ch[n].bm_address),                           \
+    VIT_UINT(Ide, st.ch[n].bm_left, .max = 65536), VIT_BOOL(Ide, st.ch[n].bm_last, false),         \
+    VIT_BOOL(Ide, st.ch[n].active, false), VIT_BOOL(Ide, st.ch[n].cdb_phase, false),               \
+    VIT_BOOL(Ide, st.ch[n].drq_out, false), VIT_UINT(Ide, st.ch[n].unit, .max = UNITS - 1),        \
+    { .kind = VIT_FIELD_STRUCTS, .offset = offsetof(Ide, st.ch[n].tf),                             \
+      .stride = sizeof(VitAtaTaskfile),                                                            \
       .count = 1, .fields = vit_ata_taskfile_fields, .name = "st.ch" #n ".tf" },                   \
     VIT_BYTES(Ide, st.ch[n].cdb), VIT_UINT(Ide, st.ch[n].position),                                \
     VIT_UINT(Ide, st.ch[n].waiting, .max = VIT_ATA_PIECE),                                         \
-    VIT_UINT(Ide, st.ch[n].at, .max = VIT_ATA_PIO_MAX), VIT_UINT(Ide, st.ch[n].size, .max = VIT_ATA_PIO_MAX), \
-    VIT_BYTES(Ide, st.ch[n].pio)
+    VIT_UINT(Ide, st.ch[n].at, .max = VIT_ATA_PIO_MAX),                                            \
+    VIT_UINT(Ide, st.ch[n].size, .max = VIT_ATA_PIO_MAX), VIT_BYTES(Ide, st.ch[n].pio)
 
 static const VitField ide_hidden[] = {
     CHANNEL_FIELDS(0),
@@ -625,7 +632,7 @@ static const VitField ide_hidden[] = {
     { VIT_END },
 };
 
-/* ---- life -------------------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static void ide_reset(VitDevice *d)
 {
@@ -666,7 +673,8 @@ static void restore(void *opaque)
         }
         c->run = make_run(c);
         bool pio = !c->run->dma, out = c->run->dir == VIT_ATA_OUT;
-        if (s->position > c->run->bytes || (c->run->dma && dma_ready(c) && !table_seek(c, s->position))) {
+        if (s->position > c->run->bytes ||
+            (c->run->dma && dma_ready(c) && !table_seek(c, s->position))) {
             cancel(c);
             continue;
         }
@@ -692,7 +700,8 @@ static void ide_loaded(VitDevice *d)
 static void map_ports(Ide *ide)
 {
     static const struct { uint16_t port; uint8_t offset, size; } rows[] = {
-        { 0x1f0, 0, 8 }, { 0x3f6, R_CONTROL, 1 }, { 0x170, W_CHANNEL, 8 }, { 0x376, W_CHANNEL + R_CONTROL, 1 },
+        { 0x1f0, 0, 8 }, { 0x3f6, R_CONTROL, 1 }, { 0x170, W_CHANNEL, 8 },
+        { 0x376, W_CHANNEL + R_CONTROL, 1 },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         ide->mapped[i] = vit_device_window(&ide->parent, rows[i].offset, rows[i].size);
@@ -703,7 +712,8 @@ static void map_ports(Ide *ide)
 static bool ide_init(VitDevice *d, GError **error)
 {
     Ide *ide = (Ide *) d;
-    const VitPciIds ids = { .vendor = 0x8086, .device = 0x7010, .prog_if = 0x80, .subclass = 0x01, .base_class = 0x01 };
+    const VitPciIds ids = { .vendor = 0x8086, .device = 0x7010, .prog_if = 0x80, .subclass = 0x01,
+                            .base_class = 0x01 };
 
     for (unsigned i = 0; i < CHANNELS; i++) {
         ide->channels[i].ide = ide;
@@ -717,7 +727,8 @@ static bool ide_init(VitDevice *d, GError **error)
     if (!ide->pci)
         return false;
     vit_pci_set_bar(ide->pci, 4, vit_device_window(d, W_BUS_MASTER, 16), true, false, false);
-    vit_pci_config_define(ide->pci, 0x40, 4, 0x80008000, 0xffffffff, 0);    /* timing: kept, without effect */
+    /* timing: kept, without effect */
+    vit_pci_config_define(ide->pci, 0x40, 4, 0x80008000, 0xffffffff, 0);
     vit_pci_config_define(ide->pci, 0x44, 1, 0, 0xff, 0);
     map_ports(ide);
     return true;
@@ -772,8 +783,8 @@ bool vit_ide_attach(VitDevice *d, unsigned channel, unsigned unit, VitAtaDrive *
 }
 
 const VitDeviceClass vit_piix3_ide_class = {
-    .name = "piix3-ide", .description = "IDE controller of the PIIX3", .version = 1, VIT_STATE(Ide, st),
-    .mmio_size = W_SIZE, .n_irqs = CHANNELS, VIT_REGS(ide_regs), .hidden = ide_hidden, .raw_read = raw_read,
-    .raw_write = raw_write, .init = ide_init, .finish = ide_finish, .reset = ide_reset, .update = ide_update,
-    .loaded = ide_loaded,
+    .name = "piix3-ide", .description = "IDE controller of the PIIX3", .version = 1,
+    VIT_STATE(Ide, st), .mmio_size = W_SIZE, .n_irqs = CHANNELS, VIT_REGS(ide_regs),
+    .hidden = ide_hidden, .raw_read = raw_read, .raw_write = raw_write, .init = ide_init,
+    .finish = ide_finish, .reset = ide_reset, .update = ide_update, .loaded = ide_loaded,
 };

@@ -8,23 +8,27 @@
 
 #include <string.h>
 
-enum { AHCI_DEVFN = 0x1f << 3 | 2, IDE_DEVFN = 1 << 3 | 1, IDE_BUSES = 2, IDE_UNITS = 2, IDE_IRQ = 14 };
+enum { AHCI_DEVFN = 0x1f << 3 | 2, IDE_DEVFN = 1 << 3 | 1, IDE_BUSES = 2, IDE_UNITS = 2,
+       IDE_IRQ = 14 };
 
-/* ---- controllers ------------------------------------------------------------------------------------ */
+/* ---- controllers ----------------------------------------------------------------------------- */
 
-static VitDevice *make_ahci(VitDeviceContext *ctx, const char *id, VitPciBus *bus, int devfn, GError **error)
+static VitDevice *make_ahci(VitDeviceContext *ctx, const char *id, VitPciBus *bus, int devfn,
+                            GError **error)
 {
     VitDevice *d = vit_device_new(ctx->sys, &vit_ahci_class, id);
     vit_ahci_plug(d, bus, devfn);
     return vit_device_init(d, error) ? d : NULL;
 }
 
-static VitDevice *make_ide(VitDeviceContext *ctx, const char *id, VitPciBus *bus, int devfn, GError **error)
+static VitDevice *make_ide(VitDeviceContext *ctx, const char *id, VitPciBus *bus, int devfn,
+                           GError **error)
 {
     for (guint i = 0; i < ctx->sys->devices->len; i++)
         if (((VitDevice *) ctx->sys->devices->pdata[i])->klass == &vit_piix3_ide_class) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-device piix3-ide: there is one already, and its ports are fixed; use ich9-ahci");
+                        "-device piix3-ide: there is one already, and its ports are fixed; "
+                        "use ich9-ahci");
             return NULL;
         }
     VitDevice *d = vit_device_new(ctx->sys, &vit_piix3_ide_class, id);
@@ -52,7 +56,7 @@ VitDevice *vit_piix3_ide_create(VitDeviceContext *ctx, VitOptions *options, GErr
     return make_ide(ctx, place.id, place.bus, place.devfn, error);
 }
 
-/* ---- drives ------------------------------------------------------------------------------------------- */
+/* ---- drives ---------------------------------------------------------------------------------- */
 
 static bool is_controller(const VitDevice *d)
 {
@@ -70,7 +74,8 @@ static VitDevice *first_controller(VitDeviceContext *ctx, GError **error)
 }
 
 /* "ide.1" is a bus of the first controller, "ahci0.1" one of the controller with that id. */
-static VitDevice *find_bus(VitDeviceContext *ctx, const char *name, uint64_t *number, GError **error)
+static VitDevice *find_bus(VitDeviceContext *ctx, const char *name, uint64_t *number,
+                           GError **error)
 {
     VitDevice *d = NULL;
     const char *dot = strrchr(name, '.');
@@ -85,7 +90,8 @@ static VitDevice *find_bus(VitDeviceContext *ctx, const char *name, uint64_t *nu
     }
     if (!d)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device: there is no disk bus “%s”; the first controller's are ide.0, ide.1 ...", name);
+                    "-device: there is no disk bus “%s”; the first controller's are ide.0, "
+                    "ide.1 ...", name);
     return d;
 }
 
@@ -105,7 +111,8 @@ static bool attach_anywhere(VitDevice *controller, VitAtaDrive *drive)
     return false;
 }
 
-static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options, const VitDeviceClass *klass, GError **error)
+static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options,
+                               const VitDeviceClass *klass, GError **error)
 {
     const char *id = vit_options_take(options, "id"), *bus = vit_options_take(options, "bus");
     uint64_t number = 0, unit = 0;
@@ -119,7 +126,8 @@ static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options, const
             return NULL;
     }
     if (id && vit_system_find_device(ctx->sys, id)) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device: the id “%s” is taken", id);
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    "-device: the id “%s” is taken", id);
         return NULL;
     }
     VitDevice *controller = bus ? find_bus(ctx, bus, &number, error) : first_controller(ctx, error);
@@ -134,10 +142,12 @@ static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options, const
     }
     if (!vit_device_init(d, error))
         return NULL;
-    if (bus ? !attach(controller, (unsigned) number, (unsigned) unit, drive) : !attach_anywhere(controller, drive)) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: %s%s", klass->name, bus ? bus : "the disk controller",
-                    bus ? " has no free place of that number" : " has no free place; add an ich9-ahci");
+    if (bus ? !attach(controller, (unsigned) number, (unsigned) unit, drive)
+            : !attach_anywhere(controller, drive)) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: %s%s",
+                    klass->name, bus ? bus : "the disk controller",
+                    bus ? " has no free place of that number"
+                        : " has no free place; add an ich9-ahci");
         vit_device_free(d);
         return NULL;
     }

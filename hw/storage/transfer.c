@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/storage/transfer.c - see transfer.h
  *
- * start: machine lock -> node's thread (begin, request) -> machine thread (deliver).  Whoever is last
- * to see a transfer frees it: begin when it was cancelled before, the request's end when it was
- * cancelled meanwhile, deliver otherwise. */
+ * start: machine lock -> node's thread (begin, request) -> machine thread (deliver).  Whoever is
+ * last to see a transfer frees it: begin when it was cancelled before, the request's end when it
+ * was cancelled meanwhile, deliver otherwise. */
 #include "hw/storage/transfer.h"
 
 struct VitTransferQueue {
@@ -140,8 +140,8 @@ VitTransfer *vit_transfer_start(VitTransferQueue *q, VitBlockOp op, uint32_t fla
     t->done = done;
     t->opaque = opaque;
     t->iov = (struct iovec) { buffer, bytes };
-    t->req = (VitBlockRequest) { .op = op, .flags = flags, .offset = offset, .bytes = bytes, .iov = &t->iov,
-                                 .niov = 1, .done = request_done, .opaque = t };
+    t->req = (VitBlockRequest) { .op = op, .flags = flags, .offset = offset, .bytes = bytes,
+                                 .iov = &t->iov, .niov = 1, .done = request_done, .opaque = t };
     vit_io_thread_call(q->node->thread, begin, t);
     return t;
 }

@@ -15,11 +15,13 @@ typedef struct VitTransfer VitTransfer;
 typedef void (*VitTransferDone)(void *opaque, VitTransfer *transfer, int result);
 
 [[nodiscard]] VitTransferQueue *vit_transfer_queue_new(VitSystem *sys, VitBlockNode *node);
-void vit_transfer_queue_free(VitTransferQueue *queue);  /* all its transfers are over or cancelled */
+/* all its transfers are over or cancelled */
+void vit_transfer_queue_free(VitTransferQueue *queue);
 
 /* Takes over buffer (g_malloc'ed; NULL where op needs none). */
-VitTransfer *vit_transfer_start(VitTransferQueue *queue, VitBlockOp op, uint32_t flags, uint64_t offset,
-                                uint64_t bytes, uint8_t *buffer, VitTransferDone done, void *opaque);
+VitTransfer *vit_transfer_start(VitTransferQueue *queue, VitBlockOp op, uint32_t flags,
+                                uint64_t offset, uint64_t bytes, uint8_t *buffer,
+                                VitTransferDone done, void *opaque);
 void vit_transfer_cancel(VitTransfer *transfer);        /* done is not called; machine lock held */
 /* From within done: the buffer becomes the caller's. */
 uint8_t *vit_transfer_steal_buffer(VitTransfer *transfer);
