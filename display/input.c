@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* display/input.c - routes input events to the device that the guest listens to; see input.h
  *
- * Senders queue events under queue_lock and wake the machine thread once; it delivers them under the
- * machine lock.  A key's release goes where its press went, whichever sink is active by then. */
+ * Senders queue events under queue_lock and wake the machine thread once; it delivers them under
+ * the machine lock.  A key's release goes where its press went, whichever sink is active by
+ * then. */
 #include "display/input.h"
 
 #include <string.h>
@@ -176,9 +177,9 @@ static bool is_motion(const VitInputEvent *e)
     return e->kind == VIT_INPUT_ABS || e->kind == VIT_INPUT_REL || e->kind == VIT_INPUT_WHEEL;
 }
 
-/* A slow guest: the pointer's last place is what counts, so motion merges into the newest event when
- * that is of the same kind, and in a long queue into the last one of its kind; then only releases
- * still get in. */
+/* A slow guest: the pointer's last place is what counts, so motion merges into the newest event
+ * when that is of the same kind, and in a long queue into the last one of its kind; then only
+ * releases still get in. */
 static bool merge(VitInputHub *hub, const VitInputEvent *e)
 {
     unsigned back = 1, farthest = hub->used < QUEUE_SOFT ? 1 : hub->used;

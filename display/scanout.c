@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* display/scanout.c - see scanout.h
  *
- * Two locks: `lock` guards the picture and is never held across a callback; `listeners_lock` is held
- * while listeners are called, so that removal waits for a callback that runs.  A listener may read
- * the scanout but not add or remove listeners. */
+ * Two locks: `lock` guards the picture and is never held across a callback; `listeners_lock` is
+ * held while listeners are called, so that removal waits for a callback that runs.  A listener may
+ * read the scanout but not add or remove listeners. */
 #include "display/scanout.h"
 
 #include <string.h>
@@ -99,7 +99,8 @@ void vit_scanout_set_cursor(VitScanout *s, const VitCursor *cursor)
 
     if (cursor && cursor->width > 0 && cursor->height > 0 && cursor->width <= MAX_CURSOR &&
         cursor->height <= MAX_CURSOR)
-        copy = g_memdup2(cursor, sizeof *cursor + (size_t) cursor->width * (size_t) cursor->height * 4);
+        copy = g_memdup2(cursor,
+                         sizeof *cursor + (size_t) cursor->width * (size_t) cursor->height * 4);
     g_mutex_lock(&s->lock);
     VitCursor *old = s->cursor;
     s->cursor = copy;

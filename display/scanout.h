@@ -29,15 +29,17 @@ struct VitSurface {
 
 [[nodiscard]] VitSurface *vit_surface_new(int width, int height, VitPixelFormat format);
 /* Over memory that somebody else owns; free_pixels(owner) at the last unref. */
-[[nodiscard]] VitSurface *vit_surface_new_shared(int width, int height, int stride, VitPixelFormat format,
-                                                 uint8_t *pixels, GDestroyNotify free_pixels, void *owner);
+[[nodiscard]] VitSurface *vit_surface_new_shared(int width, int height, int stride,
+                                                 VitPixelFormat format, uint8_t *pixels,
+                                                 GDestroyNotify free_pixels, void *owner);
 VitSurface *vit_surface_ref(VitSurface *surface);
 void vit_surface_unref(VitSurface *surface);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitSurface, vit_surface_unref)
 /* Writes a PNG or PPM (by the name's ending). */
 [[nodiscard]] bool vit_surface_save(VitSurface *surface, const char *path, GError **error);
 /* The same whatever the name: PNG, or else PPM. */
-[[nodiscard]] bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GError **error);
+[[nodiscard]] bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png,
+                                       GError **error);
 
 typedef struct {
     int      width, height, hot_x, hot_y;   /* at most 256x256 */
@@ -55,21 +57,29 @@ typedef struct {    /* any may be NULL */
 
 /* Producer's wishes from the viewer side. */
 typedef struct {
-    void (*refresh)(void *producer);        /* a viewer wants fresh pixels (VGA redraws here); any thread */
-    void (*resize)(void *producer, int width, int height, int width_mm, int height_mm);  /* EDID / config change */
+    /* a viewer wants fresh pixels (VGA redraws here); any thread */
+    void (*refresh)(void *producer);
+    /* EDID / config change */
+    void (*resize)(void *producer, int width, int height, int width_mm, int height_mm);
 } VitScanoutProducer;
 
-[[nodiscard]] VitScanout *vit_scanout_new(const char *name, const VitScanoutProducer *ops, void *producer);
+[[nodiscard]] VitScanout *vit_scanout_new(const char *name, const VitScanoutProducer *ops,
+                                          void *producer);
 void vit_scanout_free(VitScanout *scanout);     /* listeners must be gone */
 const char *vit_scanout_name(const VitScanout *scanout);
-void vit_scanout_set_surface(VitScanout *scanout, VitSurface *surface);     /* takes a reference; NULL = blank */
-void vit_scanout_damage(VitScanout *scanout, VitRect rect);                 /* clipped to the surface */
+/* Takes a reference; NULL = blank. */
+void vit_scanout_set_surface(VitScanout *scanout, VitSurface *surface);
+void vit_scanout_damage(VitScanout *scanout, VitRect rect);     /* clipped to the surface */
 void vit_scanout_set_cursor(VitScanout *scanout, const VitCursor *cursor);  /* copied; NULL hides */
 void vit_scanout_move_cursor(VitScanout *scanout, int x, int y, bool visible);
 
-VitSurface *vit_scanout_ref_surface(VitScanout *scanout);                   /* or NULL; caller unrefs */
-VitCursor *vit_scanout_copy_cursor(VitScanout *scanout, int *x, int *y, bool *visible);  /* g_free */
+VitSurface *vit_scanout_ref_surface(VitScanout *scanout);       /* or NULL; caller unrefs */
+/* The result is for g_free(). */
+VitCursor *vit_scanout_copy_cursor(VitScanout *scanout, int *x, int *y, bool *visible);
 void vit_scanout_refresh(VitScanout *scanout);
-void vit_scanout_request_size(VitScanout *scanout, int width, int height, int width_mm, int height_mm);
-void vit_scanout_add_listener(VitScanout *scanout, const VitScanoutListener *listener, void *opaque);
-void vit_scanout_remove_listener(VitScanout *scanout, const VitScanoutListener *listener, void *opaque);
+void vit_scanout_request_size(VitScanout *scanout, int width, int height, int width_mm,
+                              int height_mm);
+void vit_scanout_add_listener(VitScanout *scanout, const VitScanoutListener *listener,
+                              void *opaque);
+void vit_scanout_remove_listener(VitScanout *scanout, const VitScanoutListener *listener,
+                                 void *opaque);

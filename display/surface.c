@@ -94,7 +94,8 @@ static void png_warned(png_structp png, png_const_charp message)
 
 static bool write_png(const VitSurface *s, FILE *file, uint8_t *row, char message[128])
 {
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, message, png_failed, png_warned);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, message, png_failed,
+                                              png_warned);
     png_infop info = png ? png_create_info_struct(png) : NULL;
 
     if (!info || setjmp(png_jmpbuf(png))) {
@@ -147,8 +148,8 @@ bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GEr
         code = errno;
     }
     if (!good) {
-        g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code), "Cannot write “%s”: %s",
-                    path, code ? g_strerror(code) : message);
+        g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code),
+                    "Cannot write “%s”: %s", path, code ? g_strerror(code) : message);
         g_unlink(path);
     }
     return good;

@@ -6,7 +6,8 @@
 
 typedef struct {
     VitNetdevDriver driver;
-    /* Takes its options, refuses the rest, starts.  Called by any thread; on failure leaves nothing. */
+    /* Takes its options, refuses the rest, starts.  Called by any thread; on failure leaves
+     * nothing. */
     bool (*open)(VitNetdev *netdev, VitOptions *options, GError **error);
 } VitNetdevType;
 

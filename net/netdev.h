@@ -30,7 +30,8 @@ struct VitNetdev {
     void             *opaque;
     bool              link_up;
     GQueue            backlog;      /* of GBytes*, bounded */
-    bool              sending;      /* the guest's frame is being taken: deliveries wait in the backlog */
+    /* the guest's frame is being taken: deliveries wait in the backlog */
+    bool              sending;
     int               flush_queued; /* atomic */
     uint64_t          dropped;      /* frames to the guest that found the backlog full */
 };
@@ -42,8 +43,11 @@ enum { VIT_NETDEV_BACKLOG = 256, VIT_NETDEV_MAX_FRAME = 65536 + 64 };
  * binds to 127.0.0.1. */
 [[nodiscard]] VitNetdev *vit_netdev_open(const char *spec, VitIoThread *thread, GError **error);
 void vit_netdev_free(VitNetdev *netdev);        /* its iothread still runs; NULL is fine */
-void vit_netdev_attach(VitNetdev *netdev, const VitNetPeer *peer, void *opaque);    /* any thread; NULL detaches and waits */
-void vit_netdev_send(VitNetdev *netdev, const struct iovec *iov, int niov, size_t size); /* guest to host; its thread */
-void vit_netdev_deliver(VitNetdev *netdev, const void *frame, size_t size);   /* drivers: host to guest */
+/* any thread; NULL detaches and waits */
+void vit_netdev_attach(VitNetdev *netdev, const VitNetPeer *peer, void *opaque);
+/* guest to host; its thread */
+void vit_netdev_send(VitNetdev *netdev, const struct iovec *iov, int niov, size_t size);
+/* drivers: host to guest */
+void vit_netdev_deliver(VitNetdev *netdev, const void *frame, size_t size);
 void vit_netdev_set_link(VitNetdev *netdev, bool up);   /* any thread; waits, so no machine lock */
 void vit_netdev_flush(VitNetdev *netdev);       /* the card has buffers again; any thread */

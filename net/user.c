@@ -112,7 +112,7 @@ static void source_finalize(GSource *source)
     g_free(((PollSource *) source)->fds);
 }
 
-/* ---- slirp's callbacks -------------------------------------------------------------------------- */
+/* ---- slirp's callbacks ----------------------------------------------------------------------- */
 
 static slirp_ssize_t send_packet(const void *data, size_t size, void *opaque)
 {
@@ -153,7 +153,8 @@ static void *timer_new(SlirpTimerId id, void *timer_opaque, void *opaque)
     User *u = opaque;
     Timer *t = g_new0(Timer, 1);
 
-    *t = (Timer) { u, id, timer_opaque, g_source_new((GSourceFuncs *) &timer_funcs, sizeof(GSource)) };
+    *t = (Timer) { u, id, timer_opaque,
+                   g_source_new((GSourceFuncs *) &timer_funcs, sizeof(GSource)) };
     g_source_set_callback(t->source, timer_fired, t, NULL);
     g_source_set_ready_time(t->source, -1);
     g_source_attach(t->source, u->context);
@@ -184,11 +185,12 @@ static void notify(void *opaque)
     g_main_context_wakeup(u->context);
 }
 
-/* ---- options -------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool refuse(GError **error, const char *key, const char *value, const char *remedy)
 {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-netdev user: “%s=%s” %s", key, value, remedy);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-netdev user: “%s=%s” %s", key,
+                value, remedy);
     return false;
 }
 
@@ -247,7 +249,8 @@ static bool take_config(VitOptions *o, SlirpConfig *c, char ***search, GError **
         !take_ipv4(o, "dns", &c->vnameserver, error) ||
         !take_ipv4(o, "dhcpstart", &c->vdhcp_start, error) ||
         !vit_options_take_bool(o, "restrict", &restricted, error) ||
-        !vit_options_take_bool(o, "ipv4", &ipv4, error) || !vit_options_take_bool(o, "ipv6", &ipv6, error))
+        !vit_options_take_bool(o, "ipv4", &ipv4, error) ||
+        !vit_options_take_bool(o, "ipv6", &ipv6, error))
         return false;
     static const char *const names[] = { "host", "dns", "dhcpstart" };
     struct in_addr *addresses[] = { &c->vhost, &c->vnameserver, &c->vdhcp_start };
@@ -311,14 +314,15 @@ static bool forward(User *u, const char *text, GError **error)
         return refuse(error, "hostfwd", text, "has no IPv4 address before the host port");
     if (*guest[0] && inet_pton(AF_INET, guest[0], &to.sin_addr) != 1)
         return refuse(error, "hostfwd", text, "has no IPv4 address before the guest port");
-    if (!vit_parse_uint(fields[2], 65535, &host_port) || !vit_parse_uint(guest[1], 65535, &guest_port) ||
-        guest_port == 0)
-        return refuse(error, "hostfwd", text, "needs ports of 1 to 65535 (host port 0: any free one)");
+    if (!vit_parse_uint(fields[2], 65535, &host_port) ||
+        !vit_parse_uint(guest[1], 65535, &guest_port) || guest_port == 0)
+        return refuse(error, "hostfwd", text,
+                      "needs ports of 1 to 65535 (host port 0: any free one)");
     host.sin_port = htons((uint16_t) host_port);
     to.sin_port = htons((uint16_t) guest_port);
 
-    if (slirp_add_hostxfwd(u->slirp, (struct sockaddr *) &host, sizeof host, (struct sockaddr *) &to,
-                           sizeof to, udp ? SLIRP_HOSTFWD_UDP : 0) != 0) {
+    if (slirp_add_hostxfwd(u->slirp, (struct sockaddr *) &host, sizeof host,
+                           (struct sockaddr *) &to, sizeof to, udp ? SLIRP_HOSTFWD_UDP : 0) != 0) {
         char address[INET_ADDRSTRLEN];
         int code = errno;
         inet_ntop(AF_INET, &host.sin_addr, address, sizeof address);
@@ -331,7 +335,7 @@ static bool forward(User *u, const char *text, GError **error)
     return true;
 }
 
-/* ---- life ------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 typedef struct {
     User       *user;
@@ -431,6 +435,7 @@ static void user_send(VitNetdev *netdev, const struct iovec *iov, int niov, size
 }
 
 const VitNetdevType vit_netdev_user = {
-    .driver = { .name = "user", .instance_size = sizeof(User), .send = user_send, .finish = user_finish },
+    .driver = { .name = "user", .instance_size = sizeof(User), .send = user_send,
+                .finish = user_finish },
     .open = user_open,
 };

@@ -1,7 +1,9 @@
-/* engine/core/char-fd.c - the part that host ends on descriptors share: input on demand, bounded output
+/* engine/core/char-fd.c - the part that host ends on descriptors share: input on demand, bounded
+ * output
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * Descriptors are non-blocking.  Output goes straight to the descriptor while the queue is empty. */
+ * Descriptors are non-blocking.  Output goes straight to the descriptor while the queue is
+ * empty. */
 #include "engine/core/char-private.h"
 
 #include <errno.h>
@@ -15,7 +17,7 @@ static void close_down(VitCharPort *port)
         port->closed(&port->chr);
 }
 
-/* ---- Output -------------------------------------------------------------------------------------------- */
+/* ---- Output ---------------------------------------------------------------------------------- */
 
 /* Bytes written, 0 when it would block, -1 when the other end is gone. */
 static ssize_t put(int fd, const uint8_t *data, size_t size)
@@ -113,7 +115,7 @@ size_t vit_char_port_write(VitChar *chr, const uint8_t *data, size_t size)
     return done;
 }
 
-/* ---- Input ------------------------------------------------------------------------------------------------ */
+/* ---- Input ----------------------------------------------------------------------------------- */
 
 static void in_ready(void *opaque, GIOCondition ready)
 {
@@ -141,7 +143,7 @@ void vit_char_port_accept_input(VitChar *chr)
         vit_io_watch_set(port->in_watch, G_IO_IN);
 }
 
-/* ---- Life ----------------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void vit_char_port_start(VitCharPort *port, int in, int out)
 {

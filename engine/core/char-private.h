@@ -17,7 +17,7 @@ void vit_char_deliver(VitChar *chr, const uint8_t *data, size_t size);
 void vit_char_event(VitChar *chr, VitCharEvent event);
 void vit_char_room_again(VitChar *chr);     /* writable() of both fronts */
 
-/* ---- Descriptors: input and a bounded output queue (char-fd.c) --------------------------------- */
+/* ---- Descriptors: input and a bounded output queue (char-fd.c) ------------------------------- */
 
 enum { VIT_CHAR_QUEUE = 64 << 10 };
 
@@ -38,7 +38,7 @@ void vit_char_port_stop(VitCharPort *port);         /* forgets descriptors and q
 size_t vit_char_port_write(VitChar *chr, const uint8_t *data, size_t size);
 void vit_char_port_accept_input(VitChar *chr);
 
-/* ---- Host ends --------------------------------------------------------------------------------- */
+/* ---- Host ends ------------------------------------------------------------------------------- */
 
 VitChar *vit_char_open_stdio(VitSystem *sys, const char *id, bool monitor, GError **error);
 VitChar *vit_char_open_file(VitSystem *sys, const char *id, const char *path, GError **error);

@@ -1,8 +1,8 @@
 /* engine/core/char-pty.c - a pseudo-terminal as a host end
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
- * The slave is held open here too: without any opener the master would report a hang-up without end.
- * Since nobody may be reading, a full queue loses its oldest bytes. */
+ * The slave is held open here too: without any opener the master would report a hang-up without
+ * end. Since nobody may be reading, a full queue loses its oldest bytes. */
 #include "engine/core/char-private.h"
 
 #include <errno.h>

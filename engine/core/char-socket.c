@@ -25,7 +25,7 @@ typedef struct {
     char       *unlink_path;    /* owned: our own socket file */
 } Socket;
 
-/* ---- Connections ------------------------------------------------------------------------------------------ */
+/* ---- Connections ----------------------------------------------------------------------------- */
 
 static void listen_on(Socket *s, bool on)
 {
@@ -37,7 +37,7 @@ static void connected(Socket *s, int fd)
 {
     int one = 1;
     s->peer = fd;
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));    /* fails on Unix sockets: fine */
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));   /* fails on Unix sockets: fine */
     listen_on(s, false);
     vit_char_port_start(&s->port, fd, fd);
     vit_char_event(&s->port.chr, VIT_CHAR_OPENED);
@@ -81,7 +81,7 @@ static const VitCharBack socket_back = {
     .finish = socket_finish,
 };
 
-/* ---- Addresses ------------------------------------------------------------------------------------------------ */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 typedef struct {
     char                    *text;      /* owned: for messages */
@@ -141,8 +141,8 @@ static bool parse_tcp(const char *text, Address *a, GError **error)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
     int code = getaddrinfo(*host ? host : "127.0.0.1", colon + 1, &hints, &found);
     if (code != 0) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_HOST_NOT_FOUND, "Cannot find \"tcp:%s\": %s", text,
-                    gai_strerror(code));
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_HOST_NOT_FOUND, "Cannot find \"tcp:%s\": %s",
+                    text, gai_strerror(code));
         return false;
     }
     memcpy(&a->addr, found->ai_addr, found->ai_addrlen);
@@ -151,7 +151,7 @@ static bool parse_tcp(const char *text, Address *a, GError **error)
     return true;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static bool fail(GError **error, const Address *a, const char *what)
 {
@@ -223,7 +223,8 @@ static void set_nonblocking(int fd)
     g_unix_set_fd_nonblocking(fd, TRUE, NULL);
 }
 
-static VitChar *start(VitSystem *sys, const char *id, const Address *a, bool is_unix, GError **error)
+static VitChar *start(VitSystem *sys, const char *id, const Address *a, bool is_unix,
+                      GError **error)
 {
     int listener = -1, peer = -1;
     if (a->server) {

@@ -14,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-/* ---- Terminal -------------------------------------------------------------------------------------------- */
+/* ---- Terminal -------------------------------------------------------------------------------- */
 
 typedef struct {
     VitCharPort    port;            /* first member */
@@ -94,7 +94,7 @@ VitChar *vit_char_open_stdio(VitSystem *sys, const char *id, bool monitor, GErro
     return &s->port.chr;
 }
 
-/* ---- Files ------------------------------------------------------------------------------------------------ */
+/* ---- Files ----------------------------------------------------------------------------------- */
 
 typedef struct {
     VitChar chr;            /* first member */
@@ -142,7 +142,7 @@ VitChar *vit_char_open_file(VitSystem *sys, const char *id, const char *path, GE
     return &file->chr;
 }
 
-/* ---- Null --------------------------------------------------------------------------------------------------- */
+/* ---- Null ------------------------------------------------------------------------------------ */
 
 static size_t null_write(VitChar *chr, const uint8_t *data, size_t size)
 {

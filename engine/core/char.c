@@ -8,7 +8,7 @@
 
 enum { CTRL_A = 1 };
 
-/* ---- Life ---------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 void vit_char_init(VitChar *chr, VitSystem *sys, const char *id, const VitCharBack *back)
 {
@@ -49,7 +49,7 @@ VitChar *vit_char_find(VitSystem *sys, const char *id)
     return found;
 }
 
-/* ---- Fronts ------------------------------------------------------------------------------------------------ */
+/* ---- Fronts ---------------------------------------------------------------------------------- */
 
 static void attached(VitChar *chr, const VitCharFront *front, void *opaque)
 {
@@ -111,7 +111,7 @@ void vit_char_room_again(VitChar *chr)
         chr->monitor->writable(chr->monitor_opaque);
 }
 
-/* ---- Input ----------------------------------------------------------------------------------------------------- */
+/* ---- Input ----------------------------------------------------------------------------------- */
 
 size_t vit_char_room(const VitChar *chr)
 {
@@ -151,8 +151,9 @@ static void escape(VitChar *chr, uint8_t key)
         vit_char_event(chr, VIT_CHAR_BREAK);
         break;
     case 'h': case '?':
-        say(chr, "\r\nCtrl-A h  this help\r\nCtrl-A x  end the machine\r\nCtrl-A b  send a break\r\n"
-                 "Ctrl-A c  turn to the monitor and back\r\nCtrl-A Ctrl-A  send Ctrl-A\r\n");
+        say(chr,
+            "\r\nCtrl-A h  this help\r\nCtrl-A x  end the machine\r\nCtrl-A b  send a break\r\n"
+            "Ctrl-A c  turn to the monitor and back\r\nCtrl-A Ctrl-A  send Ctrl-A\r\n");
         break;
     case CTRL_A:
         hand_over(chr, &ctrl_a, 1);
@@ -181,11 +182,12 @@ void vit_char_deliver(VitChar *chr, const uint8_t *data, size_t size)
     hand_over(chr, data + start, size - start);
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 VitChar *vit_char_open(VitSystem *sys, const char *id, const char *spec, GError **error)
 {
-    static const char *const known[] = { "stdio", "mon", "null", "file", "pty", "unix", "tcp", NULL };
+    static const char *const known[] = { "stdio", "mon", "null", "file", "pty", "unix", "tcp",
+                                         NULL };
     if (vit_char_find(sys, id)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
                     "The machine has a character device \"%s\" already; give this one another id",

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/core/char.h - a byte stream between a device (front) and a host end (back): stdio, file, socket
+/* engine/core/char.h - a byte stream between a device (front) and a host end (back): stdio, file,
+ * socket
  *
  * Front callbacks run on the machine thread with the machine lock held. */
 #pragma once
@@ -21,19 +22,20 @@ typedef struct {    /* the device's side */
 
 typedef struct {    /* the host's side */
     const char *name;
-    size_t (*write)(VitChar *chr, const uint8_t *data, size_t size);    /* never blocks; may be short */
+    /* never blocks; may be short */
+    size_t (*write)(VitChar *chr, const uint8_t *data, size_t size);
     void (*accept_input)(VitChar *chr);     /* the front has room again */
     void (*finish)(VitChar *chr);
 } VitCharBack;
 
 struct VitChar {
     const VitCharBack  *back;
-    const VitCharFront *front;      /* NULL while nothing is attached */
-    void               *opaque;     /* front's */
-    VitSystem          *sys;        /* borrowed */
-    char               *id;         /* owned */
-    char               *address;    /* owned: where a host program finds it ("/dev/pts/3"), or NULL */
-    const VitCharFront *monitor;    /* the second front that Ctrl-A c turns to, or NULL */
+    const VitCharFront *front;    /* NULL while nothing is attached */
+    void               *opaque;   /* front's */
+    VitSystem          *sys;      /* borrowed */
+    char               *id;       /* owned */
+    char               *address;  /* owned: where a host program finds it ("/dev/pts/3"), or NULL */
+    const VitCharFront *monitor;  /* the second front that Ctrl-A c turns to, or NULL */
     void               *monitor_opaque;
     bool                connected;  /* somebody listens at the host's end */
     bool                escapes;    /* Ctrl-A is the host's */
@@ -45,8 +47,8 @@ struct VitChar {
  * "unix:PATH[,server[,nowait]]", "tcp:HOST:PORT[,server[,nowait]]" (also server=on, wait=off).  A
  * server without nowait waits here for its first client; an empty HOST is the loopback.  "mon:" and
  * a terminal on stdio make Ctrl-A an escape: x quits, c turns to the monitor and back, b sends a
- * break, Ctrl-A itself a Ctrl-A, h lists these.  The result belongs to sys, which frees it after the
- * devices; vit_char_free() may do so earlier.  The program should ignore SIGPIPE. */
+ * break, Ctrl-A itself a Ctrl-A, h lists these.  The result belongs to sys, which frees it after
+ * the devices; vit_char_free() may do so earlier.  The program should ignore SIGPIPE. */
 [[nodiscard]] VitChar *vit_char_open(VitSystem *sys, const char *id, const char *spec,
                                      GError **error);
 VitChar *vit_char_find(VitSystem *sys, const char *id);     /* NULL: no such */
@@ -61,7 +63,8 @@ void vit_char_memory_feed(VitChar *chr, const void *data, size_t size);
 /* Called on the writing thread with the machine lock held after each write; NULL for none. */
 void vit_char_memory_watch(VitChar *chr, void (*written)(void *opaque), void *opaque);
 
-/* Attaching calls event(OPENED) when the back is connected.  NULL front detaches. Machine lock held. */
+/* Attaching calls event(OPENED) when the back is connected.  NULL front detaches. Machine lock
+ * held. */
 void vit_char_attach(VitChar *chr, const VitCharFront *front, void *opaque);
 /* The front that Ctrl-A c turns the input to.  Its output is vit_char_write() as well. */
 void vit_char_attach_monitor(VitChar *chr, const VitCharFront *front, void *opaque);

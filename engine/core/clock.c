@@ -1,4 +1,5 @@
-/* engine/core/clock.c - a machine's virtual clock: a lock-free reading, a heap of timers, one timerfd
+/* engine/core/clock.c - a machine's virtual clock: a lock-free reading, a heap of timers, one
+ * timerfd
  * SPDX-License-Identifier: GPL-3.0-or-later
  *
  * The timerfd is armed for the earliest deadline only, and only while the clock runs, so an idle
@@ -126,7 +127,7 @@ static VitTimer *heap_first(GPtrArray *heap)
     return heap->len ? heap->pdata[0] : NULL;
 }
 
-/* ---- The timerfd ------------------------------------------------------------------------------- */
+/* ---- The timerfd ----------------------------------------------------------------------------- */
 
 /* Guarded by clock->mutex. */
 static void program(VitClock *clock)
@@ -181,7 +182,7 @@ static void timers_ready(void *opaque, GIOCondition ready)
     pthread_mutex_unlock(&clock->mutex);
 }
 
-/* ---- Clock ----------------------------------------------------------------------------------------- */
+/* ---- Clock ----------------------------------------------------------------------------------- */
 
 VitClock *vit_clock_new(VitIoThread *thread, GRecMutex *lock)
 {
@@ -274,7 +275,7 @@ unsigned vit_clock_advance(VitClock *clock, int64_t ns, unsigned limit)
     return fired;
 }
 
-/* ---- Timers ------------------------------------------------------------------------------------------ */
+/* ---- Timers ---------------------------------------------------------------------------------- */
 
 VitTimer *vit_timer_new(VitClock *clock, VitTimerFunc fn, void *opaque)
 {

@@ -2,7 +2,8 @@
 /* engine/core/clock.h - a machine's virtual clock and its timers
  *
  * Virtual time is in nanoseconds from machine start; it stands still while the machine is paused.
- * Timers fire on the thread of the VitIoThread that the clock was given, with the machine lock held. */
+ * Timers fire on the thread of the VitIoThread that the clock was given, with the machine lock
+ * held. */
 #pragma once
 #include "engine/core/iothread.h"
 
@@ -21,9 +22,9 @@ void vit_clock_start(VitClock *clock);
 void vit_clock_stop(VitClock *clock);
 void vit_clock_set(VitClock *clock, int64_t now);   /* only while stopped (state load) */
 bool vit_clock_running(VitClock *clock);
-/* Only while stopped (tests, stepping): moves the time on by ns and fires on the calling thread, under
- * the lock, each timer that falls due, at its own time and in order.  Fires at most `limit` of them
- * and then jumps; returns how many. */
+/* Only while stopped (tests, stepping): moves the time on by ns and fires on the calling thread,
+ * under the lock, each timer that falls due, at its own time and in order.  Fires at most `limit`
+ * of them and then jumps; returns how many. */
 unsigned vit_clock_advance(VitClock *clock, int64_t ns, unsigned limit);
 
 typedef void (*VitTimerFunc)(void *opaque);

@@ -18,7 +18,7 @@ enum { REG_INDEX_LIMIT = 4096, NO_REG = UINT16_MAX };
 
 struct VitDevicePrivate {
     GPtrArray *window_data;     /* the windows' callback data, owned */
-    uint16_t  *reg_index;       /* by offset: first row that covers it, or NO_REG; owned; may be NULL */
+    uint16_t  *reg_index;   /* by offset: first row that covers it, or NO_REG; owned; may be NULL */
     bool       quiet;           /* reset or load: levels are set, sinks are told later */
     bool       in_window;       /* a guest access through a window is under way */
     bool       initialized;
@@ -51,12 +51,12 @@ static inline size_t vit_reg_storage(const VitDeviceClass *klass, const VitReg *
 uint64_t vit_uint_get(const void *at, unsigned size);
 void vit_uint_put(void *at, unsigned size, uint64_t value);
 
-/* ---- Reset and load in phases ------------------------------------------------------------------ */
+/* ---- Reset and load in phases ---------------------------------------------------------------- */
 
 void vit_device_build_reg_index(VitDevice *d);
 void vit_device_reset_state(VitDevice *d);      /* tables, timers, hook */
 void vit_device_replay(VitDevice *d);
-void vit_device_quiesce(VitDevice *d, bool on);           /* update(), then every sink hears the level */
+void vit_device_quiesce(VitDevice *d, bool on);      /* update(), then every sink hears the level */
 void vit_device_free_state(VitDevice *d);       /* buffers that rows own */
 
 typedef struct VitDeviceStage VitDeviceStage;   /* a parsed and validated state, not yet live */

@@ -29,7 +29,7 @@ void vit_uint_put(void *at, unsigned size, uint64_t value)
     }
 }
 
-/* ---- Finding a row ---------------------------------------------------------------------------------- */
+/* ---- Finding a row --------------------------------------------------------------------------- */
 
 static bool covers(const VitDeviceClass *klass, const VitReg *reg, uint32_t offset, unsigned *index)
 {
@@ -79,7 +79,7 @@ static const VitReg *find_reg(VitDevice *d, uint32_t offset, unsigned *index)
     return NULL;
 }
 
-/* ---- One register -------------------------------------------------------------------------------------- */
+/* ---- One register ---------------------------------------------------------------------------- */
 
 static uint64_t read_reg(VitDevice *d, const VitReg *reg, unsigned index, uint64_t lanes)
 {
@@ -123,7 +123,7 @@ static void write_reg(VitDevice *d, const VitReg *reg, unsigned index, uint64_t 
                 "x to the read-only register %s", d->id, value & lanes, reg->name);
 }
 
-/* ---- Accesses ---------------------------------------------------------------------------------------------- */
+/* ---- Accesses -------------------------------------------------------------------------------- */
 
 static uint64_t lane_mask(unsigned first, unsigned n)
 {
@@ -132,7 +132,8 @@ static uint64_t lane_mask(unsigned first, unsigned n)
 }
 
 /* Goes over the registers in [offset, offset+size) of at most 8 bytes. */
-static uint64_t access_table(VitDevice *d, uint32_t offset, uint64_t value, unsigned size, bool write)
+static uint64_t access_table(VitDevice *d, uint32_t offset, uint64_t value, unsigned size,
+                             bool write)
 {
     uint64_t result = 0;
     bool hole = false;

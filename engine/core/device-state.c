@@ -18,7 +18,7 @@ enum {
     VARBYTES_LIMIT = 64 << 20,      /* where a row gives none */
 };
 
-/* ---- Reset -------------------------------------------------------------------------------------------- */
+/* ---- Reset ----------------------------------------------------------------------------------- */
 
 static void reset_fields(VitDevice *d, const VitField *fields, size_t base)
 {
@@ -89,7 +89,7 @@ void vit_device_free_state(VitDevice *d)
     free_fields(d, d->klass->hidden, 0);
 }
 
-/* ---- Writing --------------------------------------------------------------------------------------------- */
+/* ---- Writing --------------------------------------------------------------------------------- */
 
 static void put_uint(GByteArray *out, uint64_t value, unsigned size)
 {
@@ -200,7 +200,7 @@ void vit_device_save(VitDevice *d, GByteArray *out)
     memcpy(out->data + start + 8, &le_sum, 4);
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------ */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitTimer *timer;        /* borrowed */

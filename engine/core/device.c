@@ -8,7 +8,7 @@
 #include <gio/gio.h>
 #include <string.h>
 
-/* ---- Options -------------------------------------------------------------------------------------- */
+/* ---- Options --------------------------------------------------------------------------------- */
 
 static const char *kind_text(VitPropKind kind)
 {
@@ -80,7 +80,7 @@ bool vit_device_set_prop(VitDevice *d, const char *name, const char *value, GErr
     return true;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------------- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static char *free_id(VitSystem *sys, const char *name)
 {
@@ -184,7 +184,7 @@ void vit_device_free(VitDevice *d)
     vit_system_unlock(sys);
 }
 
-/* ---- Windows --------------------------------------------------------------------------------------------- */
+/* ---- Windows --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitDevice *d;
@@ -238,7 +238,7 @@ VitRegion *vit_device_window(VitDevice *d, uint32_t offset, uint32_t size)
     return region;
 }
 
-/* ---- Wires -------------------------------------------------------------------------------------------------- */
+/* ---- Wires ----------------------------------------------------------------------------------- */
 
 static bool irq_exists(const VitDevice *d, unsigned n)
 {
@@ -306,7 +306,7 @@ bool vit_irq_level(const VitDevice *d, unsigned n)
     return irq_exists(d, n) && d->irqs[n].level;
 }
 
-/* ---- Reset ------------------------------------------------------------------------------------------------------ */
+/* ---- Reset ----------------------------------------------------------------------------------- */
 
 void vit_device_replay(VitDevice *d)
 {

@@ -38,12 +38,14 @@ struct VitField {
     { .kind = VIT_FIELD_UINT, .width = VIT_SIZEOF(T, f[0]), .offset = offsetof(T, f),              \
       .count = VIT_SIZEOF(T, f) / VIT_SIZEOF(T, f[0]), .name = #f, ##__VA_ARGS__ }
 #define VIT_BOOL(T, f, r)                                                                          \
-    { .kind = VIT_FIELD_BOOL, .width = 1, .offset = offsetof(T, f), .count = 1, .reset = (r), .name = #f }
+    { .kind = VIT_FIELD_BOOL, .width = 1, .offset = offsetof(T, f), .count = 1, .reset = (r),      \
+      .name = #f }
 #define VIT_BOOLS(T, f, r)                                                                         \
     { .kind = VIT_FIELD_BOOL, .width = 1, .offset = offsetof(T, f), .count = VIT_SIZEOF(T, f),     \
       .reset = (r), .name = #f }
 #define VIT_BYTES(T, f)                                                                            \
-    { .kind = VIT_FIELD_BYTES, .width = 1, .offset = offsetof(T, f), .count = VIT_SIZEOF(T, f), .name = #f }
+    { .kind = VIT_FIELD_BYTES, .width = 1, .offset = offsetof(T, f), .count = VIT_SIZEOF(T, f),    \
+      .name = #f }
 #define VIT_FIFO8(T, f)                                                                            \
     { .kind = VIT_FIELD_FIFO8, .offset = offsetof(T, f), .count = 1, .name = #f }
 #define VIT_STRUCTS(T, f, rows)                                                                    \
@@ -59,7 +61,7 @@ struct VitField {
       .len_offset = offsetof(T, len), .name = #f }
 #define VIT_END .kind = VIT_FIELD_END
 
-/* ---- Register rows ---------------------------------------------------------------------------- */
+/* ---- Register rows --------------------------------------------------------------------------- */
 
 enum { VIT_ANY_BANK = -1 };
 
@@ -86,7 +88,7 @@ typedef struct {
 #define VIT_STATE(T, s)                                                                            \
     .instance_size = sizeof(T), .state_offset = offsetof(T, s), .state_size = VIT_SIZEOF(T, s)
 
-/* ---- Options ("-device name,option=value") ------------------------------------------------------ */
+/* ---- Options ("-device name,option=value") --------------------------------------------------- */
 
 typedef enum { VIT_PROP_BOOL, VIT_PROP_U32, VIT_PROP_U64, VIT_PROP_SIZE, VIT_PROP_STR } VitPropKind;
 typedef struct {
@@ -98,7 +100,7 @@ typedef struct {
 } VitProp;
 #define VIT_PROP(n, k, T, f, d, h) { (n), (k), offsetof(T, f), (d), (h) }
 
-/* ---- Class and instance --------------------------------------------------------------------------- */
+/* ---- Class and instance ---------------------------------------------------------------------- */
 
 struct VitDeviceClass {
     const char     *name;       /* as in -device and in saved state */
@@ -115,17 +117,19 @@ struct VitDeviceClass {
     const VitField *hidden;     /* state that no register stores; ended by { VIT_END } */
     const VitProp  *props;      /* ended by a NULL name */
     int (*bank)(VitDevice *d, uint32_t offset);
-    /* Raw access for windows that no table can describe (e.g. a data port's whole page); NULL = table.
-     * Return false to fall back to the table. */
+    /* Raw access for windows that no table can describe (e.g. a data port's whole page); NULL =
+     * table.  Return false to fall back to the table. */
     bool (*raw_read)(VitDevice *d, uint32_t offset, unsigned size, uint64_t *value);
     bool (*raw_write)(VitDevice *d, uint32_t offset, unsigned size, uint64_t value);
-    bool (*init)(VitDevice *d, GError **error); /* after options are set; allocate timers, buffers */
-    void (*finish)(VitDevice *d);               /* undo init; also called when init failed half way */
-    void (*reset)(VitDevice *d);                /* after the tables' reset; no wires here */
-    void (*update)(VitDevice *d);               /* drive outputs from state; after access, reset, load */
+    /* after options are set; allocate timers, buffers */
+    bool (*init)(VitDevice *d, GError **error);
+    void (*finish)(VitDevice *d);          /* undo init; also called when init failed half way */
+    void (*reset)(VitDevice *d);           /* after the tables' reset; no wires here */
+    void (*update)(VitDevice *d);          /* drive outputs from state; after access, reset, load */
     void (*input)(VitDevice *d, unsigned n, bool level);
-    bool (*validate)(VitDevice *d, const void *st, GError **error); /* st: a loaded copy, not yet live */
-    void (*loaded)(VitDevice *d);               /* after commit of a load: rebuild host-side state */
+    /* st: a loaded copy, not yet live */
+    bool (*validate)(VitDevice *d, const void *st, GError **error);
+    void (*loaded)(VitDevice *d);              /* after commit of a load: rebuild host-side state */
     /* For devices with data paths.  true, before reset, save and load: wait until no other thread
      * touches st and keep it so until the matching false (calls nest). */
     void (*quiesce)(VitDevice *d, bool on);
@@ -147,11 +151,13 @@ struct VitDevice {
 
 /* Makes an instance with default options and adds it to sys->devices; id NULL = class name plus
  * number.  Set options and host handles, then vit_device_init(). */
-[[nodiscard]] VitDevice *vit_device_new(VitSystem *sys, const VitDeviceClass *klass, const char *id);
-[[nodiscard]] bool vit_device_set_prop(VitDevice *d, const char *name, const char *value, GError **error);
+[[nodiscard]] VitDevice *vit_device_new(VitSystem *sys, const VitDeviceClass *klass,
+                                        const char *id);
+[[nodiscard]] bool vit_device_set_prop(VitDevice *d, const char *name, const char *value,
+                                       GError **error);
 /* On failure the device has been removed and freed. */
 [[nodiscard]] bool vit_device_init(VitDevice *d, GError **error);
-void vit_device_free(VitDevice *d);         /* removes it from sys->devices; used by vit_system_free */
+void vit_device_free(VitDevice *d);      /* removes it from sys->devices; used by vit_system_free */
 
 /* A region over bytes [offset, offset+size) of the register window; owned by the device.  While an
  * access through a window runs, another one (DMA of the device into its own registers) is refused:

@@ -27,8 +27,8 @@ typedef void (*VitIoWatchFunc)(void *opaque, GIOCondition ready);
  * a running callback. */
 [[nodiscard]] VitIoWatch *vit_io_watch_new(VitIoThread *thread, int fd, GIOCondition condition,
                                            VitIoWatchFunc fn, void *opaque);
-/* The same with lock (borrowed; the machine lock, say) held around fn.  vit_io_watch_free() with the
- * lock held never waits, and fn does not run after it. */
+/* The same with lock (borrowed; the machine lock, say) held around fn.  vit_io_watch_free() with
+ * the lock held never waits, and fn does not run after it. */
 [[nodiscard]] VitIoWatch *vit_io_watch_new_locked(VitIoThread *thread, GRecMutex *lock, int fd,
                                                   GIOCondition condition, VitIoWatchFunc fn,
                                                   void *opaque);

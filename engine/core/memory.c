@@ -59,10 +59,11 @@ static inline void store_host(uint8_t *host, uint64_t value, unsigned size)
     memcpy(host, &value, size);
 }
 
-/* ---- MMIO ------------------------------------------------------------------------------------------ */
+/* ---- MMIO ------------------------------------------------------------------------------------ */
 
 /* One callback of a size that ops takes. */
-static void call(const FlatRange *range, uint64_t offset, unsigned size, uint64_t *value, bool write)
+static void call(const FlatRange *range, uint64_t offset, unsigned size, uint64_t *value,
+                 bool write)
 {
     if (write) {
         if (range->ops->write)
@@ -209,7 +210,7 @@ VitMemResult vit_as_mmio_access(VitAddressSpace *as, uint64_t addr, unsigned siz
     return unlocked ? VIT_MEM_OK : access_locked(as, addr, size, value, write);
 }
 
-/* ---- Accesses ----------------------------------------------------------------------------------------- */
+/* ---- Accesses -------------------------------------------------------------------------------- */
 
 static VitMemTarget target_of(const FlatRange *range, uint64_t addr)
 {

@@ -16,7 +16,7 @@ enum { VIT_PAGE_BITS = 12, VIT_PAGE_SIZE = 1 << VIT_PAGE_BITS };
 
 typedef enum {
     VIT_DIRTY_DISPLAY,  /* frame buffers that a scanout is drawn from */
-    VIT_DIRTY_CODE,     /* set = no translated code stands on the page; clear = writes must be seen */
+    VIT_DIRTY_CODE,   /* set = no translated code stands on the page; clear = writes must be seen */
     VIT_DIRTY_SNAPSHOT,
     VIT_DIRTY_CLIENTS
 } VitDirtyClient;
@@ -25,13 +25,13 @@ typedef struct VitRam VitRam;
 typedef struct VitRamPrivate VitRamPrivate;
 
 struct VitRam {
-    char    *name;                          /* owned */
-    uint8_t *host;                          /* mapping of the whole block */
-    uint64_t size;                          /* multiple of VIT_PAGE_SIZE */
-    int      fd;                            /* memfd, shareable with vhost-user and the GPU */
-    uint8_t *dirty;                         /* one byte a page: bit c set = dirty for client c; atomic */
-    uint32_t clients;                       /* atomic bit set of clients that track this block */
-    VitRamPrivate *priv;                    /* owned */
+    char    *name;                     /* owned */
+    uint8_t *host;                     /* mapping of the whole block */
+    uint64_t size;                     /* multiple of VIT_PAGE_SIZE */
+    int      fd;                       /* memfd, shareable with vhost-user and the GPU */
+    uint8_t *dirty;                    /* one byte a page: bit c set = dirty for client c; atomic */
+    uint32_t clients;                  /* atomic bit set of clients that track this block */
+    VitRamPrivate *priv;               /* owned */
 };
 
 /* Allocates zeroed RAM.  Fails (naming size and remedy) when the host cannot back it. */
@@ -68,7 +68,7 @@ bool vit_ram_test_and_clear_dirty(VitRam *ram, VitDirtyClient client, uint64_t o
 typedef enum { VIT_MEM_OK, VIT_MEM_UNASSIGNED, VIT_MEM_READONLY } VitMemResult;
 
 typedef struct {
-    uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);             /* size 1, 2, 4, 8 */
+    uint64_t (*read)(void *opaque, uint64_t offset, unsigned size);            /* size 1, 2, 4, 8 */
     void (*write)(void *opaque, uint64_t offset, uint64_t value, unsigned size);
     /* Sizes that the callbacks take; 0 = 1 and 4.  Larger accesses are split, smaller ones widened
      * to the aligned min_size around them (a widened write has zeroes in the other bytes).
@@ -112,7 +112,8 @@ bool vit_region_is_mapped(const VitRegion *region);
 typedef struct VitAddressSpace VitAddressSpace;
 
 [[nodiscard]] VitAddressSpace *vit_as_new(const char *name, VitRegion *root);   /* root borrowed */
-/* The lock (borrowed) around MMIO callbacks.  vit_system_as_new() sets it; without one none is taken. */
+/* The lock (borrowed) around MMIO callbacks.  vit_system_as_new() sets it; without one none is
+ * taken. */
 void vit_as_set_lock(VitAddressSpace *as, GRecMutex *lock);
 void vit_as_free(VitAddressSpace *as);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitAddressSpace, vit_as_free)
@@ -120,9 +121,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitAddressSpace, vit_as_free)
 void vit_as_begin(VitAddressSpace *as);     /* transactions nest; machine lock held */
 void vit_as_commit(VitAddressSpace *as);
 
-/* Called after a new view is published (ram == NULL), and when direct-store mappings of a RAM range must go
- * (ram != NULL).  The callback may be called on any thread and must not block: it asks vCPUs to
- * flush, and it must not call vit_ram_*() or change listeners.  Since a vCPU may run a moment longer on old mappings, RAM is never unmapped while vCPUs run. */
+/* Called after a new view is published (ram == NULL), and when direct-store mappings of a RAM range
+ * must go (ram != NULL).  The callback may be called on any thread and must not block: it asks
+ * vCPUs to flush, and it must not call vit_ram_*() or change listeners.  Since a vCPU may run a
+ * moment longer on old mappings, RAM is never unmapped while vCPUs run. */
 typedef void (*VitAsListener)(void *opaque, VitRam *ram, uint64_t offset, uint64_t size);
 void vit_as_add_listener(VitAddressSpace *as, VitAsListener fn, void *opaque);
 void vit_as_remove_listener(VitAddressSpace *as, VitAsListener fn, void *opaque);
@@ -146,7 +148,8 @@ VitMemTarget vit_as_translate(VitAddressSpace *as, uint64_t addr);
 uint64_t vit_as_load(VitAddressSpace *as, uint64_t addr, unsigned size, VitMemResult *result);
 VitMemResult vit_as_store(VitAddressSpace *as, uint64_t addr, uint64_t value, unsigned size);
 
-/* Bulk transfer for DMA: RAM by memcpy with dirty marking (code included), MMIO by widest accesses. */
+/* Bulk transfer for DMA: RAM by memcpy with dirty marking (code included), MMIO by widest
+ * accesses. */
 VitMemResult vit_as_read(VitAddressSpace *as, uint64_t addr, void *buf, uint64_t size);
 VitMemResult vit_as_write(VitAddressSpace *as, uint64_t addr, const void *buf, uint64_t size);
 VitMemResult vit_as_fill(VitAddressSpace *as, uint64_t addr, uint8_t byte, uint64_t size);

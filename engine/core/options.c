@@ -26,7 +26,8 @@ static Pair *pair_at(const VitOptions *o, unsigned n)
     return &g_array_index(o->pairs, Pair, n);
 }
 
-/* Copies up to a lone comma (or, when key is set, a lone comma or "="), and moves *text behind it. */
+/* Copies up to a lone comma (or, when key is set, a lone comma or "="), and moves *text behind
+ * it. */
 static char *scan(const char **text, bool key, char *end)
 {
     GString *out = g_string_new(NULL);
@@ -44,7 +45,8 @@ static char *scan(const char **text, bool key, char *end)
     return g_string_free(out, FALSE);
 }
 
-VitOptions *vit_options_parse(const char *context, const char *text, const char *implied, GError **error)
+VitOptions *vit_options_parse(const char *context, const char *text, const char *implied,
+                              GError **error)
 {
     VitOptions *o = g_new0(VitOptions, 1);
     o->context = g_strdup(context);
@@ -154,7 +156,8 @@ const char *vit_options_take_next(VitOptions *o, const char *key)
     return NULL;
 }
 
-static bool bad_value(const VitOptions *o, const char *key, const char *text, const char *wanted, GError **error)
+static bool bad_value(const VitOptions *o, const char *key, const char *text, const char *wanted,
+                      GError **error)
 {
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                 "%s: “%s=%s” is not %s", o->context, key, text, wanted);
@@ -169,7 +172,8 @@ bool vit_options_take_bool(VitOptions *o, const char *key, bool *value, GError *
     return bad_value(o, key, text, "“on” or “off”", error);
 }
 
-bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_t *value, GError **error)
+bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_t *value,
+                           GError **error)
 {
     const char *text = vit_options_take(o, key);
     if (!text || vit_parse_uint(text, max, value))
@@ -196,7 +200,8 @@ bool vit_options_finish(const VitOptions *o, GError **error)
         for (unsigned k = 0; k < o->known->len; k++) {
             if (strcmp(o->known->pdata[k], p->key) == 0) {
                 g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                            "%s: option “%s” cannot be used here, or not twice", o->context, p->key);
+                            "%s: option “%s” cannot be used here, or not twice", o->context,
+                            p->key);
                 return false;
             }
             g_ptr_array_add(names, o->known->pdata[k]);

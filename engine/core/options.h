@@ -31,17 +31,20 @@ const char *vit_options_take(VitOptions *options, const char *key);
 /* For options that may be repeated: the next one not yet taken, in order. */
 const char *vit_options_take_next(VitOptions *options, const char *key);
 /* These return false with error set when the value does not parse; true otherwise. */
-[[nodiscard]] bool vit_options_take_bool(VitOptions *options, const char *key, bool *value, GError **error);
+[[nodiscard]] bool vit_options_take_bool(VitOptions *options, const char *key, bool *value,
+                                         GError **error);
 [[nodiscard]] bool vit_options_take_uint(VitOptions *options, const char *key, uint64_t max,
                                          uint64_t *value, GError **error);
-[[nodiscard]] bool vit_options_take_size(VitOptions *options, const char *key, uint64_t *value, GError **error);
+[[nodiscard]] bool vit_options_take_size(VitOptions *options, const char *key, uint64_t *value,
+                                         GError **error);
 /* More names (a NULL-ended list) that suggestions may offer. */
 void vit_options_know(VitOptions *options, const char *const *keys);
 
 /* False, naming the first option that nobody took. */
 [[nodiscard]] bool vit_options_finish(const VitOptions *options, GError **error);
 
-/* The value parsers, for other places. "on off yes no true false"; "512M", "1.5G" (powers of 1024). */
+/* The value parsers, for other places. "on off yes no true false"; "512M", "1.5G" (powers of
+ * 1024). */
 [[nodiscard]] bool vit_parse_bool(const char *text, bool *value);
 [[nodiscard]] bool vit_parse_uint(const char *text, uint64_t max, uint64_t *value);
 [[nodiscard]] bool vit_parse_size(const char *text, uint64_t *value);

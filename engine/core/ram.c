@@ -24,7 +24,7 @@ struct VitRamPrivate {
     void           *code_opaque;    /* borrowed */
 };
 
-/* ---- Blocks ------------------------------------------------------------------------------------ */
+/* ---- Blocks ---------------------------------------------------------------------------------- */
 
 static uint64_t host_memory(void)
 {
@@ -145,7 +145,7 @@ static void notify_clean(VitRam *ram, uint64_t offset, uint64_t size)
     pthread_mutex_unlock(&ram->priv->mutex);
 }
 
-/* ---- Dirty maps ------------------------------------------------------------------------------------ */
+/* ---- Dirty maps ------------------------------------------------------------------------------ */
 
 typedef struct { uint64_t first, end; } Pages;
 
@@ -242,9 +242,8 @@ static bool clear_pages(VitRam *ram, VitDirtyClient client, Pages pages, unsigne
     uint64_t run = UINT64_MAX;
     bool any = false;
     for (uint64_t p = pages.first; p <= pages.end; p++) {
-        bool dirty = p < pages.end
-                     && (__atomic_load_n(&ram->dirty[p], __ATOMIC_RELAXED) & bit)
-                     && (__atomic_fetch_and(&ram->dirty[p], (uint8_t) ~bit, __ATOMIC_SEQ_CST) & bit);
+        bool dirty = p < pages.end && (__atomic_load_n(&ram->dirty[p], __ATOMIC_RELAXED) & bit) &&
+                     (__atomic_fetch_and(&ram->dirty[p], (uint8_t) ~bit, __ATOMIC_SEQ_CST) & bit);
         if (bitmap && p < pages.end) {
             uint64_t i = p - pages.first;
             if (dirty)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/core/suggest.c - optimal string alignment distance (insert, delete, replace, swap), without
- * regard to case and with "-" equal to "_" */
+/* engine/core/suggest.c - optimal string alignment distance (insert, delete, replace, swap),
+ * without regard to case and with "-" equal to "_" */
 #include "engine/core/suggest.h"
 
 #include <stdbool.h>

@@ -3,7 +3,8 @@
  *
  * Lock: `lock` is the machine lock.  Register accesses, interrupt lines, timers, reset, save and
  * load of all devices run under it; data paths (virtqueues, block and net I/O) do not (see
- * lock-order.md).  It is recursive, since a register write may reach another device through a wire. */
+ * lock-order.md).  It is recursive, since a register write may reach another device through a
+ * wire. */
 #pragma once
 #include "engine/core/clock.h"
 #include "engine/core/memory.h"
@@ -53,5 +54,6 @@ void vit_system_reset(VitSystem *sys);
 /* All devices' states, as one versioned, sized and checksummed section each. Machine stopped. */
 [[nodiscard]] bool vit_system_save(VitSystem *sys, GByteArray *out, GError **error);
 /* Parses and validates every section before the first device changes. */
-[[nodiscard]] bool vit_system_load(VitSystem *sys, const uint8_t *data, size_t size, GError **error);
+[[nodiscard]] bool vit_system_load(VitSystem *sys, const uint8_t *data, size_t size,
+                                   GError **error);
 VitDevice *vit_system_find_device(VitSystem *sys, const char *id);

@@ -150,7 +150,7 @@ static void free_retired(struct rcu_head *head)
     vit_flat_view_free(view);
 }
 
-/* ---- Publication ------------------------------------------------------------------------------- */
+/* ---- Publication ----------------------------------------------------------------------------- */
 
 /* Tells blocks that came into view and those that left it whom to notify. */
 static void register_rams(VitAddressSpace *as, const FlatView *view)
@@ -244,7 +244,7 @@ void vit_as_commit(VitAddressSpace *as)
     }
 }
 
-/* ---- Address spaces ----------------------------------------------------------------------------- */
+/* ---- Address spaces -------------------------------------------------------------------------- */
 
 VitAddressSpace *vit_as_new(const char *name, VitRegion *root)
 {

@@ -79,7 +79,7 @@ static bool pc_build(X86Board *b, GError **error)
     if (!pm)
         return false;
     vit_pci_set_intx_pin(pm, 1);
-    vit_pci_config_define(pm, 0x3c, 1, VIT_ACPI_SCI, 0xff, 0);     /* hard-wired, whatever the pin */
+    vit_pci_config_define(pm, 0x3c, 1, VIT_ACPI_SCI, 0xff, 0);    /* hard-wired, whatever the pin */
     vit_pci_config_define(pm, PM_PMBASE, 4, 1, 0xffc0, 0);
     vit_pci_config_define(pm, PM_DEVACTB, 4, APMC_EN, 0, 0);    /* as if set up: no SMM to set up */
     vit_pci_config_define(pm, PM_PMREGMISC, 1, 0, 1, 0);

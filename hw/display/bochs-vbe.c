@@ -139,7 +139,8 @@ void vga_dispi_write(VitDevice *d, uint32_t offset, uint64_t value)
     dispi_put((Vga *) d, (offset - VGA_MMIO_DISPI) / 2, (uint16_t) value);
 }
 
-/* Port 0x1ce is the index; 0x1cf (and 0x1d0, for machines that must align) the data, 16 bits each. */
+/* Port 0x1ce is the index; 0x1cf (and 0x1d0, for machines that must align) the data, 16 bits
+ * each. */
 static uint64_t port_read(void *opaque, uint64_t offset, unsigned size)
 {
     Vga *v = opaque;

@@ -15,7 +15,8 @@ static bool give_rom(VitDevice *d, const char *name, GError **error)
         return false;
     if (g_bytes_get_size(rom) > 1 << 20) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: “%s” is no video BIOS: it is larger than 1 MiB", d->klass->name, name);
+                    "-device %s: “%s” is no video BIOS: it is larger than 1 MiB", d->klass->name,
+                    name);
         return false;
     }
     vit_vga_set_rom(d, g_bytes_get_data(rom, NULL), g_bytes_get_size(rom));

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/display/vga-memory.c - the memory window 0xa0000..0xbffff: planes, latches, write and read modes
+/* hw/display/vga-memory.c - the memory window 0xa0000..0xbffff: planes, latches, write and read
+ * modes
  *
  * IBM VGA technical reference (1992), "Video Memory Organization" and "Graphics Controller".  Video
- * memory keeps the four planes interleaved: plane p of plane address a is byte 4*a + p.  In Bochs VBE
- * modes of 8 bits and more the window is 64 KiB of linear memory instead. */
+ * memory keeps the four planes interleaved: plane p of plane address a is byte 4*a + p.  In Bochs
+ * VBE modes of 8 bits and more the window is 64 KiB of linear memory instead. */
 #include "hw/display/vga-private.h"
 
 #include <string.h>
@@ -79,7 +80,8 @@ static uint8_t read_byte(Vga *v, uint64_t offset)
     }
     v->st.latch = load_planes(v, plane_index(v, a));
     if (v->st.gc[GC_MODE] & 8) {
-        uint32_t differs = (v->st.latch ^ expand(v->st.gc[GC_COMPARE])) & expand(v->st.gc[GC_DONT_CARE]);
+        uint32_t differs = (v->st.latch ^ expand(v->st.gc[GC_COMPARE])) &
+                           expand(v->st.gc[GC_DONT_CARE]);
         return (uint8_t) ~(differs | differs >> 8 | differs >> 16 | differs >> 24);
     }
     return (uint8_t) (v->st.latch >> (8 * plane));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/display/vga-private.h - the card's state, shared by its registers, memory window and renderer */
+/* hw/display/vga-private.h - the card's state, shared by its registers, memory window and
+ * renderer */
 #pragma once
 #include "hw/deferred.h"
 #include "hw/display/vga.h"
@@ -14,14 +15,15 @@ enum {
 };
 
 enum { SEQ_CLOCKING = 1, SEQ_MAP_MASK = 2, SEQ_FONT = 3, SEQ_MODE = 4 };
-enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC, GC_DONT_CARE,
-       GC_BIT_MASK };
-enum { ATTR_MODE = 0x10, ATTR_OVERSCAN, ATTR_PLANES, ATTR_PANNING, ATTR_COLOR_SELECT, ATTR_ON = 0x20 };
+enum { GC_SET_RESET, GC_ENABLE_SR, GC_COMPARE, GC_ROTATE, GC_READ_MAP, GC_MODE, GC_MISC,
+       GC_DONT_CARE, GC_BIT_MASK };
+enum { ATTR_MODE = 0x10, ATTR_OVERSCAN, ATTR_PLANES, ATTR_PANNING, ATTR_COLOR_SELECT,
+       ATTR_ON = 0x20 };
 
 enum { VBE_ID, VBE_XRES, VBE_YRES, VBE_BPP, VBE_ENABLE, VBE_BANK, VBE_VIRT_WIDTH, VBE_VIRT_HEIGHT,
        VBE_X_OFFSET, VBE_Y_OFFSET, VBE_MEMORY_64K, VBE_COUNT };
-enum { VBE_ENABLED = 0x01, VBE_GETCAPS = 0x02, VBE_8BIT_DAC = 0x20, VBE_LFB = 0x40, VBE_NOCLEAR = 0x80,
-       VBE_MAX_X = 8192, VBE_MAX_Y = 8192 };
+enum { VBE_ENABLED = 0x01, VBE_GETCAPS = 0x02, VBE_8BIT_DAC = 0x20, VBE_LFB = 0x40,
+       VBE_NOCLEAR = 0x80, VBE_MAX_X = 8192, VBE_MAX_Y = 8192 };
 
 typedef struct VgaVram VgaVram;     /* video memory, alive while a surface shows it */
 

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* hw/display/vga-render.c - draws what the registers and video memory mean into the scanout's surface
+/* hw/display/vga-render.c - draws what the registers and video memory mean into the scanout's
+ * surface
  *
- * IBM VGA technical reference (1992), "CRT Controller", "Attribute Controller".  Text is compared cell
- * by cell with what was drawn last; other pictures are converted where pages of video memory are dirty;
- * 32-bit VBE modes are shown straight from video memory.  Not modelled: colours changed in mid-frame,
- * row scan and pixel panning in text modes, mode 7's second font page. */
+ * IBM VGA technical reference (1992), "CRT Controller", "Attribute Controller".  Text is compared
+ * cell by cell with what was drawn last; other pictures are converted where pages of video memory
+ * are dirty; 32-bit VBE modes are shown straight from video memory.  Not modelled: colours changed
+ * in mid-frame, row scan and pixel panning in text modes, mode 7's second font page. */
 #include "hw/display/vga-private.h"
 
 #include <string.h>
 
 enum { CRTC_OVERFLOW = 0x07, CRTC_MAX_SCAN = 0x09, CRTC_CURSOR_START = 0x0a, CRTC_CURSOR_END,
-       CRTC_START_HIGH, CRTC_START_LOW, CRTC_CURSOR_HIGH, CRTC_CURSOR_LOW, CRTC_V_END = 0x12, CRTC_OFFSET,
-       CRTC_UNDERLINE, CRTC_MODE = 0x17, CRTC_LINE_COMPARE };
+       CRTC_START_HIGH, CRTC_START_LOW, CRTC_CURSOR_HIGH, CRTC_CURSOR_LOW, CRTC_V_END = 0x12,
+       CRTC_OFFSET, CRTC_UNDERLINE, CRTC_MODE = 0x17, CRTC_LINE_COMPARE };
 enum { MAX_COLS = 256, MAX_ROWS = 128, CELL_CURSOR = 1 << 16, CELL_DIM = 1 << 17 };
 #define BLINK_NS (INT64_C(266) * VIT_NS_PER_MS)
 
-/* ---- surfaces ---------------------------------------------------------------------------------- */
+/* ---- surfaces -------------------------------------------------------------------------------- */
 
 static void show(Vga *v, VitSurface *surface, bool shared)
 {
@@ -28,7 +29,8 @@ static void show(Vga *v, VitSurface *surface, bool shared)
 
 static void want_surface(Vga *v, int width, int height)
 {
-    if (v->surface && !v->surface_shared && v->surface->width == width && v->surface->height == height)
+    if (v->surface && !v->surface_shared && v->surface->width == width &&
+        v->surface->height == height)
         return;
     show(v, vit_surface_new(width, height, VIT_PIXEL_XRGB8888), false);
 }
@@ -38,7 +40,7 @@ static uint32_t *line_at(const Vga *v, unsigned y)
     return (uint32_t *) (void *) (v->surface->pixels + (size_t) y * (size_t) v->surface->stride);
 }
 
-/* ---- colours ------------------------------------------------------------------------------------ */
+/* ---- colours --------------------------------------------------------------------------------- */
 
 static uint32_t dac_colour(const Vga *v, unsigned index)
 {
@@ -65,7 +67,7 @@ static unsigned attribute_index(const Vga *v, unsigned colour)
     return entry | (select & 12) << 4;
 }
 
-/* ---- text ---------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 typedef struct {
     unsigned cols, rows, cell_width, cell_height, scale;    /* scale 2: half dot clock */
@@ -173,7 +175,7 @@ static void render_text(Vga *v)
     }
 }
 
-/* ---- pictures: which lines are to be drawn ------------------------------------------------------------ */
+/* ---- pictures: which lines are to be drawn --------------------------------------------------- */
 
 typedef struct {
     Vga     *v;
@@ -185,7 +187,8 @@ static void damage_line(Damage *d, int y, bool drawn)
     if (drawn && d->from < 0)
         d->from = y;
     if (!drawn && d->from >= 0) {
-        vit_scanout_damage(d->v->scanout, (VitRect) { 0, d->from, d->v->surface->width, y - d->from });
+        vit_scanout_damage(d->v->scanout,
+                           (VitRect) { 0, d->from, d->v->surface->width, y - d->from });
         d->from = -1;
     }
 }
@@ -203,7 +206,7 @@ static bool dirty_range(const Vga *v, uint64_t start, uint64_t size)
     return false;
 }
 
-/* ---- planar, CGA and 256-colour pictures ------------------------------------------------------------ */
+/* ---- planar, CGA and 256-colour pictures ----------------------------------------------------- */
 
 typedef struct {
     uint32_t palette[256];
@@ -234,7 +237,8 @@ static unsigned expand_step(const Picture *p, const uint8_t *planes, uint32_t ou
     return 8;
 }
 
-static void draw_planar(const Vga *v, const Picture *p, uint32_t *out, uint32_t counter, unsigned row_scan)
+static void draw_planar(const Vga *v, const Picture *p, uint32_t *out, uint32_t counter,
+                        unsigned row_scan)
 {
     unsigned mode = v->st.crtc[CRTC_MODE], done = 0, skip = p->shift;
     uint32_t pixels[8];
@@ -271,7 +275,8 @@ static void render_graphics(Vga *v)
     unsigned height = MAX(lines / every, 1);
     unsigned compare = (crtc[CRTC_LINE_COMPARE] | (crtc[CRTC_OVERFLOW] & 0x10u) << 4 |
                         (crtc[CRTC_MAX_SCAN] & 0x40u) << 3) + 1;
-    uint32_t start = (uint32_t) crtc[CRTC_START_HIGH] << 8 | crtc[CRTC_START_LOW], stride = crtc[CRTC_OFFSET] * 2u;
+    uint32_t start = (uint32_t) crtc[CRTC_START_HIGH] << 8 | crtc[CRTC_START_LOW],
+             stride = crtc[CRTC_OFFSET] * 2u;
     unsigned panning = v->st.attr[ATTR_PANNING] & 15;
     Damage damage = { v, -1 };
 
@@ -286,7 +291,8 @@ static void render_graphics(Vga *v)
             counter = (scan - compare) / (repeat * scans) * stride;
         uint32_t from = counter_address(v, counter & 0xffff);
         uint32_t to = counter_address(v, (counter + p.width / 4) & 0xffff);
-        bool draw = cga || to < from || dirty_range(v, (uint64_t) from * 4, (uint64_t) (to - from) * 4 + 4);
+        bool draw = cga || to < from ||
+                    dirty_range(v, (uint64_t) from * 4, (uint64_t) (to - from) * 4 + 4);
         if (draw)
             draw_planar(v, &p, line_at(v, y), counter, scan / repeat % scans);
         damage_line(&damage, (int) y, draw);
@@ -294,9 +300,10 @@ static void render_graphics(Vga *v)
     damage_line(&damage, (int) height, false);
 }
 
-/* ---- VBE pictures ------------------------------------------------------------------------------------------ */
+/* ---- VBE pictures ---------------------------------------------------------------------------- */
 
-static void draw_linear(const Vga *v, const Picture *p, unsigned bpp, const uint8_t *in, uint32_t *out)
+static void draw_linear(const Vga *v, const Picture *p, unsigned bpp, const uint8_t *in,
+                        uint32_t *out)
 {
     for (unsigned x = 0; x < p->width; x++) {
         unsigned c;
@@ -306,11 +313,13 @@ static void draw_linear(const Vga *v, const Picture *p, unsigned bpp, const uint
             break;
         case 15:
             c = in[2 * x] | (unsigned) in[2 * x + 1] << 8;
-            out[x] = (c >> 10 & 31) * 0x21 / 4 << 16 | (c >> 5 & 31) * 0x21 / 4 << 8 | (c & 31) * 0x21 / 4;
+            out[x] = (c >> 10 & 31) * 0x21 / 4 << 16 | (c >> 5 & 31) * 0x21 / 4 << 8 |
+                     (c & 31) * 0x21 / 4;
             break;
         case 16:
             c = in[2 * x] | (unsigned) in[2 * x + 1] << 8;
-            out[x] = (c >> 11) * 0x21 / 4 << 16 | (c >> 5 & 63) * 0x41 / 16 << 8 | (c & 31) * 0x21 / 4;
+            out[x] = (c >> 11) * 0x21 / 4 << 16 | (c >> 5 & 63) * 0x41 / 16 << 8 |
+                     (c & 31) * 0x21 / 4;
             break;
         default:
             out[x] = (uint32_t) in[3 * x + 2] << 16 | (uint32_t) in[3 * x + 1] << 8 | in[3 * x];
@@ -336,14 +345,18 @@ static void render_shared(Vga *v, unsigned stride, uint64_t start, unsigned line
     Damage damage = { v, -1 };
 
     if (!v->surface || !v->surface_shared || v->surface->width != width ||
-        v->surface->height != (int) lines || v->surface->stride != (int) stride || v->shared_start != start) {
-        show(v, vit_surface_new_shared(width, (int) lines, (int) stride, VIT_PIXEL_XRGB8888,
-                                       v->vram->host + start, vga_vram_unref, vga_vram_ref(v->vram_ref)),
+        v->surface->height != (int) lines || v->surface->stride != (int) stride ||
+        v->shared_start != start) {
+        show(v,
+             vit_surface_new_shared(width, (int) lines, (int) stride, VIT_PIXEL_XRGB8888,
+                                    v->vram->host + start, vga_vram_unref,
+                                    vga_vram_ref(v->vram_ref)),
              true);
         v->shared_start = start;
     }
     for (unsigned y = 0; y < lines; y++)
-        damage_line(&damage, (int) y, dirty_range(v, start + (uint64_t) y * stride, (uint64_t) width * 4));
+        damage_line(&damage, (int) y,
+                    dirty_range(v, start + (uint64_t) y * stride, (uint64_t) width * 4));
     damage_line(&damage, (int) lines, false);
 }
 
@@ -374,13 +387,14 @@ static void render_vbe(Vga *v)
     damage_line(&damage, (int) lines, false);
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 static void render_blank(Vga *v)
 {
     if (v->surface && !v->redraw && !v->surface_shared)
         return;
-    int width = v->surface ? v->surface->width : 640, height = v->surface ? v->surface->height : 480;
+    int width = v->surface ? v->surface->width : 640,
+        height = v->surface ? v->surface->height : 480;
     want_surface(v, width, height);
     memset(v->surface->pixels, 0, (size_t) v->surface->stride * (size_t) height);
     vit_scanout_damage(v->scanout, (VitRect) { 0, 0, width, height });
@@ -398,9 +412,11 @@ void vga_render(void *opaque)
         v->slept = false;
         show(v, NULL, false);
     }
-    bool dirty = vit_ram_test_and_clear_dirty(v->vram, VIT_DIRTY_DISPLAY, 0, v->vram->size, v->dirty);
+    bool dirty = vit_ram_test_and_clear_dirty(v->vram, VIT_DIRTY_DISPLAY, 0, v->vram->size,
+                                              v->dirty);
     bool text = !vga_vbe_on(v) && !(v->st.gc[GC_MISC] & 1);
-    /* bochs-display has no attribute controller to blank with; the VBE drivers of guests unblank. */
+    /* bochs-display has no attribute controller to blank with; the VBE drivers of guests
+     * unblank. */
     bool blank = !(v->st.attr_index & ATTR_ON) || (v->st.seq[SEQ_CLOCKING] & 0x20);
 
     if (v->parent.klass == &vit_bochs_display_class)

@@ -2,8 +2,8 @@
 /* hw/display/vga.c - VGA registers and the PCI card around them
  *
  * IBM VGA technical reference (1992); PCI ids, BAR layout and MMIO page as QEMU's "standard VGA"
- * specification describes them (VGA ports at BAR 2 + 0x400, DISPI at + 0x500), so that existing guest
- * drivers and video BIOSes find their card.
+ * specification describes them (VGA ports at BAR 2 + 0x400, DISPI at + 0x500), so that existing
+ * guest drivers and video BIOSes find their card.
  * Wires: ports 0x3b0..0x3df, 0x1ce..0x1d0; memory 0xa0000..0xbffff; BAR 0 frame buffer, BAR 2 MMIO.
  * Not modelled: vertical interrupt, light pen, sense switches. */
 #include "hw/display/vga-private.h"
@@ -29,11 +29,12 @@ void vga_vram_unref(void *data)
     g_free(vram);
 }
 
-/* ---- registers ------------------------------------------------------------------------------------- */
+/* ---- registers ------------------------------------------------------------------------------- */
 
-enum { P_ATTR = VGA_MMIO_PORTS, P_ATTR_READ, P_MISC, P_SUBSYSTEM, P_SEQ, P_SEQ_DATA, P_DAC_MASK, P_DAC_READ,
-       P_DAC_WRITE, P_DAC_DATA, P_FEATURE, P_MISC_READ = VGA_MMIO_PORTS + 0xc, P_GC = VGA_MMIO_PORTS + 0xe,
-       P_GC_DATA, P_CRTC = VGA_MMIO_PORTS + 0x14, P_CRTC_DATA, P_STATUS1 = VGA_MMIO_PORTS + 0x1a };
+enum { P_ATTR = VGA_MMIO_PORTS, P_ATTR_READ, P_MISC, P_SUBSYSTEM, P_SEQ, P_SEQ_DATA, P_DAC_MASK,
+       P_DAC_READ, P_DAC_WRITE, P_DAC_DATA, P_FEATURE, P_MISC_READ = VGA_MMIO_PORTS + 0xc,
+       P_GC = VGA_MMIO_PORTS + 0xe, P_GC_DATA, P_CRTC = VGA_MMIO_PORTS + 0x14, P_CRTC_DATA,
+       P_STATUS1 = VGA_MMIO_PORTS + 0x1a };
 
 static int vga_bank(VitDevice *d, uint32_t offset)
 {
@@ -149,7 +150,7 @@ static void start_changed(VitDevice *d, uint32_t offset, uint64_t old)
     v->redraw |= v->st.gc[GC_MISC] & 1;
 }
 
-/* ---- DAC ----------------------------------------------------------------------------------------------- */
+/* ---- DAC ------------------------------------------------------------------------------------- */
 
 static uint64_t read_dac_state(VitDevice *d, uint32_t offset)
 {
@@ -193,7 +194,8 @@ static void write_dac_data(VitDevice *d, uint32_t offset, uint64_t value)
 {
     Vga *v = (Vga *) d;
 
-    v->st.dac_hold[v->st.dac_step] = v->st.vbe[VBE_ENABLE] & VBE_8BIT_DAC ? (uint8_t) value : value & 0x3f;
+    v->st.dac_hold[v->st.dac_step] = v->st.vbe[VBE_ENABLE] & VBE_8BIT_DAC ? (uint8_t) value
+                                                                          : value & 0x3f;
     if (++v->st.dac_step == 3) {
         v->st.dac_step = 0;
         memcpy(&v->st.palette[v->st.dac_write * 3], v->st.dac_hold, 3);
@@ -202,7 +204,7 @@ static void write_dac_data(VitDevice *d, uint32_t offset, uint64_t value)
     }
 }
 
-/* ---- MMIO page -------------------------------------------------------------------------------------------- */
+/* ---- MMIO page ------------------------------------------------------------------------------- */
 
 static uint64_t read_edid(VitDevice *d, uint32_t offset)
 {
@@ -224,13 +226,16 @@ static void ignore(VitDevice *d, uint32_t offset, uint64_t value)
 {
 }
 
-#define SEQ(n, reg, mask) { P_SEQ_DATA, n, reg, VIT_AT(Vga, st.seq[n]), .rw = mask, .wrote = changed }
+#define SEQ(n, reg, mask)                                                                          \
+    { P_SEQ_DATA, n, reg, VIT_AT(Vga, st.seq[n]), .rw = mask, .wrote = changed }
 #define GC(n, reg, mask) { P_GC_DATA, n, reg, VIT_AT(Vga, st.gc[n]), .rw = mask, .wrote = changed }
-#define CRTC(n, reg, ...) { P_CRTC_DATA, n, reg, VIT_AT(Vga, st.crtc[n]), .rw = 0xff, ##__VA_ARGS__ }
+#define CRTC(n, reg, ...)                                                                          \
+    { P_CRTC_DATA, n, reg, VIT_AT(Vga, st.crtc[n]), .rw = 0xff, ##__VA_ARGS__ }
 #define ATTR(n, reg) { P_ATTR_READ, n, reg, VIT_AT(Vga, st.attr[n]) }
 
 static const VitReg vga_regs[] = {
-    { VGA_MMIO_EDID, VIT_ANY_BANK, "EDID", .size = 1, .count = VGA_EDID_SIZE, .read = read_edid, .write = ignore },
+    { VGA_MMIO_EDID, VIT_ANY_BANK, "EDID", .size = 1, .count = VGA_EDID_SIZE, .read = read_edid,
+      .write = ignore },
     { P_ATTR, VIT_ANY_BANK, "ATTR", .read = read_attr_index, .write = write_attr },
     ATTR(0, "PALETTE0"), ATTR(1, "PALETTE1"), ATTR(2, "PALETTE2"), ATTR(3, "PALETTE3"),
     ATTR(4, "PALETTE4"), ATTR(5, "PALETTE5"), ATTR(6, "PALETTE6"), ATTR(7, "PALETTE7"),
@@ -240,16 +245,20 @@ static const VitReg vga_regs[] = {
     ATTR(ATTR_PLANES, "COLOR PLANE ENABLE"), ATTR(ATTR_PANNING, "HORIZONTAL PEL PANNING"),
     ATTR(ATTR_COLOR_SELECT, "COLOR SELECT"),
     { P_MISC, VIT_ANY_BANK, "STATUS0/MISC", .read = read_status0, .write = write_misc },
-    { P_SUBSYSTEM, VIT_ANY_BANK, "SUBSYSTEM ENABLE", VIT_AT(Vga, st.subsystem), .rw = 0x01, .reset = 0x01 },
+    { P_SUBSYSTEM, VIT_ANY_BANK, "SUBSYSTEM ENABLE", VIT_AT(Vga, st.subsystem), .rw = 0x01,
+      .reset = 0x01 },
     { P_SEQ, VIT_ANY_BANK, "SEQUENCER ADDRESS", VIT_AT(Vga, st.seq_index), .rw = 0x07 },
     SEQ(0, "RESET", 0x03),
     SEQ(SEQ_CLOCKING, "CLOCKING MODE", 0x3d),
     SEQ(SEQ_MAP_MASK, "MAP MASK", 0x0f),
     SEQ(SEQ_FONT, "CHARACTER MAP SELECT", 0x3f),
     SEQ(SEQ_MODE, "MEMORY MODE", 0x0e),
-    { P_DAC_MASK, VIT_ANY_BANK, "PEL MASK", VIT_AT(Vga, st.dac_mask), .rw = 0xff, .reset = 0xff, .wrote = changed },
-    { P_DAC_READ, VIT_ANY_BANK, "DAC STATE/READ ADDRESS", .read = read_dac_state, .write = write_dac_read },
-    { P_DAC_WRITE, VIT_ANY_BANK, "DAC WRITE ADDRESS", .read = read_dac_write, .write = write_dac_write },
+    { P_DAC_MASK, VIT_ANY_BANK, "PEL MASK", VIT_AT(Vga, st.dac_mask), .rw = 0xff, .reset = 0xff,
+      .wrote = changed },
+    { P_DAC_READ, VIT_ANY_BANK, "DAC STATE/READ ADDRESS", .read = read_dac_state,
+      .write = write_dac_read },
+    { P_DAC_WRITE, VIT_ANY_BANK, "DAC WRITE ADDRESS", .read = read_dac_write,
+      .write = write_dac_write },
     { P_DAC_DATA, VIT_ANY_BANK, "DAC DATA", .read = read_dac_data, .write = write_dac_data },
     { P_FEATURE, VIT_ANY_BANK, "FEATURE CONTROL", VIT_AT(Vga, st.feature) },
     { P_MISC_READ, VIT_ANY_BANK, "MISC READ", VIT_AT(Vga, st.misc) },
@@ -293,7 +302,8 @@ static const VitReg vga_regs[] = {
     { VGA_MMIO_DISPI, VIT_ANY_BANK, "DISPI", .size = 2, .count = VBE_COUNT, .read = vga_dispi_read,
       .write = vga_dispi_write },
     { VGA_MMIO_EXT, VIT_ANY_BANK, "EXT SIZE", .size = 4, .read = read_ext_size, .write = ignore },
-    { VGA_MMIO_EXT + 4, VIT_ANY_BANK, "EXT ENDIAN", .size = 4, .read = read_endian, .write = ignore },
+    { VGA_MMIO_EXT + 4, VIT_ANY_BANK, "EXT ENDIAN", .size = 4, .read = read_endian,
+      .write = ignore },
     { VGA_DISPI_PORTS, VIT_ANY_BANK, "DISPI INDEX", VIT_AT(Vga, st.vbe_index), .rw = 0xffff },
 };
 
@@ -301,10 +311,14 @@ static const VitReg vga_regs[] = {
 static const VitField vga_hidden[] = {
     VIT_UINT(Vga, st.attr_index, .max = 0x3f),
     VIT_BOOL(Vga, st.attr_data, false),
-    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.seq[5]), .count = 3, .name = "st.seq+5" },
-    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.gc[9]), .count = 7, .name = "st.gc+9" },
-    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.crtc[0x19]), .count = 7, .name = "st.crtc+19" },
-    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.attr[0x15]), .count = 11, .name = "st.attr+15" },
+    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.seq[5]), .count = 3,
+      .name = "st.seq+5" },
+    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.gc[9]), .count = 7,
+      .name = "st.gc+9" },
+    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.crtc[0x19]), .count = 7,
+      .name = "st.crtc+19" },
+    { .kind = VIT_FIELD_UINT, .width = 1, .offset = offsetof(Vga, st.attr[0x15]), .count = 11,
+      .name = "st.attr+15" },
     VIT_UINT(Vga, st.dac_read),
     VIT_UINT(Vga, st.dac_write),
     VIT_UINT(Vga, st.dac_step, .max = 2),
@@ -316,7 +330,7 @@ static const VitField vga_hidden[] = {
     { VIT_END },
 };
 
-/* ---- the card ---------------------------------------------------------------------------------------------- */
+/* ---- the card -------------------------------------------------------------------------------- */
 
 static void request_refresh(void *producer)
 {
@@ -331,13 +345,15 @@ static void request_size(void *producer, int width, int height, int width_mm, in
         v->resize(v->resize_opaque, width, height, width_mm, height_mm);
 }
 
-static const VitScanoutProducer scanout_ops = { .refresh = request_refresh, .resize = request_size };
+static const VitScanoutProducer scanout_ops = {
+    .refresh = request_refresh, .resize = request_size,
+};
 
 static bool plug_pci(Vga *v, bool legacy, GError **error)
 {
     const VitPciIds ids = {
-        .vendor = 0x1234, .device = 0x1111, .subsys_vendor = 0x1af4, .subsys = 0x1100, .revision = 2,
-        .base_class = 0x03, .subclass = legacy ? 0x00 : 0x80,
+        .vendor = 0x1234, .device = 0x1111, .subsys_vendor = 0x1af4, .subsys = 0x1100,
+        .revision = 2, .base_class = 0x03, .subclass = legacy ? 0x00 : 0x80,
     };
 
     g_autofree char *id = g_strconcat(v->parent.id, ".pci", NULL);
@@ -346,7 +362,8 @@ static bool plug_pci(Vga *v, bool legacy, GError **error)
     if (!v->pci)
         return false;
     vit_pci_set_bar(v->pci, 0, v->framebuffer, false, false, true);
-    vit_pci_set_bar(v->pci, 2, vit_device_window(&v->parent, 0, VGA_MMIO_SIZE), false, false, false);
+    vit_pci_set_bar(v->pci, 2, vit_device_window(&v->parent, 0, VGA_MMIO_SIZE), false, false,
+                    false);
     if (v->rom_ram)
         vit_pci_set_rom(v->pci, v->rom_ram, v->rom_size);
     return true;
@@ -518,7 +535,8 @@ VitRam *vit_vga_vram(VitDevice *d)
 }
 
 static const VitProp vga_props[] = {
-    VIT_PROP("vgamem_mb", VIT_PROP_U32, Vga, vgamem_mb, "16", "video memory in MiB, a power of two"),
+    VIT_PROP("vgamem_mb", VIT_PROP_U32, Vga, vgamem_mb, "16",
+             "video memory in MiB, a power of two"),
     VIT_PROP("edid", VIT_PROP_BOOL, Vga, edid_on, "on", "tell the guest the display's sizes"),
     {},
 };
@@ -531,4 +549,5 @@ static const VitProp vga_props[] = {
 const VitDeviceClass vit_vga_class = {
     .name = "VGA", .description = "VGA with Bochs VBE, PCI", VGA_CLASS };
 const VitDeviceClass vit_bochs_display_class = {
-    .name = "bochs-display", .description = "Linear frame buffer with Bochs VBE registers, PCI", VGA_CLASS };
+    .name = "bochs-display", .description = "Linear frame buffer with Bochs VBE registers, PCI",
+    VGA_CLASS };
