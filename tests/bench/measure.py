@@ -1,7 +1,7 @@
 # tests/bench/measure.py - what benchmarks share: paired runs, processor time, memory.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A figure is a ratio of two runs that follow each other on the same machine, and the median of such
-pairs, so that a busy or slow host moves both."""
+"""A figure is a ratio of two runs that follow each other on the same machine, and the median of
+such pairs, so that a busy or slow host moves both."""
 import os
 import re
 import statistics

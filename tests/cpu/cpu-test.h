@@ -3,7 +3,8 @@
  *
  * Code stands at CPU_TEST_CODE, data at CPU_TEST_DATA, on both sides at the same linear addresses,
  * in 64-bit mode or (compatibility mode) 32- or 16-bit code at
- * CPL 3.  16-bit code has segments: CS stands at the code, DS ES SS at the data, with its limit.  A run ends at the first exception; the code's own end is INT3. */
+ * CPL 3.  16-bit code has segments: CS stands at the code, DS ES SS at the data, with its limit.  A
+ * run ends at the first exception; the code's own end is INT3. */
 #pragma once
 #include "engine/cpu/accel.h"
 #include "engine/guest/x86/cpu.h"
@@ -27,7 +28,7 @@ typedef struct {
     uint64_t error, cr2;            /* of a page fault */
 } CpuTestState;
 
-/* ---- Host ---------------------------------------------------------------------------------------- */
+/* ---- Host ------------------------------------------------------------------------------------ */
 /* Maps code and data; false when the host is no x86-64 or the addresses are taken. */
 [[nodiscard]] bool cpu_test_host_init(void);
 [[nodiscard]] bool cpu_test_host_init16(void); /* false when the host has no LDT for programs */
@@ -35,7 +36,7 @@ void cpu_test_host_run(CpuTestState *s);
 bool cpu_test_host_has(
     const char *feature); /* movbe popcnt sse4.2 cx16 aes pclmulqdq ssse3 sse4.1 */
 
-/* ---- Translator ------------------------------------------------------------------------------------- */
+/* ---- Translator ------------------------------------------------------------------------------ */
 typedef struct CpuTestGuest CpuTestGuest;
 CpuTestGuest *cpu_test_guest_new(const VitAccelClass *klass, const char *options);
 void cpu_test_guest_free(CpuTestGuest *g);
@@ -45,7 +46,7 @@ uint8_t *cpu_test_guest_data(CpuTestGuest *g); /* CPU_TEST_DATA_SIZE bytes */
 X86Cpu *cpu_test_guest_cpu(CpuTestGuest *g);
 void cpu_test_guest_run(CpuTestGuest *g, CpuTestState *s);
 
-/* ---- Random code ---------------------------------------------------------------------------------------- */
+/* ---- Random code ----------------------------------------------------------------------------- */
 enum { CPU_TEST_UNITS = 24 };
 typedef struct { /* one instruction with what makes it well-behaved before and after */
     uint8_t bytes[96];

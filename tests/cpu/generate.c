@@ -96,7 +96,7 @@ void random_set_register(Gen *g, unsigned reg, uint64_t v)
     random_bytes_of(g, v, g->is32 ? 4 : 8);
 }
 
-/* ---- Memory operands ------------------------------------------------------------------------------ */
+/* ---- Memory operands ------------------------------------------------------------------------- */
 
 /* Somewhere in the data, sometimes across its end. */
 uint64_t random_data_address(Gen *g, unsigned size)
@@ -181,7 +181,7 @@ Mem random_memory_at(Gen *g, uint64_t linear)
     return m;
 }
 
-/* ---- Encoding ------------------------------------------------------------------------------------------ */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static unsigned rex_of(const Gen *g, const Enc *e)
 {
@@ -296,7 +296,7 @@ static unsigned sized(unsigned op, unsigned size)
     return size == 1 ? op : op | 1;
 }
 
-/* ---- Templates --------------------------------------------------------------------------------------------- */
+/* ---- Templates ------------------------------------------------------------------------------- */
 
 static unsigned alu_undefined(unsigned kind)
 {
@@ -798,7 +798,7 @@ static void gen_self_modify(Gen *g)
         random_bytes_of(g, g_rand_int(g->rand), 4);
 }
 
-/* ---- 32-bit code only --------------------------------------------------------------------------------------- */
+/* ---- 32-bit code only ------------------------------------------------------------------------ */
 
 static void gen_incdec_short(Gen *g)
 {
@@ -876,7 +876,7 @@ static void gen_undefined(Gen *g)
     random_byte(g, 0x0f), random_byte(g, 0x0b);
 }
 
-/* ---- All --------------------------------------------------------------------------------------------------------- */
+/* ---- All ------------------------------------------------------------------------------------- */
 
 static const struct {
     unsigned weight;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/cpu/guest.c - runs code on the translator: one vCPU in long mode, CPL 3, flat
  *
- * Exceptions go to ring 0 through gates on an own stack; each handler is an OUT that stops the run. */
+ * Exceptions go to ring 0 through gates on an own stack; each handler is an OUT that stops the
+ * run. */
 #include "tests/cpu/cpu-test.h"
 
 #include "engine/cpu/tlb.h"

@@ -29,7 +29,7 @@ typedef struct {
     void       *cookie;
 } Rig;
 
-/* ---- A machine around one device --------------------------------------------------------------- */
+/* ---- A machine around one device ------------------------------------------------------------- */
 
 static Rig rig_new(const Case *test)
 {
@@ -96,7 +96,7 @@ static void assert_same(const Rig *rig, const GByteArray *a, const GByteArray *b
             a->len, b->len, dump);
 }
 
-/* ---- Nonsense -------------------------------------------------------------------------------------- */
+/* ---- Nonsense -------------------------------------------------------------------------------- */
 
 static GRand *seeded(const Rig *rig, unsigned round)
 {
@@ -198,7 +198,7 @@ static void poke_many(Rig *rig, GRand *r, unsigned n)
     vit_system_unlock(rig->sys);
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_rows(gconstpointer data)
 {

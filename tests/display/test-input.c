@@ -32,8 +32,8 @@ static void take_sync(void *opaque)
     ((Device *) opaque)->syncs++;
 }
 
-enum { KEYS = 1 << VIT_INPUT_KEY, BUTTONS = 1 << VIT_INPUT_BUTTON, ABS = 1 << VIT_INPUT_ABS, REL = 1 << VIT_INPUT_REL,
-       WHEEL = 1 << VIT_INPUT_WHEEL };
+enum { KEYS = 1 << VIT_INPUT_KEY, BUTTONS = 1 << VIT_INPUT_BUTTON, ABS = 1 << VIT_INPUT_ABS,
+       REL = 1 << VIT_INPUT_REL, WHEEL = 1 << VIT_INPUT_WHEEL };
 
 static const VitInputSink keyboard = { "keyboard", KEYS, is_active, take, take_sync };
 static const VitInputSink mouse = { "mouse", REL | BUTTONS | WHEEL, is_active, take, take_sync };
@@ -66,7 +66,8 @@ static void test_routing(void)
 {
     VitSystem *sys = vit_system_new();
     VitInputHub *hub = vit_input_hub_new(sys);
-    g_autofree Device *ps2 = g_new(Device, 1), *usb = g_new(Device, 1), *m = g_new(Device, 1), *t = g_new(Device, 1);
+    g_autofree Device *ps2 = g_new(Device, 1), *usb = g_new(Device, 1), *m = g_new(Device, 1),
+                      *t = g_new(Device, 1);
 
     add(hub, &keyboard, ps2, sys);
     add(hub, &mouse, m, sys);
@@ -96,7 +97,8 @@ static void test_routing(void)
     settle(sys);
     g_assert_cmpuint(m->n, ==, 2);
     t->ready = true;
-    VitInputEvent batch[] = { { VIT_INPUT_ABS, 0, 5, 6 }, { VIT_INPUT_BUTTON, BTN_LEFT, 1, 0 }, { VIT_INPUT_WHEEL, 0, 0, 120 } };
+    VitInputEvent batch[] = { { VIT_INPUT_ABS, 0, 5, 6 }, { VIT_INPUT_BUTTON, BTN_LEFT, 1, 0 },
+                              { VIT_INPUT_WHEEL, 0, 0, 120 } };
     vit_input_hub_send(hub, batch, 3);
     settle(sys);
     g_assert_cmpuint(t->n, ==, 3);
@@ -115,7 +117,8 @@ static void test_routing(void)
     vit_system_free(sys);
 }
 
-/* A guest that does not come round: the queue stays bounded, the last place and all releases arrive. */
+/* A guest that does not come round: the queue stays bounded, the last place and all releases
+ * arrive. */
 static void test_flood(void)
 {
     VitSystem *sys = vit_system_new();

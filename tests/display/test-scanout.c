@@ -32,7 +32,8 @@ static void cursor_moved(void *opaque, int x, int y)
     ((Seen *) opaque)->moves++;
 }
 
-static const VitScanoutListener listener = { surface_changed, damaged, cursor_changed, cursor_moved };
+static const VitScanoutListener listener = { surface_changed, damaged, cursor_changed,
+                                             cursor_moved };
 
 static void freed(void *opaque)
 {
@@ -50,7 +51,8 @@ static void test_scanout(void)
     g_assert_null(vit_scanout_ref_surface(s));
     vit_scanout_damage(s, (VitRect) { 0, 0, 10, 10 });
     g_assert_cmpint(seen.damages, ==, 0);
-    VitSurface *surface = vit_surface_new_shared(4, 4, 16, VIT_PIXEL_XRGB8888, pixels, freed, &gone);
+    VitSurface *surface = vit_surface_new_shared(4, 4, 16, VIT_PIXEL_XRGB8888, pixels, freed,
+                                                 &gone);
     vit_scanout_set_surface(s, surface);
     g_assert_cmpint(seen.surfaces, ==, 1);
     vit_scanout_damage(s, (VitRect) { -5, 2, 100, INT32_MAX });
@@ -93,9 +95,11 @@ static void test_save(void)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *folder = g_dir_make_tmp("vitrine-XXXXXX", NULL);
-    g_autofree char *png = g_build_filename(folder, "a.png", NULL), *ppm = g_build_filename(folder, "a.ppm", NULL);
+    g_autofree char *png = g_build_filename(folder, "a.png", NULL),
+                    *ppm = g_build_filename(folder, "a.ppm", NULL);
     static const struct { VitPixelFormat format; uint32_t raw; } rows[] = {
-        { VIT_PIXEL_XRGB8888, 0x00102030 }, { VIT_PIXEL_XBGR8888, 0x00302010 }, { VIT_PIXEL_RGB565, 0 },
+        { VIT_PIXEL_XRGB8888, 0x00102030 }, { VIT_PIXEL_XBGR8888, 0x00302010 },
+        { VIT_PIXEL_RGB565, 0 },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         g_autoptr(VitSurface) s = vit_surface_new(3, 2, rows[i].format);
@@ -105,7 +109,8 @@ static void test_save(void)
             memcpy(s->pixels + s->stride + 4, &rows[i].raw, 4);
         g_assert_true(vit_surface_save(s, png, &error));
         g_assert_true(vit_surface_save(s, ppm, &error));
-        const uint8_t expected[3] = { i == 2 ? 0xff : 0x10, i == 2 ? 0 : 0x20, i == 2 ? 0xff : 0x30 };
+        const uint8_t expected[3] = { i == 2 ? 0xff : 0x10, i == 2 ? 0 : 0x20,
+                                      i == 2 ? 0xff : 0x30 };
 
         png_image image = { .version = PNG_IMAGE_VERSION };
         g_assert_true(png_image_begin_read_from_file(&image, png));

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-# tests/guest/boot_disk.py EMULATOR... - boots from a raw disk by BIOS; Linux reads, writes and trims.
+# tests/guest/boot_disk.py EMULATOR... - boots by BIOS from a raw disk; Linux reads, writes, trims.
 # SPDX-License-Identifier: GPL-3.0-or-later
 import hashlib
 import os
@@ -125,18 +125,21 @@ def linux_disk(machine, interface):
                             f"file={path},format=raw,if={interface},discard=unmap"]) as guest:
         guest.expect("INIT-READY", 150)
         guest.expect("vitrine# ", 30)
-        guest.run(f"for i in 1 2 3 4 5 6 7 8 9; do test -b {device} -a -b /dev/sr0 && break; sleep 1; done",
-                  60)
+        guest.run(f"for i in 1 2 3 4 5 6 7 8 9; do test -b {device} -a -b /dev/sr0 && break; "
+                  "sleep 1; done", 60)
         check(digest(content) in guest.run(f"sha256sum {device}", 120), "the disk reads wrong")
         guest.run(f"dd if={device} of={device} bs=1M count=8 skip=2 seek=20 conv=fsync,notrunc", 60)
-        guest.run(f"dd if={device} of={device} bs=512 count=77 skip=11 seek=100001 conv=notrunc", 60)
+        guest.run(f"dd if={device} of={device} bs=512 count=77 skip=11 seek=100001 conv=notrunc",
+                  60)
         before = os.stat(path).st_blocks
         guest.run(f"blkdiscard -o {40 * MIB} -l {8 * MIB} {device}", 60)
-        check(os.stat(path).st_blocks < before - 8 * MIB // 512 // 2, "the trimmed space is not free")
+        check(os.stat(path).st_blocks < before - 8 * MIB // 512 // 2,
+              "the trimmed space is not free")
         with open(assets.memtest_iso(), "rb") as file:
             iso = file.read()
         check(digest(iso) in guest.run("sha256sum /dev/sr0", 60), "the CD reads wrong")
-        check("boot" in guest.run("mount -t iso9660 -o ro /dev/sr0 /mnt && ls /mnt"), "no files on the CD")
+        check("boot" in guest.run("mount -t iso9660 -o ro /dev/sr0 /mnt && ls /mnt"),
+              "no files on the CD")
         guest.send("poweroff -f\n")
         check(guest.wait(30) == 0, "no clean power-off")
     expected = bytearray(content)

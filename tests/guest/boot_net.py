@@ -71,12 +71,14 @@ def network(machine):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     forwarded = free_port()
-    setup = f"mkdir -p /etc\ncat > /lease <<'END'\n{LEASE}END\nchmod +x /lease\nifconfig lo 127.0.0.1\n"
+    setup = (f"mkdir -p /etc\ncat > /lease <<'END'\n{LEASE}END\n"
+             "chmod +x /lease\nifconfig lo 127.0.0.1\n")
     initrd = assets.shell_initramfs(os.path.join(work_folder(), "net.cpio.gz"),
                                     ("virtio_net",), setup)
     try:
         with Guest(emulator(), ["-machine", machine, "-m", "512", "-kernel", assets.kernel(),
-                                "-initrd", initrd, "-append", "console=ttyS0 panic=-1 net.ifnames=0",
+                                "-initrd", initrd,
+                                "-append", "console=ttyS0 panic=-1 net.ifnames=0",
                                 "-netdev", f"user,id=n0,hostfwd=tcp::{forwarded}-:7777",
                                 "-device", "virtio-net-pci,netdev=n0"]) as guest:
             guest.expect("INIT-READY", 150)
@@ -89,7 +91,8 @@ def network(machine):
                   "the download is damaged")
             guest.send("while true; do nc -l -p 7777 -e tr a-z A-Z; done &\n")
             guest.expect("vitrine# ", 30)
-            check(talk(forwarded, b"to the guest\n") == b"TO THE GUEST\n", "the forward answers wrong")
+            check(talk(forwarded, b"to the guest\n") == b"TO THE GUEST\n",
+                  "the forward answers wrong")
             guest.send("poweroff -f\n")
             check(guest.wait(30) == 0, "no clean power-off")
     finally:

@@ -10,8 +10,8 @@ import sys
 from house import report
 
 REGISTRATION = re.compile(
-    r"^(static_g_define_type_id|g_define_type_id|g_define_type__static|\w+_parent_class|\w+_private_offset|\w*signals|"
-    r"\w*properties|\w*props|q|\w+_quark_value|process_log)(\.\d+)?$")
+    r"^(static_g_define_type_id|g_define_type_id|g_define_type__static|\w+_parent_class|\w+_private_offset|"
+    r"\w*signals|\w*properties|\w*props|q|\w+_quark_value|process_log)(\.\d+)?$")
 SYMBOL = re.compile(
     r"^[0-9a-f]+ (?P<flags>.{7}) (?P<section>\S+)\s+[0-9a-f]+ +(\.hidden )?(?P<name>\S+)$")
 
@@ -21,7 +21,8 @@ def variables(library):
                           check=True).stdout
     source = library
     for line in text.splitlines():
-        if line.endswith((":     file format elf64-x86-64", ":     file format elf64-littleaarch64")):
+        if line.endswith((":     file format elf64-x86-64",
+                          ":     file format elf64-littleaarch64")):
             source = line.split(":")[0]
         match = SYMBOL.match(line)
         if not match or "O" not in match["flags"]:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/net/test-user.c - a fake card on the user-mode network: ARP, DHCP, UDP, ICMP, forwards, options */
+/* tests/net/test-user.c - a fake card on the user-mode network: ARP, DHCP, UDP, ICMP, forwards,
+ * options */
 #include "net/netdev.h"
 
 #include <arpa/inet.h>
@@ -107,9 +108,10 @@ static const uint8_t *card_expect(Card *c, Match match, const void *data, size_t
     return found;
 }
 
-/* ---- frames -------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
-static const uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 }, gateway_mac[6] = { 0x52, 0x55, 10, 0, 2, 2 };
+static const uint8_t mac[6] = { 0x52, 0x54, 0x00, 0x12, 0x34, 0x56 };
+static const uint8_t gateway_mac[6] = { 0x52, 0x55, 10, 0, 2, 2 };
 
 static void put16(uint8_t *p, unsigned v)
 {
@@ -133,7 +135,8 @@ static unsigned checksum(const uint8_t *p, size_t size)
 }
 
 /* Ethernet and IPv4 headers over a payload at frame + 34; returns the frame's length. */
-static size_t ip(uint8_t *frame, const uint8_t *to_mac, const char *from, const char *to, unsigned protocol, size_t size)
+static size_t ip(uint8_t *frame, const uint8_t *to_mac, const char *from, const char *to,
+                 unsigned protocol, size_t size)
 {
     memcpy(frame, to_mac, 6);
     memcpy(frame + 6, mac, 6);
@@ -149,8 +152,8 @@ static size_t ip(uint8_t *frame, const uint8_t *to_mac, const char *from, const 
     return 34 + size;
 }
 
-static size_t udp(uint8_t *frame, const uint8_t *to_mac, const char *from, const char *to, unsigned from_port,
-                  unsigned to_port, size_t size)
+static size_t udp(uint8_t *frame, const uint8_t *to_mac, const char *from, const char *to,
+                  unsigned from_port, unsigned to_port, size_t size)
 {
     put16(frame + 34, from_port);
     put16(frame + 36, to_port);
@@ -166,12 +169,14 @@ static bool is_arp_reply(const uint8_t *f, size_t size, const void *data)
 
 static bool is_udp_from(const uint8_t *f, size_t size, const void *data)
 {
-    return size >= 42 && get16(f + 12) == 0x0800 && f[23] == 17 && get16(f + 34) == *(const unsigned *) data;
+    return size >= 42 && get16(f + 12) == 0x0800 && f[23] == 17 &&
+           get16(f + 34) == *(const unsigned *) data;
 }
 
 static bool is_udp_to(const uint8_t *f, size_t size, const void *data)
 {
-    return size >= 42 && get16(f + 12) == 0x0800 && f[23] == 17 && get16(f + 36) == *(const unsigned *) data;
+    return size >= 42 && get16(f + 12) == 0x0800 && f[23] == 17 &&
+           get16(f + 36) == *(const unsigned *) data;
 }
 
 static bool is_echo_reply(const uint8_t *f, size_t size, const void *data)
@@ -202,7 +207,7 @@ static void arp(Card *c)
     g_assert_cmpmem(reply + 22, 6, gateway_mac, 6);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------------ */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 static void test_dhcp(void)
 {
@@ -235,7 +240,8 @@ static void test_udp_out(void)
     uint8_t frame[64] = {};
     size_t size;
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) }, from;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) },
+                       from;
     socklen_t length = sizeof at;
     char buf[16];
 
@@ -244,7 +250,8 @@ static void test_udp_out(void)
     card_new(&c, "user");
     arp(&c);
     memcpy(frame + 42, "ping", 4);
-    card_send(&c, frame, udp(frame, gateway_mac, "10.0.2.15", "10.0.2.2", 5555, ntohs(at.sin_port), 4));
+    card_send(&c, frame,
+              udp(frame, gateway_mac, "10.0.2.15", "10.0.2.2", 5555, ntohs(at.sin_port), 4));
     length = sizeof from;
     g_assert_cmpint(recvfrom(s, buf, sizeof buf, 0, (struct sockaddr *) &from, &length), ==, 4);
     g_assert_cmpmem(buf, 4, "ping", 4);
@@ -295,7 +302,8 @@ static void test_forward(void)
     unsigned host = free_port(SOCK_DGRAM), port = 4000;
     g_autofree char *spec = g_strdup_printf("user,hostfwd=udp::%u-:4000", host);
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t) host) };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                              .sin_port = htons((uint16_t) host) };
 
     card_new(&c, spec);
     arp(&c);
@@ -320,7 +328,8 @@ static void test_backlog(void)
     unsigned host = free_port(SOCK_DGRAM), port = 4000;
     g_autofree char *spec = g_strdup_printf("user,hostfwd=udp::%u-:4000", host);
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t) host) };
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                              .sin_port = htons((uint16_t) host) };
 
     card_new(&c, spec);
     arp(&c);
@@ -328,7 +337,8 @@ static void test_backlog(void)
     c.full = true;
     g_mutex_unlock(&c.lock);
     for (unsigned i = 0; i < 600; i++) {
-        g_assert_cmpint(sendto(s, &i, sizeof i, 0, (struct sockaddr *) &to, sizeof to), ==, sizeof i);
+        g_assert_cmpint(sendto(s, &i, sizeof i, 0, (struct sockaddr *) &to, sizeof to), ==,
+                        sizeof i);
         if (i % 10 == 0)
             g_usleep(1000);
     }

@@ -1,7 +1,7 @@
-# tests/engine/control/monitors.py VITRINE-RUN - QMP and the human monitor against a running machine.
+# tests/engine/control/monitors.py VITRINE-RUN - QMP and the human monitor of a running machine.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The guest is a ROM of a few bytes: it counts at 500h and stores each scancode from 600h on; R makes
-it reset, Q makes it leave through isa-debug-exit."""
+"""The guest is a ROM of a few bytes: it counts at 500h and stores each scancode from 600h on; R
+makes it reset, Q makes it leave through isa-debug-exit."""
 import json
 import os
 import random
@@ -218,9 +218,12 @@ def requests():
         qmp.error("screendump", {"filename": "a"}, kind="DeviceNotFound")
         equal(qmp.error("query-name", {}, more=1), "QMP input member 'more' is unexpected")
         equal(qmp.error("query-name", 5), "QMP input member 'arguments' must be an object")
-        for text, said in ((b'{"id": 1}', "lacks member 'execute'"), (b"[]", "must be a JSON object"),
-                           (b'{"execute": 3}', "must be a string"), (b'{"execute" "x"}', "parse error"),
-                           (b"hello\n", "parse error"), (b'{"execute": "a\xff', "parse error")):
+        for text, said in ((b'{"id": 1}', "lacks member 'execute'"),
+                           (b"[]", "must be a JSON object"),
+                           (b'{"execute": 3}', "must be a string"),
+                           (b'{"execute" "x"}', "parse error"),
+                           (b"hello\n", "parse error"),
+                           (b'{"execute": "a\xff', "parse error")):
             check(said in qmp.broken(text), f"{text!r}: not {said!r}")
         equal(qmp("query-name"), {})
 
@@ -238,7 +241,8 @@ def pieces():
 
 
 def schema():
-    with Machine("-S", "-name", "glass", "-uuid", "12345678-1234-1234-1234-123456789abc") as machine:
+    uuid = "12345678-1234-1234-1234-123456789abc"
+    with Machine("-S", "-name", "glass", "-uuid", uuid) as machine:
         qmp = machine.qmp()
         commands = {entry["name"] for entry in qmp("query-commands")}
         types = {entry["name"]: entry for entry in qmp("query-qmp-schema")}
@@ -263,7 +267,7 @@ def schema():
         check("qmp0" in [entry["label"] for entry in qmp("query-chardev")], "its own chardev")
 
 
-# ---- The machine ------------------------------------------------------------------------------------
+# ---- The machine ---------------------------------------------------------------------------------
 
 
 def life():
@@ -317,7 +321,8 @@ def keys():
         qmp.error("send-key", {"keys": [key("a")], "hold-time": 10**9})
         qmp.error("send-key", {"keys": ["a"]})
         qmp.error("input-send-event", {"events": [{"type": "key", "data": {"down": 1}}]})
-        qmp.error("input-send-event", {"events": [{"type": "abs", "data": {"axis": "z", "value": 1}}]})
+        qmp.error("input-send-event",
+                  {"events": [{"type": "abs", "data": {"axis": "z", "value": 1}}]})
         qmp("input-send-event", events=[
             {"type": "abs", "data": {"axis": "x", "value": 10**12}},
             {"type": "abs", "data": {"axis": "y", "value": -5}},
@@ -359,7 +364,8 @@ def pictures():
                 equal(file.read(len(magic)), magic)
         equal(qmp.hmp(f"screendump {machine.path('e')} -f png"), "")
         check(os.path.getsize(machine.path("e")) > 60, "no picture")
-        check("Cannot write" in qmp.error("screendump", {"filename": "/nowhere/a.ppm"}), "no reason")
+        check("Cannot write" in qmp.error("screendump", {"filename": "/nowhere/a.ppm"}),
+              "no reason")
         qmp.error("screendump", {"filename": machine.path("f"), "head": 3}, kind="DeviceNotFound")
 
 
@@ -380,8 +386,8 @@ def memory():
         equal(qmp.hmp("p/x (0x10 + 2 * 3) | 1"), "0x17\n")
         equal(qmp.hmp("print -5 % 3 + 0 * 7"), str((2**64 - 5) % 3) + "\n")
         check(int(qmp.hmp("p/x $pc"), 16) in range(0xF0000, 0xF0100), "pc")
-        for wrong in ("p", "p 1/0", "p $nope", "p (1", "p 5 6", "x/9999x 0", "x/4q 0", "p " + "(" * 5000,
-                      "p " + "-" * 5000, "x/2i 0x100000000000"):
+        for wrong in ("p", "p 1/0", "p $nope", "p (1", "p 5 6", "x/9999x 0", "x/4q 0",
+                      "p " + "(" * 5000, "p " + "-" * 5000, "x/2i 0x100000000000"):
             text = qmp.hmp(wrong)
             check("Error" in text, f"{wrong[:20]}: {text}")
         qmp.error("memsave", {"val": 0, "size": 16, "filename": path, "cpu-index": 9})
@@ -390,7 +396,7 @@ def memory():
         check(not os.path.exists(path), "a file of nothing was left")
 
 
-# ---- Human monitor --------------------------------------------------------------------------------------
+# ---- Human monitor -------------------------------------------------------------------------------
 
 PROMPT = b"(vitrine) "
 
@@ -422,8 +428,8 @@ def prompt():
         say(b"info foo\n", rb"unknown subject")
         say(b"\n", rb"")
         say(b"info qtree\n", rb"dev: .*rtc")
-        for command in (b"cpus", b"registers -a", b"jit", b"mtree", b"qtree", b"pic", b"chardev", b"block",
-                        b"network", b"kvm", b"version"):
+        for command in (b"cpus", b"registers -a", b"jit", b"mtree", b"qtree", b"pic", b"chardev",
+                        b"block", b"network", b"kvm", b"version"):
             check(b"unknown" not in say(b"info " + command + b"\n", rb""), command)
         say(b"dump rtc\n", rb"mc146818")
         say(b"dump nothing\n", rb"Error: .*nothing")
@@ -468,7 +474,7 @@ def multiplexed():
         equal(machine.process.wait(20), 0)
 
 
-# ---- Clients that misbehave ---------------------------------------------------------------------------------
+# ---- Clients that misbehave ----------------------------------------------------------------------
 
 
 def memory_of(process):
@@ -555,7 +561,8 @@ def ends():
         qmp.send(b'{"execute":"quit"}')
         qmp.close()
         equal(machine.process.wait(20), 0)
-    with Machine("-qmp", "unix:/nowhere/qmp,server,nowait", qmp=False, stderr=subprocess.PIPE) as machine:
+    with Machine("-qmp", "unix:/nowhere/qmp,server,nowait", qmp=False,
+                 stderr=subprocess.PIPE) as machine:
         text = machine.process.stderr.read().decode()
         machine.process.stderr.close()
         equal(machine.process.wait(20), 1)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/engine/control/test-json-stream.c - JSON texts out of a stream: whole, in pieces, broken, endless */
+/* tests/engine/control/test-json-stream.c - JSON texts out of a stream: whole, in pieces, broken,
+ * endless */
 #include "engine/control/json-stream.h"
 
 #include <string.h>
@@ -15,7 +16,8 @@ static Seen feed(JsonStream *s, const char *text, size_t size, size_t step)
         g_autoptr(JsonNode) value = NULL;
         g_autoptr(GError) error = NULL;
         size_t used = 0, n = MIN(step, size - at);
-        JsonStreamResult result = json_stream_feed(s, (const uint8_t *) text + at, n, &used, &value, &error);
+        JsonStreamResult result = json_stream_feed(s, (const uint8_t *) text + at, n, &used, &value,
+                                                   &error);
         g_assert_cmpuint(used, >=, 1);
         g_assert_cmpuint(used, <=, n);
         g_assert_cmpint(result == JSON_STREAM_VALUE, ==, value != NULL);
@@ -114,8 +116,9 @@ static void test_random(void)
         char noise[2000];
         JsonStream s;
         for (size_t i = 0; i < sizeof noise; i++)
-            noise[i] = g_test_rand_int_range(0, 8) ? alphabet[g_test_rand_int_range(0, sizeof alphabet - 1)]
-                                                   : (char) g_test_rand_int_range(0, 256);
+            noise[i] = g_test_rand_int_range(0, 8)
+                           ? alphabet[g_test_rand_int_range(0, sizeof alphabet - 1)]
+                           : (char) g_test_rand_int_range(0, 256);
         json_stream_init(&s);
         Seen seen = feed(&s, noise, sizeof noise, (size_t) g_test_rand_int_range(1, 500));
         g_string_free(seen.values, TRUE);

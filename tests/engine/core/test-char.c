@@ -138,7 +138,7 @@ static void expect_read(int fd, const char *text)
     g_assert_cmpstr(buf, ==, text);
 }
 
-/* ---- Tests --------------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_specs(Fixture *f, gconstpointer data)
 {
@@ -334,7 +334,8 @@ static void test_tcp(Fixture *f, gconstpointer data)
     g_assert_true(becomes(f, &f->closed, 1));
 }
 
-/* A reader that does not read: the writer is never held up, gets short counts and is told of room. */
+/* A reader that does not read: the writer is never held up, gets short counts and is told of
+ * room. */
 static void test_slow_end(Fixture *f, gconstpointer data)
 {
     g_autofree char *dir = g_dir_make_tmp("vitrine-char-XXXXXX", NULL);
@@ -390,7 +391,7 @@ static void test_pty(Fixture *f, gconstpointer data)
     put(f, "after");
 }
 
-/* ---- The terminal: a child process with a terminal of its own -------------------------------------------- */
+/* ---- The terminal: a child process with a terminal of its own -------------------------------- */
 
 static void request(VitSystem *sys, VitRequest what, int exit_code, const char *reason)
 {

@@ -156,7 +156,7 @@ static const VitDeviceClass sample_class = {
     .loaded = sample_loaded,
 };
 
-/* ---- Fixture ------------------------------------------------------------------------------------------- */
+/* ---- Fixture --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitSystem *sys;
@@ -188,7 +188,7 @@ static void teardown(Fixture *f, gconstpointer data)
     vit_system_free(f->sys);
 }
 
-/* ---- Tests ------------------------------------------------------------------------------------------------ */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_registers(Fixture *f, gconstpointer data)
 {
@@ -402,7 +402,7 @@ static void test_dump(Fixture *f, gconstpointer data)
         }
 }
 
-/* ---- Mistakes that must be found ------------------------------------------------------------------------- */
+/* ---- Mistakes that must be found ------------------------------------------------------------- */
 
 typedef struct {
     VitDevice parent;
@@ -493,7 +493,7 @@ static void test_mistakes(gconstpointer data)
     g_test_trap_assert_failed();
 }
 
-/* ---- Log --------------------------------------------------------------------------------------------------- */
+/* ---- Log ------------------------------------------------------------------------------------- */
 
 static void test_log(void)
 {
@@ -536,8 +536,10 @@ int main(int argc, char **argv)
     vit_device_test_class(&twice_class, NULL);
     vit_device_test_class(&unsteady_class, NULL);
     vit_device_test_class(&leaky_class, NULL);
-    g_test_add_data_func("/core/device/mistakes/rows", "/device/subprocess/twice/rows", test_mistakes);
-    g_test_add_data_func("/core/device/mistakes/reset", "/device/subprocess/unsteady/reset", test_mistakes);
+    g_test_add_data_func("/core/device/mistakes/rows", "/device/subprocess/twice/rows",
+                         test_mistakes);
+    g_test_add_data_func("/core/device/mistakes/reset", "/device/subprocess/unsteady/reset",
+                         test_mistakes);
     g_test_add_data_func("/core/device/mistakes/round-trip", "/device/subprocess/leaky/round-trip",
                          test_mistakes);
     return g_test_run();

@@ -29,7 +29,7 @@ static void teardown(Fixture *f, gconstpointer data)
     vit_ram_free(f->ram);
 }
 
-/* ---- A device that remembers ------------------------------------------------------------------------ */
+/* ---- A device that remembers ----------------------------------------------------------------- */
 
 typedef struct {
     uint64_t offsets[32], values[32];
@@ -64,7 +64,7 @@ static const VitMmioOps wide_ops = { .read = journal_read, .write = journal_writ
 static const VitMmioOps dword_ops = { .read = journal_read, .write = journal_write,
                                       .min_size = 4, .max_size = 4, .unlocked = true };
 
-/* ---- Tests ---------------------------------------------------------------------------------------------- */
+/* ---- Tests ----------------------------------------------------------------------------------- */
 
 static void test_ram_limits(void)
 {
@@ -489,7 +489,7 @@ static void test_mischief(Fixture *f, gconstpointer data)
     g_assert_cmpuint(m.calls, ==, 1);   /* the second half found nothing there */
 }
 
-/* ---- Threads ---------------------------------------------------------------------------------------------- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitAddressSpace *as;

@@ -7,7 +7,8 @@ static void test_parse(void)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(VitOptions) o = vit_options_parse(
-        "-netdev", "user,id=n,,0,hostfwd=tcp::1-:2,restrict,hostfwd=udp::3-:4,net=a=b", "type", &error);
+        "-netdev", "user,id=n,,0,hostfwd=tcp::1-:2,restrict,hostfwd=udp::3-:4,net=a=b", "type",
+        &error);
     g_assert_no_error(error);
     g_assert_cmpuint(vit_options_count(o), ==, 6);
     g_assert_cmpstr(vit_options_take(o, "type"), ==, "user");
@@ -45,7 +46,8 @@ static void test_bad(void)
     g_assert_nonnull(error);
     g_clear_error(&error);
 
-    g_autoptr(VitOptions) o = vit_options_parse("-x", "n=12a,b=maybe,s=9Q,ok=7,size=2G", NULL, &error);
+    g_autoptr(VitOptions) o = vit_options_parse("-x", "n=12a,b=maybe,s=9Q,ok=7,size=2G", NULL,
+                                                &error);
     uint64_t n = 5;
     bool b;
     g_assert_false(vit_options_take_uint(o, "n", 100, &n, &error));
@@ -68,8 +70,9 @@ static void test_sizes(void)
     static const struct { const char *text; bool good; uint64_t value; } rows[] = {
         { "0", true, 0 }, { "512", true, 512 }, { "4k", true, 4096 }, { "1.5G", true, 0x60000000 },
         { "0x1000", true, 4096 }, { "16E", false, 0 }, { "15E", true, UINT64_C(15) << 60 },
-        { "", false, 0 }, { "-1", false, 0 }, { "1.", false, 0 }, { "2GiB", true, UINT64_C(2) << 30 },
-        { "99999999999999999999", false, 0 }, { "1 G", false, 0 }, { "99999999999.5E", false, 0 },
+        { "", false, 0 }, { "-1", false, 0 }, { "1.", false, 0 },
+        { "2GiB", true, UINT64_C(2) << 30 }, { "99999999999999999999", false, 0 },
+        { "1 G", false, 0 }, { "99999999999.5E", false, 0 },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
         uint64_t value = 0;

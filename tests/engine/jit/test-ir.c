@@ -45,7 +45,7 @@ static void test_forwarding(void)
     VitVal y = vit_ir_bini(&ir, VIT_IR_ADD, x, 1);
     vit_ir_put(&ir, 0x100, y);
     g_assert_cmpuint(vit_ir_get(&ir, VIT_I64, 0x100), ==, y);
-    vit_ir_put(&ir, 0x101, vit_ir_const(&ir, VIT_I8, 7));       /* the second byte: y no longer holds */
+    vit_ir_put(&ir, 0x101, vit_ir_const(&ir, VIT_I8, 7));   /* the second byte: y no longer holds */
     g_assert_cmpuint(vit_ir_get(&ir, VIT_I64, 0x100), !=, y);
     VitVal z = vit_ir_get(&ir, VIT_I64, 0x108);
     vit_ir_call(&ir, &helper_helper, VIT_NONE, z, VIT_NO_VAL, VIT_NO_VAL, VIT_NO_VAL);
@@ -58,7 +58,8 @@ static void test_dead_state(void)
     VitVal a = vit_ir_get(&ir, VIT_I32, 0x100), b = vit_ir_get(&ir, VIT_I32, 0x108);
     vit_ir_putflags(&ir, vit_ir_flags(&ir, VIT_IR_FLAGS_ADD, a, b, VIT_NO_VAL));    /* dies */
     vit_ir_put(&ir, 0x110, a);                                                      /* dies */
-    vit_ir_putflags(&ir, vit_ir_flags(&ir, VIT_IR_FLAGS_SUB, a, b, VIT_NO_VAL));    /* seen by the load */
+    /* seen by the load */
+    vit_ir_putflags(&ir, vit_ir_flags(&ir, VIT_IR_FLAGS_SUB, a, b, VIT_NO_VAL));
     vit_ir_put(&ir, 0x110, b);
     vit_ir_load(&ir, VIT_I32, vit_ir_zext(&ir, VIT_I64, a), 0, 0);
     vit_ir_putflags(&ir, vit_ir_flags(&ir, VIT_IR_FLAGS_LOGIC, a, VIT_NO_VAL, VIT_NO_VAL));

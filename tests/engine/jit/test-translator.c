@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/engine/jit/test-translator.c - the translator against the interpreter: the same random code, state
- * compared at every block; self-modifying code, faults, options */
+/* tests/engine/jit/test-translator.c - the translator against the interpreter: the same random
+ * code, state compared at every block; self-modifying code, faults, options */
 #include "engine/core/log.h"
 #include "tests/engine/jit/toy.h"
 
@@ -31,8 +31,10 @@ static void differs(uint64_t seed, const Toy *a, const Toy *b, unsigned i)
 
     for (unsigned k = 0; k < sizeof a->trace[i] / 8; k++) {
         if (x[k] != y[k])
-            g_printerr("# word %u (0 pc, 1.. registers, %u flags, then vectors): %" G_GINT64_MODIFIER
-                       "x by the interpreter, %" G_GINT64_MODIFIER "x translated\n", k, 1 + TOY_REGS, x[k], y[k]);
+            g_printerr(
+                "# word %u (0 pc, 1.. registers, %u flags, then vectors): %" G_GINT64_MODIFIER
+                "x by the interpreter, %" G_GINT64_MODIFIER "x translated\n",
+                k, 1 + TOY_REGS, x[k], y[k]);
     }
     g_error("seed %u: state differs at block %u, which follows the one at %x", (unsigned) seed, i,
             i ? (unsigned) a->trace[i - 1].pc : 0);
@@ -55,11 +57,12 @@ static void compare(uint64_t seed, const VitJitOptions *options, unsigned blocks
             differs(seed, a.toy, b.toy, i);
     }
     g_assert_cmpuint(a.toy->n_faults, ==, b.toy->n_faults);
-    g_assert_cmpmem(a.toy->fault_pc, sizeof a.toy->fault_pc, b.toy->fault_pc, sizeof b.toy->fault_pc);
+    g_assert_cmpmem(a.toy->fault_pc, sizeof a.toy->fault_pc, b.toy->fault_pc,
+                    sizeof b.toy->fault_pc);
     for (unsigned i = 0; i < TOY_RAM_SIZE; i++) {
         if (a.ram->host[i] != b.ram->host[i])
-            g_error("seed %u: byte %x of memory: %x by the interpreter, %x translated", (unsigned) seed, i,
-                    a.ram->host[i], b.ram->host[i]);
+            g_error("seed %u: byte %x of memory: %x by the interpreter, %x translated",
+                    (unsigned) seed, i, a.ram->host[i], b.ram->host[i]);
     }
     g_assert_cmpuint(b.toy->cpu.stats[VIT_CPU_STAT_TRANSLATED], >, 0);
     rig_close(&a);
@@ -72,7 +75,9 @@ static void test_random(void)
     unsigned n = g_test_slow() ? 2000 : 60;
 
     if (one) {
-        compare((uint64_t) atoll(one), NULL, g_getenv("VITRINE_TEST_BLOCKS") ? (unsigned) atoi(g_getenv("VITRINE_TEST_BLOCKS")) : 2000);
+        compare((uint64_t) atoll(one), NULL,
+                g_getenv("VITRINE_TEST_BLOCKS") ? (unsigned) atoi(g_getenv("VITRINE_TEST_BLOCKS"))
+                                                : 2000);
         return;
     }
     for (unsigned seed = 1; seed <= n; seed++)
@@ -85,7 +90,8 @@ static void test_options(void)
 
     for (unsigned k = 0; k < 6; k++) {
         VitJitOptions o = all;
-        bool *const one[] = { &o.chain, &o.pin, &o.fuse_flags, &o.ir_passes, &o.jump_cache, &o.tlb };
+        bool *const one[] = { &o.chain, &o.pin, &o.fuse_flags, &o.ir_passes, &o.jump_cache,
+                              &o.tlb };
         *one[k] = false;
         for (unsigned seed = 100; seed < 108; seed++)
             compare(seed, &o, 1000);
@@ -94,9 +100,10 @@ static void test_options(void)
         compare(seed, &(VitJitOptions) { 0 }, 1000);
 }
 
-/* ---- Small programs of one instruction set: opcode, register, 32-bit operand --------------------------------- */
+/* ---- Small programs of one instruction set: opcode, register, 32-bit operand ----------------- */
 
-enum { OP_ADDI, OP_STORE32 /* reg to [operand] */, OP_JMP, OP_LOAD, OP_LOOP /* dec reg, jump when not 0 */, OP_STOP };
+enum { OP_ADDI, OP_STORE32 /* reg to [operand] */, OP_JMP, OP_LOAD,
+       OP_LOOP /* dec reg, jump when not 0 */, OP_STOP };
 
 static void emit(Rig *rig, uint32_t at, uint8_t op, uint8_t reg, uint32_t operand)
 {
@@ -128,7 +135,8 @@ static void simple_translate(VitTranslate *t)
         end = true;
         switch (b[0]) {
         case OP_ADDI:
-            vit_ir_put(t->ir, slot, vit_ir_bin(t->ir, VIT_IR_ADD, vit_ir_get(t->ir, VIT_I64, slot), k));
+            vit_ir_put(t->ir, slot,
+                       vit_ir_bin(t->ir, VIT_IR_ADD, vit_ir_get(t->ir, VIT_I64, slot), k));
             end = false;
             break;
         case OP_STORE32:
@@ -145,7 +153,8 @@ static void simple_translate(VitTranslate *t)
         case OP_LOOP:
             r = vit_ir_bini(t->ir, VIT_IR_SUB, vit_ir_get(t->ir, VIT_I64, slot), 1);
             vit_ir_put(t->ir, slot, r);
-            vit_ir_br(t->ir, vit_ir_cmp(t->ir, VIT_CMP_NE, r, vit_ir_const(t->ir, VIT_I64, 0)), operand);
+            vit_ir_br(t->ir, vit_ir_cmp(t->ir, VIT_CMP_NE, r, vit_ir_const(t->ir, VIT_I64, 0)),
+                      operand);
             vit_ir_jmp(t->ir, pc);
             break;
         default:
@@ -197,7 +206,8 @@ static void test_rewritten_target(void)
         emit(&r, TOY_CODE + TOY_INSN, OP_JMP, 0, there);
         emit(&r, there, OP_ADDI, 0, 0);
         emit(&r, there + TOY_INSN, OP_JMP, 0, there + 0x1000);
-        emit(&r, there + 0x1000, OP_STORE32, 1, there + 2);     /* from a third page: next round adds reg 1 */
+        /* from a third page: next round adds reg 1 */
+        emit(&r, there + 0x1000, OP_STORE32, 1, there + 2);
         emit(&r, there + 0x1000 + TOY_INSN, OP_LOOP, 2, TOY_CODE);
         emit(&r, there + 0x1000 + 2 * TOY_INSN, OP_STOP, 0, 0);
         rig_run(&r, 1);
@@ -297,7 +307,9 @@ static void greedy_translate(VitTranslate *t)
     vit_ir_insn(t->ir, t->pc);
     vit_ir_insn_length(t->ir, TOY_INSN);
     for (unsigned i = 0; i < G_N_ELEMENTS(v); i++)
-        v[i] = vit_ir_bini(t->ir, VIT_IR_MUL, vit_ir_get(t->ir, VIT_I64, (uint32_t) offsetof(Toy, reg[i % TOY_REGS])), 3 + i);
+        v[i] = vit_ir_bini(t->ir, VIT_IR_MUL,
+                           vit_ir_get(t->ir, VIT_I64, (uint32_t) offsetof(Toy, reg[i % TOY_REGS])),
+                           3 + i);
     for (unsigned i = 1; i < G_N_ELEMENTS(v); i++)
         v[0] = vit_ir_bin(t->ir, VIT_IR_ADD, vit_ir_bini(t->ir, VIT_IR_ROL, v[0], 1), v[i]);
     vit_ir_put(t->ir, (uint32_t) offsetof(Toy, reg[0]), v[0]);

@@ -6,7 +6,7 @@
 
 #define OFFSET(f) offsetof(Toy, f)
 
-/* ---- Random IR -------------------------------------------------------------------------------------------- */
+/* ---- Random IR ------------------------------------------------------------------------------- */
 
 typedef struct { uint64_t s; } Rng;
 
@@ -43,7 +43,8 @@ static VitVal any(Maker *m, VitType t)
         return vit_ir_get(m->ir, t, (uint32_t) (OFFSET(vec) + 16 * pick(r, TOY_VECTORS)));
     if (t != VIT_FLAGS && t != VIT_V128 && (!m->n[t] || pick(r, 3) == 0)) {
         if (pick(r, 5) == 0)
-            return vit_ir_const(m->ir, t, pick(r, 2) ? next(r) >> pick(r, 64) : (uint64_t) -(int64_t) pick(r, 200));
+            return vit_ir_const(m->ir, t, pick(r, 2) ? next(r) >> pick(r, 64)
+                                                     : (uint64_t) -(int64_t) pick(r, 200));
         unsigned high = t == VIT_I8 && pick(r, 3) == 0;
         return vit_ir_get(m->ir, t, (uint32_t) (OFFSET(reg) + 8 * pick(r, TOY_REGS) + high));
     }
@@ -67,10 +68,12 @@ static VitVal count(Maker *m, VitType t, bool flags)
 
 static VitVal address(Maker *m, bool code)
 {
-    VitVal v = vit_ir_bini(m->ir, VIT_IR_AND, any(m, VIT_I64), code ? TOY_CODE_SIZE - 64 : TOY_DATA_SIZE - 64);
+    VitVal v = vit_ir_bini(m->ir, VIT_IR_AND, any(m, VIT_I64),
+                           code ? TOY_CODE_SIZE - 64 : TOY_DATA_SIZE - 64);
     if (pick(&m->rng, 3) == 0 && !code)
         v = vit_ir_bin(m->ir, VIT_IR_ADD, v,
-                       vit_ir_bini(m->ir, VIT_IR_SHL, vit_ir_zext(m->ir, VIT_I64, any(m, VIT_I8)), pick(&m->rng, 4)));
+                       vit_ir_bini(m->ir, VIT_IR_SHL, vit_ir_zext(m->ir, VIT_I64, any(m, VIT_I8)),
+                                   pick(&m->rng, 4)));
     return vit_ir_bini(m->ir, VIT_IR_ADD, v, (code ? TOY_CODE : TOY_DATA) + pick(&m->rng, 40));
 }
 
@@ -148,7 +151,8 @@ static void integer(Maker *m)
         break;
     }
     case 7: {
-        static const VitIrOpcode op[] = { VIT_IR_NEG, VIT_IR_NOT, VIT_IR_CLZ, VIT_IR_CTZ, VIT_IR_POPCNT };
+        static const VitIrOpcode op[] = { VIT_IR_NEG, VIT_IR_NOT, VIT_IR_CLZ, VIT_IR_CTZ,
+                                          VIT_IR_POPCNT };
         add(m, vit_ir_un(ir, op[pick(r, 5)], a));
         if (t != VIT_I8)
             add(m, vit_ir_un(ir, VIT_IR_BSWAP, a));
@@ -178,13 +182,18 @@ static void integer(Maker *m)
         if (t >= VIT_I32)
             add(m, vit_ir_bin(ir, VIT_IR_UDIV + pick(r, 4), a, any(m, t)));
         break;
-    case 12: add(m, vit_ir_call(ir, &helper_mix, t, a, any(m, VIT_I32), any(m, VIT_I8), any(m, VIT_I64))); break;
+    case 12:
+        add(m,
+            vit_ir_call(ir, &helper_mix, t, a, any(m, VIT_I32), any(m, VIT_I8), any(m, VIT_I64)));
+        break;
     default: {
         VitVal f = any(m, VIT_FLAGS);
         switch (pick(r, 6)) {
         case 0: add(m, vit_ir_flags(ir, VIT_IR_FLAGS_ADC + pick(r, 2), a, any(m, t),
                                     vit_ir_flags_test(ir, VIT_CC_C, f))); break;
-        case 1: add(m, vit_ir_flags(ir, VIT_IR_FLAGS_SHL + pick(r, 5), a, count(m, t, true), f)); break;
+        case 1:
+            add(m, vit_ir_flags(ir, VIT_IR_FLAGS_SHL + pick(r, 5), a, count(m, t, true), f));
+            break;
         case 2: add(m, vit_ir_flags_merge(ir, f, any(m, VIT_FLAGS), (unsigned) next(r))); break;
         case 3: add(m, vit_ir_un(ir, VIT_IR_FLAGS_TO, f)); break;
         case 4: add(m, vit_ir_un(ir, VIT_IR_FLAGS_FROM, any(m, VIT_I64))); break;
@@ -214,7 +223,8 @@ static void vector(Maker *m)
         unsigned vop = pick(r, VIT_VOP_COUNT);
         if (is_float(vop))
             vop = VIT_VOP_PADDB + vop % 16;
-        bool unary = vit_vop_info[vop].shape == VIT_VSHAPE_UN || vit_vop_info[vop].shape == VIT_VSHAPE_UNIMM;
+        bool unary = vit_vop_info[vop].shape == VIT_VSHAPE_UN ||
+                     vit_vop_info[vop].shape == VIT_VSHAPE_UNIMM;
         bool shift = vit_vop_info[vop].shape == VIT_VSHAPE_SHI;
         VitVal b = any(m, VIT_V128);
         add(m, vit_ir_vop(ir, vop, unary ? VIT_NO_VAL : a, shift ? VIT_NO_VAL : b, pick(r, 256)));
@@ -330,14 +340,17 @@ static void random_translate(VitTranslate *t)
         for (unsigned k = pick(&m->rng, 3); k--;)
             integer(m);
         if (pick(&m->rng, 30) == 0)
-            vit_ir_trap_if(t->ir, vit_ir_cmp(t->ir, VIT_CMP_EQ, vit_ir_bini(t->ir, VIT_IR_AND, any(m, VIT_I32), 7),
-                                             vit_ir_const(t->ir, VIT_I32, 3)),
+            vit_ir_trap_if(t->ir,
+                           vit_ir_cmp(t->ir, VIT_CMP_EQ,
+                                      vit_ir_bini(t->ir, VIT_IR_AND, any(m, VIT_I32), 7),
+                                      vit_ir_const(t->ir, VIT_I32, 3)),
                            &helper_trap, any(m, VIT_I32), any(m, VIT_I16));
         if (pick(&m->rng, 3) == 0)
             stores(m);
         if (pick(&m->rng, 20) == 0)
-            add(m, vit_ir_call(t->ir, pick(&m->rng, 2) ? &helper_rotate_regs : &helper_sum_regs, int_type(m),
-                               any(m, VIT_I64), any(m, VIT_I32), any(m, VIT_I16), VIT_NO_VAL));
+            add(m, vit_ir_call(t->ir, pick(&m->rng, 2) ? &helper_rotate_regs : &helper_sum_regs,
+                               int_type(m), any(m, VIT_I64), any(m, VIT_I32), any(m, VIT_I16),
+                               VIT_NO_VAL));
         puts_(m);
         bool ends = pick(&m->rng, 8) == 0;
         if (!ends && (n + 1 >= t->max_insns || !vit_translate_same_page(t, pc) ||
@@ -348,17 +361,25 @@ static void random_translate(VitTranslate *t)
         if (ends) {
             switch (pick(&m->rng, 5)) {
             case 0: case 1:
-                vit_ir_br(t->ir, pick(&m->rng, 2) ? any(m, VIT_I8)
-                                                  : vit_ir_flags_test(t->ir, pick(&m->rng, 16), any(m, VIT_FLAGS)),
+                vit_ir_br(t->ir,
+                          pick(&m->rng, 2)
+                              ? any(m, VIT_I8)
+                              : vit_ir_flags_test(t->ir, pick(&m->rng, 16), any(m, VIT_FLAGS)),
                           random_pc(m, pc));
                 vit_ir_jmp(t->ir, random_pc(m, pc));
                 break;
             case 2: vit_ir_jmp(t->ir, random_pc(m, pc)); break;
             case 3:
-                vit_ir_jmp_ind(t->ir, vit_ir_bini(t->ir, VIT_IR_ADD, vit_ir_bini(t->ir, VIT_IR_AND, any(m, VIT_I64), 0x3f0),
-                                                  TOY_CODE + 0x800), VIT_JMP_PLAIN, 0);
+                vit_ir_jmp_ind(t->ir,
+                               vit_ir_bini(t->ir, VIT_IR_ADD,
+                                           vit_ir_bini(t->ir, VIT_IR_AND, any(m, VIT_I64), 0x3f0),
+                                           TOY_CODE + 0x800),
+                               VIT_JMP_PLAIN, 0);
                 break;
-            default: vit_ir_exit(t->ir, vit_ir_const(t->ir, VIT_I64, random_pc(m, pc)), pick(&m->rng, 2)); break;
+            default:
+                vit_ir_exit(t->ir, vit_ir_const(t->ir, VIT_I64, random_pc(m, pc)),
+                            pick(&m->rng, 2));
+                break;
             }
             break;
         }
@@ -367,7 +388,7 @@ static void random_translate(VitTranslate *t)
     g_free(m);
 }
 
-/* ---- The ISA ------------------------------------------------------------------------------------------------- */
+/* ---- The ISA --------------------------------------------------------------------------------- */
 
 static uint64_t tick(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
@@ -389,7 +410,8 @@ static uint64_t tick(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d
 }
 const VitHelper toy_tick = { "tick", tick, VIT_HELPER_FAULTS | VIT_HELPER_READS };
 
-static bool tlb_fill(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, bool probe, VitTlbFill *out)
+static bool tlb_fill(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, bool probe,
+                     VitTlbFill *out)
 {
     Toy *t = (Toy *) cpu;
 
@@ -424,15 +446,16 @@ static void translate(VitTranslate *t)
     (toy->translate ? toy->translate : random_translate)(t);
 }
 
-static const uint32_t pinned[] = { OFFSET(reg[4]), OFFSET(reg[0]), OFFSET(reg[1]), OFFSET(reg[2]), OFFSET(reg[3]),
-                                   OFFSET(reg[5]), OFFSET(reg[6]), OFFSET(reg[7]), OFFSET(reg[8]), OFFSET(reg[9]) };
+static const uint32_t pinned[] = { OFFSET(reg[4]), OFFSET(reg[0]), OFFSET(reg[1]), OFFSET(reg[2]),
+                                   OFFSET(reg[3]), OFFSET(reg[5]), OFFSET(reg[6]), OFFSET(reg[7]),
+                                   OFFSET(reg[8]), OFFSET(reg[9]) };
 const VitIsa toy_isa = {
     .name = "toy", .cpu_size = sizeof(Toy), .pc_offset = OFFSET(pc), .flags_offset = OFFSET(flags),
-    .mxcsr_offset = OFFSET(mxcsr), .pinned = pinned, .n_pinned = G_N_ELEMENTS(pinned), .n_mmu_modes = 2,
-    .tlb_fill = tlb_fill, .deliver = deliver, .translate = translate,
+    .mxcsr_offset = OFFSET(mxcsr), .pinned = pinned, .n_pinned = G_N_ELEMENTS(pinned),
+    .n_mmu_modes = 2, .tlb_fill = tlb_fill, .deliver = deliver, .translate = translate,
 };
 
-/* ---- A machine -------------------------------------------------------------------------------------------------- */
+/* ---- A machine ------------------------------------------------------------------------------- */
 
 void rig_open(Rig *rig, const VitAccelClass *klass)
 {

@@ -20,7 +20,8 @@ typedef struct {
     uint32_t faulted;
     unsigned limit;             /* blocks to run */
     unsigned n;
-    struct { uint64_t pc, reg[TOY_REGS], flags, vec[TOY_VECTORS * 2]; } trace[TOY_TRACE];   /* at each block's start */
+    /* at each block's start */
+    struct { uint64_t pc, reg[TOY_REGS], flags, vec[TOY_VECTORS * 2]; } trace[TOY_TRACE];
     uint64_t fault_pc[64];
     unsigned n_faults;
     bool     stop_on_fault;
@@ -39,5 +40,5 @@ typedef struct {
 
 void rig_open(Rig *rig, const VitAccelClass *klass);
 void rig_close(Rig *rig);
-void rig_run(Rig *rig, unsigned blocks);     /* until that many blocks have run, or a fault stops it */
+void rig_run(Rig *rig, unsigned blocks);  /* until that many blocks have run, or a fault stops it */
 extern const VitHelper toy_tick;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/hw/display/test-vga.c - drives the card as a video BIOS and a guest would, looks at the picture */
+/* tests/hw/display/test-vga.c - drives the card as a video BIOS and a guest would, looks at the
+ * picture */
 #include "hw/display/vga.h"
 
 #include <string.h>
@@ -24,7 +25,8 @@ static void surface_changed(void *opaque)
     ((Fixture *) opaque)->surfaces++;
 }
 
-static const VitScanoutListener listener = { .damaged = damaged, .surface_changed = surface_changed };
+static const VitScanoutListener listener = { .damaged = damaged,
+                                             .surface_changed = surface_changed };
 
 static void set_up(Fixture *f, gconstpointer data)
 {
@@ -136,8 +138,8 @@ static void set_crtc(Fixture *f, const uint8_t regs[25])
         outw(f, 0x3d4, i | (unsigned) regs[i] << 8);
 }
 
-static const uint8_t crtc_text[25] = { 0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f, 0x0d, 0x0e,
-    0, 0, 0x0f, 0xff, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff };
+static const uint8_t crtc_text[25] = { 0x5f, 0x4f, 0x50, 0x82, 0x55, 0x81, 0xbf, 0x1f, 0, 0x4f,
+    0x0d, 0x0e, 0, 0, 0x0f, 0xff, 0x9c, 0x8e, 0x8f, 0x28, 0x1f, 0x96, 0xb9, 0xa3, 0xff };
 static const uint8_t crtc_12h[25] = { 0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0x0b, 0x3e, 0, 0x40, 0, 0,
     0, 0, 0, 0, 0xea, 0x8c, 0xdf, 0x28, 0, 0xe7, 0x04, 0xe3, 0xff };
 static const uint8_t crtc_13h[25] = { 0x5f, 0x4f, 0x50, 0x82, 0x54, 0x80, 0xbf, 0x1f, 0, 0x41, 0, 0,
@@ -181,7 +183,8 @@ static void test_text(Fixture *f, gconstpointer data)
     for (unsigned y = 0; y < 16; y++)
         for (unsigned x = 0; x < 9; x++) {
             bool on = x < 8 && ((0x80 | y) >> (7 - x) & 1);
-            g_assert_cmphex(pixel(s, (int) (5 * 9 + x), (int) (3 * 16 + y)), ==, colour(on ? 14 : 1));
+            g_assert_cmphex(pixel(s, (int) (5 * 9 + x), (int) (3 * 16 + y)), ==,
+                            colour(on ? 14 : 1));
         }
     g_assert_cmpint(f->damages, ==, 25);
 
@@ -287,7 +290,8 @@ static void test_chain4(Fixture *f, gconstpointer data)
     g_assert_cmpint(s->height, ==, 200);
     for (unsigned i = 0; i < 320 * 200; i++) {
         g_assert_cmphex(peek(f, 0xa0000 + i), ==, (i * 7 + i / 320) & 255);
-        g_assert_cmphex(pixel(s, (int) (i % 320), (int) (i / 320)), ==, colour((i * 7 + i / 320) & 255));
+        g_assert_cmphex(pixel(s, (int) (i % 320), (int) (i / 320)), ==,
+                        colour((i * 7 + i / 320) & 255));
     }
 }
 
@@ -363,7 +367,8 @@ static void test_vbe(Fixture *f, gconstpointer data)
 static void test_vbe_depths(Fixture *f, gconstpointer data)
 {
     static const struct { unsigned bpp, bytes; uint32_t value, shown; } rows[] = {
-        { 8, 1, 33, 0 }, { 15, 2, 0x7c1f, 0xff00ff }, { 16, 2, 0xffe0, 0xffff00 }, { 24, 3, 0x123456, 0x123456 },
+        { 8, 1, 33, 0 }, { 15, 2, 0x7c1f, 0xff00ff }, { 16, 2, 0xffe0, 0xffff00 },
+        { 24, 3, 0x123456, 0x123456 },
     };
     map_bars(f);
     set_palette(f);
@@ -374,7 +379,8 @@ static void test_vbe_depths(Fixture *f, gconstpointer data)
         dispi(f, 3, rows[i].bpp);
         dispi(f, 4, 0x41);
         set_attributes(f, 0x01);
-        vit_as_write(f->sys->memory, 0xe0000000 + rows[i].bytes * (640 * 20 + 30), &rows[i].value, rows[i].bytes);
+        vit_as_write(f->sys->memory, 0xe0000000 + rows[i].bytes * (640 * 20 + 30), &rows[i].value,
+                     rows[i].bytes);
         g_autoptr(VitSurface) s = refresh(f);
         g_assert_cmpint(s->width, ==, 640);
         g_assert_cmphex(pixel(s, 30, 20), ==, rows[i].bpp == 8 ? colour(33) : rows[i].shown);
@@ -388,7 +394,8 @@ static void test_nonsense(Fixture *f, gconstpointer data)
     GRand *rand = g_rand_new_with_seed(3);
     map_bars(f);
     for (int i = 0; i < 3000; i++) {
-        unsigned port = 0x3b0 + (unsigned) g_rand_int_range(rand, 0, 0x30), value = g_rand_int(rand);
+        unsigned port = 0x3b0 + (unsigned) g_rand_int_range(rand, 0, 0x30),
+                 value = g_rand_int(rand);
         outb(f, port, value & 0xff);
         outw(f, 0x3d4, (value >> 8 & 31) | (value & 0xff00));
         if (i % 4 == 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/hw/storage/disk-machine.h - a machine of RAM, a controller, a disk and a CD, for a fake guest */
+/* tests/hw/storage/disk-machine.h - a machine of RAM, a controller, a disk and a CD, for a fake
+ * guest */
 #pragma once
 #include "hw/pci/pci.h"
 #include "hw/storage/ata.h"
@@ -50,7 +51,8 @@ static inline VitBlockNode *machine_open(Machine *m, unsigned which, size_t size
     return m->nodes[which] = node;
 }
 
-static inline VitAtaDrive *machine_drive(Machine *m, const VitDeviceClass *klass, VitBlockNode *node)
+static inline VitAtaDrive *machine_drive(Machine *m, const VitDeviceClass *klass,
+                                         VitBlockNode *node)
 {
     g_autoptr(GError) error = NULL;
     VitDevice *d = vit_device_new(m->sys, klass, NULL);
@@ -122,5 +124,6 @@ static inline void machine_check(const uint8_t *data, uint64_t at, size_t size, 
 {
     for (size_t i = 0; i < size; i++)
         if (data[i] != sample(at + i, seed))
-            g_error("byte %" G_GUINT64_FORMAT " is %#x, not %#x", at + i, data[i], sample(at + i, seed));
+            g_error("byte %" G_GUINT64_FORMAT " is %#x, not %#x", at + i, data[i],
+                    sample(at + i, seed));
 }

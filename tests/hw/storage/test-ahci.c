@@ -7,8 +7,8 @@
 #include <sys/stat.h>
 
 enum { ABAR = 0xfeb00000, DEVFN = 0x1f << 3 | 2, BUFFERS = 0x100000 };
-enum { P_CLB = 0x00, P_FB = 0x08, P_IS = 0x10, P_IE = 0x14, P_CMD = 0x18, P_TFD = 0x20, P_SIG = 0x24, P_SSTS = 0x28,
-       P_SCTL = 0x2c, P_SERR = 0x30, P_SACT = 0x34, P_CI = 0x38 };
+enum { P_CLB = 0x00, P_FB = 0x08, P_IS = 0x10, P_IE = 0x14, P_CMD = 0x18, P_TFD = 0x20,
+       P_SIG = 0x24, P_SSTS = 0x28, P_SCTL = 0x2c, P_SERR = 0x30, P_SACT = 0x34, P_CI = 0x38 };
 
 typedef struct { Machine m; } Fixture;
 
@@ -77,13 +77,14 @@ static void tear_down(Fixture *f, gconstpointer data)
 typedef struct { uint8_t command, device; uint16_t feature, count; uint64_t lba; } Command;
 
 /* Data in pieces of memory of odd places; returns nothing: the caller issues the slot. */
-static void build(Fixture *f, unsigned port, unsigned slot, Command c, uint32_t address, uint32_t size, bool write,
-                  const uint8_t *cdb)
+static void build(Fixture *f, unsigned port, unsigned slot, Command c, uint32_t address,
+                  uint32_t size, bool write, const uint8_t *cdb)
 {
     VitAddressSpace *as = f->m.sys->memory;
-    uint8_t fis[20] = { 0x27, 0x80, c.command, (uint8_t) c.feature, (uint8_t) c.lba, (uint8_t) (c.lba >> 8),
-        (uint8_t) (c.lba >> 16), c.device, (uint8_t) (c.lba >> 24), (uint8_t) (c.lba >> 32), (uint8_t) (c.lba >> 40),
-        (uint8_t) (c.feature >> 8), (uint8_t) c.count, (uint8_t) (c.count >> 8) };
+    uint8_t fis[20] = { 0x27, 0x80, c.command, (uint8_t) c.feature, (uint8_t) c.lba,
+        (uint8_t) (c.lba >> 8), (uint8_t) (c.lba >> 16), c.device, (uint8_t) (c.lba >> 24),
+        (uint8_t) (c.lba >> 32), (uint8_t) (c.lba >> 40), (uint8_t) (c.feature >> 8),
+        (uint8_t) c.count, (uint8_t) (c.count >> 8) };
     unsigned entries = 0;
 
     vit_as_write(as, table(port, slot), fis, sizeof fis);
@@ -111,7 +112,8 @@ static bool is_over(Machine *m, void *data)
     const Wait *w = data;
     if (port_get(w->f, w->port, P_IS) & 1u << 30)
         return true;
-    return !((port_get(w->f, w->port, P_CI) | (w->queued ? port_get(w->f, w->port, P_SACT) : 0)) & w->mask);
+    return !((port_get(w->f, w->port, P_CI) | (w->queued ? port_get(w->f, w->port, P_SACT) : 0)) &
+             w->mask);
 }
 
 static void issue(Fixture *f, unsigned port, uint32_t mask, bool queued)
@@ -123,7 +125,8 @@ static void issue(Fixture *f, unsigned port, uint32_t mask, bool queued)
     g_assert_true(machine_wait(&f->m, is_over, &w));
 }
 
-static uint32_t run(Fixture *f, unsigned port, Command c, uint32_t address, uint32_t size, bool write)
+static uint32_t run(Fixture *f, unsigned port, Command c, uint32_t address, uint32_t size,
+                    bool write)
 {
     build(f, port, 0, c, address, size, write, NULL);
     issue(f, port, 1, false);
@@ -185,7 +188,8 @@ static void test_identify(Fixture *f, gconstpointer data)
     g_assert_false(f->m.irq[0]);
     g_assert_cmpuint(vit_as_load(f->m.sys->memory, list(0) + 4, 4, NULL), ==, 512);
     /* the packet drive refuses, and tells who it is */
-    g_assert_cmphex(run(f, 1, (Command) { .command = 0xec }, BUFFERS, 512, false) & 0x4ff, ==, 0x451);
+    g_assert_cmphex(run(f, 1, (Command) { .command = 0xec }, BUFFERS, 512, false) & 0x4ff, ==,
+                    0x451);
     restart(f, 1);
     g_assert_cmphex(run(f, 1, (Command) { .command = 0xa1 }, BUFFERS, 512, false) & 0xff, ==, 0x50);
     g_assert_cmphex(words[1], ==, 0x85);
@@ -229,8 +233,8 @@ static void test_dma(Fixture *f, gconstpointer data)
 static void test_queued(Fixture *f, gconstpointer data)
 {
     for (unsigned slot = 0; slot < 32; slot++) {
-        Command c = { .command = slot & 1 ? 0x61 : 0x60, .device = 0x40, .feature = 8, .count = (uint16_t) (slot << 3),
-                      .lba = slot * 16 };
+        Command c = { .command = slot & 1 ? 0x61 : 0x60, .device = 0x40, .feature = 8,
+                      .count = (uint16_t) (slot << 3), .lba = slot * 16 };
         if (slot & 1)
             for (unsigned i = 0; i < 4096; i++)
                 f->m.ram->host[BUFFERS + slot * 4096 + i] = sample(i, slot);
@@ -246,13 +250,15 @@ static void test_queued(Fixture *f, gconstpointer data)
     machine_check(f->m.ram->host + BUFFERS, 0, 4096, 31);
 
     /* one beyond the end: the log names it */
-    Command beyond = { .command = 0x60, .device = 0x40, .feature = 1, .count = 5 << 3, .lba = DISK_SIZE };
+    Command beyond = { .command = 0x60, .device = 0x40, .feature = 1, .count = 5 << 3,
+                       .lba = DISK_SIZE };
     build(f, 0, 5, beyond, BUFFERS, 512, false, NULL);
     issue(f, 0, 1 << 5, true);
     g_assert_cmphex(port_get(f, 0, P_IS) & 1u << 30, !=, 0);
     g_assert_cmphex(port_get(f, 0, P_SACT), ==, 1 << 5);
     restart(f, 0);
-    g_assert_cmphex(run(f, 0, (Command) { .command = 0x2f, .count = 1, .lba = 0x10 }, BUFFERS, 512, false) & 0xff, ==, 0x50);
+    g_assert_cmphex(run(f, 0, (Command) { .command = 0x2f, .count = 1, .lba = 0x10 }, BUFFERS, 512,
+                        false) & 0xff, ==, 0x50);
     g_assert_cmphex(f->m.ram->host[BUFFERS], ==, 5);
     g_assert_cmphex(f->m.ram->host[BUFFERS + 2] & 1, ==, 1);
 }
@@ -266,20 +272,24 @@ static void test_trim(Fixture *f, gconstpointer data)
     uint64_t range = 2048 | UINT64_C(4096) << 48;
     memcpy(ranges + 8, &range, 8);
     g_assert_cmpint(stat(f->m.paths[0], &before), ==, 0);
-    g_assert_cmphex(run(f, 0, (Command) { .command = 0x06, .feature = 1, .count = 1 }, BUFFERS, 512, true) & 0xff, ==, 0x50);
+    g_assert_cmphex(run(f, 0, (Command) { .command = 0x06, .feature = 1, .count = 1 }, BUFFERS, 512,
+                        true) & 0xff, ==, 0x50);
     g_assert_cmpint(stat(f->m.paths[0], &after), ==, 0);
     if (vit_block_info(f->m.nodes[0]).can_discard)
         g_assert_cmpint(after.st_blocks, <, before.st_blocks);
     range = (DISK_SIZE / 512) | UINT64_C(1) << 48;
     memcpy(ranges, &range, 8);
-    g_assert_cmphex(run(f, 0, (Command) { .command = 0x06, .feature = 1, .count = 1 }, BUFFERS, 512, true) & 1, ==, 1);
+    g_assert_cmphex(run(f, 0, (Command) { .command = 0x06, .feature = 1, .count = 1 }, BUFFERS, 512,
+                        true) & 1, ==, 1);
 }
 
 static void test_cd(Fixture *f, gconstpointer data)
 {
     uint8_t *buffer = f->m.ram->host + BUFFERS;
-    uint8_t read[16] = { 0x28, [5] = 7, [8] = 200 }, toc[16] = { 0x43, [8] = 20 }, capacity[16] = { 0x25 };
-    uint8_t sense[16] = { 0x03, [4] = 18 }, ready[16] = { 0x00 }, lock[16] = { 0x1e, [4] = 1 }, nonsense[16] = { 0xf1 };
+    uint8_t read[16] = { 0x28, [5] = 7, [8] = 200 }, toc[16] = { 0x43, [8] = 20 },
+            capacity[16] = { 0x25 };
+    uint8_t sense[16] = { 0x03, [4] = 18 }, ready[16] = { 0x00 }, lock[16] = { 0x1e, [4] = 1 },
+            nonsense[16] = { 0xf1 };
     uint8_t eject[16] = { 0x1b, [4] = 2 };
 
     g_assert_cmphex(packet(f, ready, 0, 0) & 0xff, ==, 0x50);
@@ -315,7 +325,7 @@ static void test_cd(Fixture *f, gconstpointer data)
     vit_system_lock(f->m.sys);
     g_assert_true(vit_ata_change_disc(f->m.cd, f->m.nodes[1], false));
     vit_system_unlock(f->m.sys);
-    g_assert_cmphex(packet(f, ready, 0, 0), ==, 0x6051);        /* the disc may have changed: once */
+    g_assert_cmphex(packet(f, ready, 0, 0), ==, 0x6051);       /* the disc may have changed: once */
     restart(f, 1);
     g_assert_cmphex(packet(f, ready, 0, 0) & 0xff, ==, 0x50);
 }
@@ -344,8 +354,8 @@ static void test_reset_under_load(Fixture *f, gconstpointer data)
 {
     for (int round = 0; round < 30; round++) {
         for (unsigned slot = 0; slot < 32; slot++)
-            build(f, 0, slot, (Command) { .command = 0x60, .device = 0x40, .feature = 64, .count = (uint16_t) (slot << 3),
-                  .lba = slot * 64 }, BUFFERS, 64 * 512, false, NULL);
+            build(f, 0, slot, (Command) { .command = 0x60, .device = 0x40, .feature = 64,
+                  .count = (uint16_t) (slot << 3), .lba = slot * 64 }, BUFFERS, 64 * 512, false, NULL);
         port_put(f, 0, P_SACT, 0xffffffff);
         port_put(f, 0, P_CI, 0xffffffff);
         if (round % 3 == 0) {
@@ -375,15 +385,18 @@ static void test_nonsense(Fixture *f, gconstpointer data)
             if (g_rand_int_range(rand, 0, 4) == 0)
                 put32(f, list(port) + i, g_rand_int(rand));
         for (unsigned slot = 0; slot < 32; slot += 3) {     /* some that get further */
-            Command c = { .command = (uint8_t) g_rand_int(rand), .device = 0x40, .feature = (uint16_t) g_rand_int(rand),
-                          .count = (uint16_t) g_rand_int_range(rand, 0, 64), .lba = g_rand_int(rand) & 0x3fff };
+            Command c = { .command = (uint8_t) g_rand_int(rand),
+                          .device = 0x40,
+                          .feature = (uint16_t) g_rand_int(rand),
+                          .count = (uint16_t) g_rand_int_range(rand, 0, 64),
+                          .lba = g_rand_int(rand) & 0x3fff };
             uint8_t cdb[16];
             for (unsigned i = 0; i < 16; i++)
                 cdb[i] = (uint8_t) g_rand_int_range(rand, 0, 256);
             if (c.command & 1)
                 c.command = 0xa0;
-            build(f, port, slot, c, g_rand_int(rand) & (RAM_SIZE - 1) & ~1u, g_rand_int(rand) & 0xfffe, false,
-                  c.command == 0xa0 ? cdb : NULL);
+            build(f, port, slot, c, g_rand_int(rand) & (RAM_SIZE - 1) & ~1u,
+                  g_rand_int(rand) & 0xfffe, false, c.command == 0xa0 ? cdb : NULL);
         }
         port_put(f, port, P_SACT, g_rand_int(rand));
         port_put(f, port, P_CI, g_rand_int(rand));
@@ -401,7 +414,8 @@ static void test_save(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
     uint8_t *buffer = f->m.ram->host + BUFFERS;
 
-    build(f, 0, 0, (Command) { .command = 0x25, .device = 0x40, .count = 2000, .lba = 100 }, BUFFERS, 2000 * 512, false, NULL);
+    build(f, 0, 0, (Command) { .command = 0x25, .device = 0x40, .count = 2000, .lba = 100 },
+          BUFFERS, 2000 * 512, false, NULL);
     vit_system_lock(f->m.sys);
     port_put(f, 0, P_CI, 1);
     bool good = vit_system_save(f->m.sys, state, &error);
@@ -425,9 +439,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*fn)(Fixture *, gconstpointer); } tests[] = {
-        { "/ahci/signatures", test_signatures }, { "/ahci/identify", test_identify }, { "/ahci/dma", test_dma },
-        { "/ahci/queued", test_queued }, { "/ahci/trim", test_trim }, { "/ahci/cd", test_cd },
-        { "/ahci/short-list", test_short_list }, { "/ahci/media-error", test_media_error },
+        { "/ahci/signatures", test_signatures }, { "/ahci/identify", test_identify },
+        { "/ahci/dma", test_dma }, { "/ahci/queued", test_queued }, { "/ahci/trim", test_trim },
+        { "/ahci/cd", test_cd }, { "/ahci/short-list", test_short_list },
+        { "/ahci/media-error", test_media_error },
         { "/ahci/reset-under-load", test_reset_under_load }, { "/ahci/nonsense", test_nonsense },
         { "/ahci/save", test_save },
     };

@@ -4,7 +4,8 @@
 
 #include "hw/storage/ide.h"
 
-enum { DEVFN = 1 << 3 | 1, BM = 0xc000, BUFFERS = 0x100000, TABLE = 0x8000, PRIMARY = 0x1f0, SECONDARY = 0x170 };
+enum { DEVFN = 1 << 3 | 1, BM = 0xc000, BUFFERS = 0x100000, TABLE = 0x8000, PRIMARY = 0x1f0,
+       SECONDARY = 0x170 };
 
 typedef struct { Machine m; } Fixture;
 
@@ -67,7 +68,8 @@ static unsigned wait_status(Fixture *f, unsigned base)
     return inb(f, base + 7);
 }
 
-static void command(Fixture *f, unsigned base, unsigned code, unsigned count, unsigned lba, bool ext)
+static void command(Fixture *f, unsigned base, unsigned code, unsigned count, unsigned lba,
+                    bool ext)
 {
     if (ext) {
         outb(f, base + 2, count >> 8);
@@ -248,7 +250,8 @@ static void send_packet(Fixture *f, const uint8_t cdb[12], bool use_dma, unsigne
 
 static void test_packets(Fixture *f, gconstpointer data)
 {
-    uint8_t read[12] = { 0x28, [5] = 9, [8] = 5 }, inquiry[12] = { 0x12, [4] = 36 }, sense[12] = { 0x03, [4] = 18 };
+    uint8_t read[12] = { 0x28, [5] = 9, [8] = 5 }, inquiry[12] = { 0x12, [4] = 36 },
+            sense[12] = { 0x03, [4] = 18 };
     uint8_t beyond[12] = { 0x28, [3] = 9, [8] = 5 };
     uint8_t buf[5 * 2048];
     unsigned have = 0;
@@ -318,8 +321,8 @@ static void test_save(Fixture *f, gconstpointer data)
 
 static void test_nonsense(Fixture *f, gconstpointer data)
 {
-    static const uint8_t commands[] = { 0x20, 0x30, 0xc8, 0xca, 0x25, 0x35, 0xa0, 0xec, 0xa1, 0xc4, 0xc5, 0xef, 0x06, 0xb0,
-        0x90, 0x08, 0xe7, 0x91, 0xc6 };
+    static const uint8_t commands[] = { 0x20, 0x30, 0xc8, 0xca, 0x25, 0x35, 0xa0, 0xec, 0xa1, 0xc4,
+        0xc5, 0xef, 0x06, 0xb0, 0x90, 0x08, 0xe7, 0x91, 0xc6 };
     GRand *rand = g_rand_new_with_seed(11);
 
     for (int i = 0; i < 60000; i++) {
@@ -365,9 +368,9 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*fn)(Fixture *, gconstpointer); } tests[] = {
-        { "/ide/presence", test_presence }, { "/ide/identify", test_identify }, { "/ide/pio", test_pio },
-        { "/ide/dma", test_dma }, { "/ide/packets", test_packets }, { "/ide/save", test_save },
-        { "/ide/nonsense", test_nonsense },
+        { "/ide/presence", test_presence }, { "/ide/identify", test_identify },
+        { "/ide/pio", test_pio }, { "/ide/dma", test_dma }, { "/ide/packets", test_packets },
+        { "/ide/save", test_save }, { "/ide/nonsense", test_nonsense },
     };
     for (size_t i = 0; i < G_N_ELEMENTS(tests); i++)
         g_test_add(tests[i].name, Fixture, NULL, set_up, tests[i].fn, tear_down);

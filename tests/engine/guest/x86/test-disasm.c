@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- Fixed ------------------------------------------------------------------------------------- */
+/* ---- Fixed ----------------------------------------------------------------------------------- */
 
 typedef struct {
     unsigned code;
@@ -103,7 +103,7 @@ static void test_random(void)
     }
 }
 
-/* ---- Against objdump ------------------------------------------------------------------------------ */
+/* ---- Against objdump ------------------------------------------------------------------------- */
 
 /* Words that objdump writes before or after a mnemonic, or that name what is not supported. */
 static bool is_noise(const char *word)
@@ -213,7 +213,8 @@ static bool unsupported(const char *name, const uint8_t *bytes, unsigned n)
             return true; /* test registers of the 486 */
         if (bytes[i] == 0xc4 || bytes[i] == 0xc5 || bytes[i] == 0x62 || bytes[i] == 0x8f ||
             bytes[i] == 0xd5)
-            return true; /* may be VEX, EVEX, XOP, REX2 to objdump; LES, BOUND and POP have their fixed cases */
+            /* may be VEX, EVEX, XOP, REX2 to objdump; LES, BOUND and POP have their fixed cases */
+            return true;
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(prefixes); i++) {
         if (g_str_has_prefix(name, prefixes[i]) && !g_str_equal(name, "inc") &&
