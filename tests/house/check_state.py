@@ -10,8 +10,8 @@ import sys
 from house import report
 
 REGISTRATION = re.compile(
-    r"^(static_g_define_type_id|g_define_type_id|g_define_type__static|\w+_parent_class|\w+_private_offset|"
-    r"\w*signals|\w*properties|\w*props|q|\w+_quark_value|process_log)(\.\d+)?$")
+    r"^(static_g_define_type_id|g_define_type_id|g_define_type__static|\w+_parent_class|"
+    r"\w+_private_offset|\w*signals|\w*properties|\w*props|q|\w+_quark_value|process_log)(\.\d+)?$")
 SYMBOL = re.compile(
     r"^[0-9a-f]+ (?P<flags>.{7}) (?P<section>\S+)\s+[0-9a-f]+ +(\.hidden )?(?P<name>\S+)$")
 

@@ -24,15 +24,19 @@ enum {
     X86_MODE_VM86 = 1 << 4,
     X86_MODE_CPL3 = 1 << 5,     /* CPL == 3 */
     X86_MODE_BASES = 1 << 6,    /* DS, ES or SS base is non-zero: add segment bases */
-    X86_MODE_LIMITS = 1 << 7,   /* outside 64-bit mode: some of CS DS ES SS has a limit below 4 GiB-1, is expand-down,
-                                 * read-only data, unusable or not readable: check every access by helper */
+    /* outside 64-bit mode: some of CS DS ES SS has a limit below 4 GiB-1, is expand-down, read-only
+     * data, unusable or not readable: check every access by helper */
+    X86_MODE_LIMITS = 1 << 7,
     X86_MODE_TF = 1 << 8,       /* single step: one instruction a block, then #DB */
-    X86_MODE_SHADOW = 1 << 9,   /* interrupt shadow of STI/MOV SS for the next instruction: one instruction a block */
+    /* interrupt shadow of STI/MOV SS for the next instruction: one instruction a block */
+    X86_MODE_SHADOW = 1 << 9,
     X86_MODE_NOFPU = 1 << 10,   /* CR0.EM or CR0.TS: x87 raises #NM */
-    X86_MODE_NOSSE = 1 << 11,   /* CR4.OSFXSR clear or CR0.EM: SSE raises #UD; (CR0.TS: see NOFPU_TS) */
+    /* CR4.OSFXSR clear or CR0.EM: SSE raises #UD; (CR0.TS: see NOFPU_TS) */
+    X86_MODE_NOSSE = 1 << 11,
     X86_MODE_TS = 1 << 12,      /* CR0.TS: SSE and x87 raise #NM; with MP: WAIT too */
     X86_MODE_MP = 1 << 13,
-    X86_MODE_FPTRAP = 1 << 14,  /* an SSE exception is unmasked in MXCSR: FP ops through checking helpers */
+    /* an SSE exception is unmasked in MXCSR: FP ops through checking helpers */
+    X86_MODE_FPTRAP = 1 << 14,
     X86_MODE_MMU_SHIFT = 15,    /* 2 bits: data mmu mode */
     X86_MODE_LMA = 1 << 17,     /* EFER.LMA (long or compatibility) */
     X86_MODE_SCE = 1 << 18,
@@ -44,21 +48,25 @@ enum {
     X86_MODE_LIMITS_FS = 1 << 24,   /* as LIMITS, for FS alone (null in most 32-bit programs) */
     X86_MODE_LIMITS_GS = 1 << 25,   /* as LIMITS, for GS alone */
 };
-enum { X86_MMU_KERNEL = 0, X86_MMU_USER = 1, X86_MMU_KERNEL_SMAP = 2 /* SMAP on and AC clear: user pages fault */ };
+enum { X86_MMU_KERNEL = 0, X86_MMU_USER = 1,
+       X86_MMU_KERNEL_SMAP = 2 /* SMAP on and AC clear: user pages fault */ };
 #define X86_MODE_MMU(mode) (((mode) >> X86_MODE_MMU_SHIFT) & 3)
 
 /* EFLAGS bits kept in `eflags` (arithmetic ones live in `flags`). */
-enum { X86_EFLAGS_TF = 0x100, X86_EFLAGS_IF = 0x200, X86_EFLAGS_DF = 0x400, X86_EFLAGS_IOPL = 0x3000,
-       X86_EFLAGS_NT = 0x4000, X86_EFLAGS_RF = 0x10000, X86_EFLAGS_VM = 0x20000, X86_EFLAGS_AC = 0x40000,
-       X86_EFLAGS_VIF = 0x80000, X86_EFLAGS_VIP = 0x100000, X86_EFLAGS_ID = 0x200000 };
+enum { X86_EFLAGS_TF = 0x100, X86_EFLAGS_IF = 0x200, X86_EFLAGS_DF = 0x400,
+       X86_EFLAGS_IOPL = 0x3000, X86_EFLAGS_NT = 0x4000, X86_EFLAGS_RF = 0x10000,
+       X86_EFLAGS_VM = 0x20000, X86_EFLAGS_AC = 0x40000, X86_EFLAGS_VIF = 0x80000,
+       X86_EFLAGS_VIP = 0x100000, X86_EFLAGS_ID = 0x200000 };
 
 typedef struct X86Model X86Model;   /* engine/guest/x86/cpuid.h */
 enum { X86_FEATURE_WORDS = 13 };
 
-/* What the processor asks of its local APIC; the machine sets it.  Each takes the machine lock itself. */
+/* What the processor asks of its local APIC; the machine sets it.  Each takes the machine lock
+ * itself. */
 typedef struct {
     int  (*intr_ack)(void *opaque);             /* vector of the interrupt to take, or -1 */
-    bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *value);  /* 1B, 6E0, 800-8FF; false: #GP */
+    /* 1B, 6E0, 800-8FF; false: #GP */
+    bool (*msr_read)(void *opaque, uint32_t msr, uint64_t *value);
     bool (*msr_write)(void *opaque, uint32_t msr, uint64_t value);
     uint8_t (*get_cr8)(void *opaque);
     void (*set_cr8)(void *opaque, uint8_t cr8);
@@ -81,10 +89,10 @@ typedef struct {
 
     /* x87: physical registers st[(top + i) & 7]; 80 bits in the low 10 bytes of each */
     struct { uint64_t mant; uint16_t se; uint16_t pad[3]; } st[8];
-    uint16_t fcw, fsw;              /* fsw without TOP; TOP is fp_top */
-    uint8_t  fp_top;                /* 0..7 */
-    uint8_t  fp_tag;                /* bit i: physical register i is not empty (FXSAVE's abridged tag) */
-    uint16_t fp_op;                 /* last opcode, 11 bits */
+    uint16_t fcw, fsw;         /* fsw without TOP; TOP is fp_top */
+    uint8_t  fp_top;           /* 0..7 */
+    uint8_t  fp_tag;           /* bit i: physical register i is not empty (FXSAVE's abridged tag) */
+    uint16_t fp_op;            /* last opcode, 11 bits */
     uint64_t fp_ip, fp_dp;
     uint16_t fp_cs, fp_ds;
 
@@ -106,12 +114,13 @@ typedef struct {
     uint8_t  pending_kind;          /* X86_EVENT_* */
     bool     pending_has_error;
     bool     pending_advance;       /* software interrupt: pc already after the instruction */
-    uint8_t  delivering;            /* class of the event being delivered, for #DF and triple fault; 0 none */
+    uint8_t  delivering;  /* class of the event being delivered, for #DF and triple fault; 0 none */
     bool     nmi_blocked, in_smm;
-    bool     shadow_block;          /* the next instruction stands in the interrupt shadow of STI or MOV SS */
-    bool     shutdown;              /* after a triple fault: only RESET and INIT help */
-    bool     no_step;               /* instruction just done gives no single-step trap (INT n, MOV SS) */
-    uint8_t  db_hits;               /* data and I/O breakpoints hit by the running instruction: DR6 bits 0-3 */
+    /* the next instruction stands in the interrupt shadow of STI or MOV SS */
+    bool     shadow_block;
+    bool     shutdown;   /* after a triple fault: only RESET and INIT help */
+    bool     no_step;    /* instruction just done gives no single-step trap (INT n, MOV SS) */
+    uint8_t  db_hits;    /* data and I/O breakpoints hit by the running instruction: DR6 bits 0-3 */
 
     /* lines from outside; atomic */
     uint32_t lines;                 /* X86_LINE_* */
@@ -125,34 +134,41 @@ typedef struct {
     uint32_t features[X86_FEATURE_WORDS];   /* CPUID words, see cpuid.h */
     bool     amd;                   /* vendor's variants of SYSCALL, SYSENTER */
     struct { uint64_t start, length; uint8_t *host; VitRam *ram; uint64_t ram_offset, generation; }
-             walk_cache[2];         /* RAM that page tables were last read from: below and above 4 GiB */
+             walk_cache[2];    /* RAM that page tables were last read from: below and above 4 GiB */
 } X86Cpu;
 
-enum { X86_EVENT_NONE, X86_EVENT_FAULT, X86_EVENT_TRAP, X86_EVENT_SOFT_INT, X86_EVENT_EXT, X86_EVENT_NMI };
-enum { X86_LINE_INTR = 1, X86_LINE_NMI = 2, X86_LINE_INIT = 4, X86_LINE_SIPI = 8, X86_LINE_SMI = 16 };
-enum { X86_DE = 0, X86_DB = 1, X86_NMI = 2, X86_BP = 3, X86_OF = 4, X86_BR = 5, X86_UD = 6, X86_NM = 7, X86_DF = 8,
-       X86_TS = 10, X86_NP = 11, X86_SSF = 12, X86_GP = 13, X86_PF = 14, X86_MF = 16, X86_AC = 17, X86_MC = 18, X86_XM = 19 };
+enum { X86_EVENT_NONE, X86_EVENT_FAULT, X86_EVENT_TRAP, X86_EVENT_SOFT_INT, X86_EVENT_EXT,
+       X86_EVENT_NMI };
+enum { X86_LINE_INTR = 1, X86_LINE_NMI = 2, X86_LINE_INIT = 4, X86_LINE_SIPI = 8,
+       X86_LINE_SMI = 16 };
+enum { X86_DE = 0, X86_DB = 1, X86_NMI = 2, X86_BP = 3, X86_OF = 4, X86_BR = 5, X86_UD = 6,
+       X86_NM = 7, X86_DF = 8, X86_TS = 10, X86_NP = 11, X86_SSF = 12, X86_GP = 13, X86_PF = 14,
+       X86_MF = 16, X86_AC = 17, X86_MC = 18, X86_XM = 19 };
 
 extern const VitIsa vit_isa_x86;
 
-/* ---- system side (engine/guest/x86/{cpu,mmu,exception,segment,task,msr,cpuid}.c) ------------------ */
-/* Recomputes cpu.mode and df from the state; after any change of CR0 CR4 EFER EFLAGS CPL segments MXCSR DR7. */
+/* ---- system side (engine/guest/x86/{cpu,mmu,exception,segment,task,msr,cpuid}.c) ------------- */
+/* Recomputes cpu.mode and df from the state; after any change of CR0 CR4 EFER EFLAGS CPL segments
+ * MXCSR DR7. */
 void x86_update_mode(X86Cpu *x);
 uint32_t x86_get_eflags(const X86Cpu *x);
-void x86_set_eflags(X86Cpu *x, uint32_t value, uint32_t mask);  /* mask: bits to change; updates mode, df */
+/* mask: bits to change; updates mode, df */
+void x86_set_eflags(X86Cpu *x, uint32_t value, uint32_t mask);
 static inline unsigned x86_cpl(const X86Cpu *x)
 { return !(x->cr0 & 1) ? 0 : x->eflags & X86_EFLAGS_VM ? 3 : (x->seg[X86_SS].attr >> 5) & 3; }
-extern const VitField x86_state_fields[];   /* offsets from the X86Cpu; after a load call x86_state_loaded() */
+/* offsets from the X86Cpu; after a load call x86_state_loaded() */
+extern const VitField x86_state_fields[];
 void x86_state_loaded(X86Cpu *x);
 uint64_t x86_tsc(const X86Cpu *x);          /* vCPU thread */
-int64_t x86_tsc_to_ns(const X86Cpu *x, uint64_t tsc);   /* virtual time at which the TSC reaches that; INT64_MAX: never */
+/* virtual time at which the TSC reaches that; INT64_MAX: never */
+int64_t x86_tsc_to_ns(const X86Cpu *x, uint64_t tsc);
 void x86_sipi(X86Cpu *x, uint8_t vector);   /* any thread, machine lock held */
-[[noreturn]] void x86_raise(X86Cpu *x, int vector);                     /* fault without error code */
+[[noreturn]] void x86_raise(X86Cpu *x, int vector);                   /* fault without error code */
 [[noreturn]] void x86_raise_error(X86Cpu *x, int vector, uint32_t error);
 void x86_set_line(X86Cpu *x, uint32_t line, bool level);                /* any thread */
 /* Text as after -cpu: "qemu64,+aes,-sse4.2", "max"; sets model, features, vendor; before reset. */
 [[nodiscard]] bool x86_cpu_set_model(X86Cpu *x, const char *spec, GError **error);
 
-/* ---- translation side (engine/guest/x86/translate.c) ------------------------------------------------ */
+/* ---- translation side (engine/guest/x86/translate.c) ----------------------------------------- */
 void x86_translate(VitTranslate *t);
 char *x86_disassemble(VitCpu *cpu, uint64_t pc, unsigned n);

@@ -14,9 +14,10 @@ enum {  /* index in X86Cpu.features */
 /* clang-format off */
 #define X86_FEATURES(X) \
     X(FPU, 1_EDX, 0, "fpu") X(DE, 1_EDX, 2, "de") X(PSE, 1_EDX, 3, "pse") X(TSC, 1_EDX, 4, "tsc") \
-    X(MSR, 1_EDX, 5, "msr") X(PAE, 1_EDX, 6, "pae") X(MCE, 1_EDX, 7, "mce") X(CX8, 1_EDX, 8, "cx8") \
-    X(APIC, 1_EDX, 9, "apic") X(SEP, 1_EDX, 11, "sep") X(MTRR, 1_EDX, 12, "mtrr") \
-    X(PGE, 1_EDX, 13, "pge") X(MCA, 1_EDX, 14, "mca") X(CMOV, 1_EDX, 15, "cmov") \
+    X(MSR, 1_EDX, 5, "msr") X(PAE, 1_EDX, 6, "pae") X(MCE, 1_EDX, 7, "mce") \
+    X(CX8, 1_EDX, 8, "cx8") X(APIC, 1_EDX, 9, "apic") X(SEP, 1_EDX, 11, "sep") \
+    X(MTRR, 1_EDX, 12, "mtrr") X(PGE, 1_EDX, 13, "pge") X(MCA, 1_EDX, 14, "mca") \
+    X(CMOV, 1_EDX, 15, "cmov") \
     X(PAT, 1_EDX, 16, "pat") X(PSE36, 1_EDX, 17, "pse36") X(CLFLUSH, 1_EDX, 19, "clflush") \
     X(MMX, 1_EDX, 23, "mmx") X(FXSR, 1_EDX, 24, "fxsr") X(SSE, 1_EDX, 25, "sse") \
     X(SSE2, 1_EDX, 26, "sse2") X(SS, 1_EDX, 27, "ss") \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/decode.c - decodes one instruction in a single pass (Intel SDM vol. 2, chapter 2)
+/* engine/guest/x86/decode.c - decodes one instruction in a single pass (Intel SDM vol. 2, chapter
+ * 2)
  *
  * Prefixes, opcode map, ModRM; then the first row whose masked key matches; then its operands. */
 #include "engine/guest/x86/decode.h"
@@ -20,7 +21,7 @@ const char *x86_mnemonic(const X86Row *row)
     return mnemonics + row->mnemonic;
 }
 
-/* ---- Bytes ----------------------------------------------------------------------------------------- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 typedef struct {
     X86Insn *insn;
@@ -87,7 +88,7 @@ static uint8_t take_prefixes(Reader *r, bool *address_prefix)
     }
 }
 
-/* ---- ModRM: memory ----------------------------------------------------------------------------------- */
+/* ---- ModRM: memory --------------------------------------------------------------------------- */
 
 static void memory16(Reader *r)
 {
@@ -138,7 +139,7 @@ static void memory(Reader *r)
     else if (mod == 2) insn->disp = take_signed(r, 4);
 }
 
-/* ---- Operands -------------------------------------------------------------------------------------------- */
+/* ---- Operands -------------------------------------------------------------------------------- */
 
 static unsigned width_bytes(const X86Insn *insn, unsigned width)
 {
@@ -260,7 +261,7 @@ static void take_operand(Reader *r, unsigned i, unsigned opcode)
     }
 }
 
-/* ---- The whole ---------------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static void set_sizes(Reader *r, bool address_prefix)
 {

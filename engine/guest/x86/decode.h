@@ -120,6 +120,7 @@ typedef enum {
 } X86DecodeResult;
 enum { X86_CODE_16, X86_CODE_32, X86_CODE_64 };
 
-/* bytes: n of them, at most 15.  On OK all of *insn is set; on BAD only length, as far as it was read. */
+/* bytes: n of them, at most 15.  On OK all of *insn is set; on BAD only length, as far as it was
+ * read. */
 X86DecodeResult x86_decode(X86Insn *insn, const uint8_t *bytes, unsigned n, unsigned code);
 const char *x86_mnemonic(const X86Row *row);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/helpers-int.c - integer instructions that are too long to lift (Intel SDM vol. 2) */
+/* engine/guest/x86/helpers-int.c - integer instructions that are too long to lift (Intel SDM vol.
+ * 2) */
 #include "engine/guest/x86/helpers-int.h"
 
 #include "engine/guest/x86/helpers.h"
@@ -153,7 +154,7 @@ uint64_t x86_i_into(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
     return 0;
 }
 
-/* ---- ENTER with nested frames ------------------------------------------------------------------------ */
+/* ---- ENTER with nested frames ---------------------------------------------------------------- */
 
 typedef struct {
     X86Cpu *x;

@@ -133,9 +133,10 @@ void x86_lift_neg(X86Lift *l)
     vit_ir_putflags(l->ir, vit_ir_flags(l->ir, VIT_IR_FLAGS_SUB, zero, a, NONE));
 }
 
-/* ---- Multiply -------------------------------------------------------------------------------------- */
+/* ---- Multiply -------------------------------------------------------------------------------- */
 
-/* C and O from overflow, the rest as processors leave them: S and P of the low half, Z kept clear. */
+/* C and O from overflow, the rest as processors leave them: S and P of the low half, Z kept
+ * clear. */
 static void put_product_flags(X86Lift *l, VitVal low, VitVal overflow)
 {
     VitVal f = vit_ir_flags(l->ir, VIT_IR_FLAGS_LOGIC, low, NONE, NONE);
@@ -210,7 +211,7 @@ void x86_lift_imul(X86Lift *l)
     put_product_flags(l, low, overflow);
 }
 
-/* ---- Divide -------------------------------------------------------------------------------------------- */
+/* ---- Divide ---------------------------------------------------------------------------------- */
 
 static void put_quotient(X86Lift *l, unsigned bytes, VitVal q, VitVal r)
 {
@@ -331,7 +332,7 @@ void x86_lift_idiv(X86Lift *l)
     put_quotient(l, bytes, q, vit_ir_bin(ir, VIT_IR_SREM, a, wide));
 }
 
-/* ---- Decimal ------------------------------------------------------------------------------------------------ */
+/* ---- Decimal --------------------------------------------------------------------------------- */
 
 void x86_lift_bcd(X86Lift *l)
 {
@@ -388,7 +389,7 @@ void x86_lift_cwd(X86Lift *l)
     x86_put_gpr(l, X86_RDX, vit_ir_bini(l->ir, VIT_IR_SAR, v, 8 * bytes - 1));
 }
 
-/* ---- Compare and exchange, exchange and add ---------------------------------------------------------------------- */
+/* ---- Compare and exchange, exchange and add -------------------------------------------------- */
 
 void x86_lift_xadd(X86Lift *l)
 {
@@ -479,7 +480,7 @@ void x86_lift_cmpxchg16b(X86Lift *l)
     x86_call(l, &helper_x86_i_cmpxchg16b, VIT_NONE, address, x86_k(l, l->mmu), NONE, NONE);
 }
 
-/* ---- Counts and sums -------------------------------------------------------------------------------------------------- */
+/* ---- Counts and sums ------------------------------------------------------------------------- */
 
 void x86_lift_popcnt(X86Lift *l)
 {

@@ -82,7 +82,7 @@ void x86_lift_ret(X86Lift *l)
     x86_jump_ind(l, target, VIT_JMP_RET, 0);
 }
 
-/* ---- Far ------------------------------------------------------------------------------------------- */
+/* ---- Far ------------------------------------------------------------------------------------- */
 
 static void far_transfer(X86Lift *l, const VitHelper *h)
 {
@@ -121,7 +121,7 @@ void x86_lift_retf(X86Lift *l)
     x86_exit_moved(l);
 }
 
-/* ---- Interrupts and system calls ----------------------------------------------------------------------- */
+/* ---- Interrupts and system calls ------------------------------------------------------------- */
 
 static void leave(X86Lift *l, const VitHelper *h, VitVal a, VitVal b, VitVal c)
 {

@@ -2,8 +2,8 @@
 /* engine/guest/x86/lift-mmx.c - MMX by the 128-bit vector operations, and the x87 escapes
  * (Intel SDM vol. 1, ch. 8 and 9; vol. 2)
  *
- * An MMX register is the mantissa of a physical x87 register.  Each instruction leaves TOP 0 and all
- * registers valid, and a write sets the exponent to all ones. */
+ * An MMX register is the mantissa of a physical x87 register.  Each instruction leaves TOP 0 and
+ * all registers valid, and a write sets the exponent to all ones. */
 #include "engine/guest/x86/lift-vector.h"
 #include "engine/guest/x86/x86-lifters.h"
 #include "engine/guest/x86/x87.h"
@@ -46,7 +46,8 @@ static VitVal read_mm(X86Lift *l, unsigned n)       /* I64, narrower memory zero
 
     if (op->kind == X86_KIND_MMX)
         return get_mm(l, op->reg);
-    return vit_ir_zext(l->ir, VIT_I64, x86_load(l, x86_int_type(op->size), x86_address(l, op->size, false), 0));
+    return vit_ir_zext(l->ir, VIT_I64,
+                       x86_load(l, x86_int_type(op->size), x86_address(l, op->size, false), 0));
 }
 
 static VitVal mm_vector(X86Lift *l, unsigned n)
@@ -65,13 +66,14 @@ void x86_lift_mmx(X86Lift *l)               /* argument: the vector operation of
     if (vit_vop_info[vop].shape != VIT_VSHAPE_SHI)
         b = mm_vector(l, 1);
     switch (vop) {
-    case VIT_VOP_PUNPCKHBW: vop = VIT_VOP_PUNPCKLBW, lane = 1; break;   /* the upper halves of 64 bits */
+    /* the upper halves of 64 bits */
+    case VIT_VOP_PUNPCKHBW: vop = VIT_VOP_PUNPCKLBW, lane = 1; break;
     case VIT_VOP_PUNPCKHWD: vop = VIT_VOP_PUNPCKLWD, lane = 1; break;
     case VIT_VOP_PUNPCKHDQ: vop = VIT_VOP_PUNPCKLDQ, lane = 1; break;
     case VIT_VOP_PACKSSWB: case VIT_VOP_PACKSSDW: case VIT_VOP_PACKUSWB:
     case VIT_VOP_PHADDW: case VIT_VOP_PHADDD: case VIT_VOP_PHADDSW:
     case VIT_VOP_PHSUBW: case VIT_VOP_PHSUBD: case VIT_VOP_PHSUBSW:
-        a = b = vit_ir_vop(ir, VIT_VOP_PUNPCKLQDQ, a, b, 0);            /* both sources in one register */
+        a = b = vit_ir_vop(ir, VIT_VOP_PUNPCKLQDQ, a, b, 0);      /* both sources in one register */
         break;
     case VIT_VOP_PSHUFB: {                                              /* indices are three bits */
         VitVal mask = x86_vector_from_int(l, x86_k(l, 0x8787878787878787));
@@ -101,7 +103,8 @@ void x86_lift_mmx_mov(X86Lift *l)           /* MOVD, MOVQ in each direction */
 
     check_pending(l);
     if (op[0].kind == X86_KIND_MMX) {
-        v = op[1].kind == X86_KIND_MMX ? get_mm(l, op[1].reg) : vit_ir_zext(l->ir, VIT_I64, x86_read(l, 1));
+        v = op[1].kind == X86_KIND_MMX ? get_mm(l, op[1].reg)
+                                       : vit_ir_zext(l->ir, VIT_I64, x86_read(l, 1));
         enter(l);
         put_mm(l, op[0].reg, v);
     } else {
@@ -158,12 +161,13 @@ void x86_lift_mmx_movmsk(X86Lift *l)
 void x86_lift_mmx_maskmov(X86Lift *l)
 {
     check_pending(l);
-    x86_call(l, &helper_x86_h_maskmov, VIT_NONE, x86_maskmov_address(l, 8), x86_k(l, mm_slot(l->insn.op[0].reg)),
-             x86_k(l, mm_slot(l->insn.op[1].reg)), x86_k(l, 8));
+    x86_call(l, &helper_x86_h_maskmov, VIT_NONE, x86_maskmov_address(l, 8),
+             x86_k(l, mm_slot(l->insn.op[0].reg)), x86_k(l, mm_slot(l->insn.op[1].reg)),
+             x86_k(l, 8));
     enter(l);
 }
 
-void x86_lift_mmx_cvt(X86Lift *l)           /* argument: 0 pi2ps 1 pi2pd 2 ps2pi 3 tps2pi 4 pd2pi 5 tpd2pi */
+void x86_lift_mmx_cvt(X86Lift *l)  /* argument: 0 pi2ps 1 pi2pd 2 ps2pi 3 tps2pi 4 pd2pi 5 tpd2pi */
 {
     static const uint8_t vops[] = { VIT_VOP_CVTDQ2PS, VIT_VOP_CVTDQ2PD, VIT_VOP_CVTPS2DQ,
                                     VIT_VOP_CVTTPS2DQ, VIT_VOP_CVTPD2DQ, VIT_VOP_CVTTPD2DQ };
@@ -221,7 +225,7 @@ void x86_lift_emms(X86Lift *l)
     vit_ir_put(l->ir, X86_SLOT(fp_top), vit_ir_const(l->ir, VIT_I8, 0));
 }
 
-/* ---- x87: argument = the escape opcode D8..DF ------------------------------------------------------- */
+/* ---- x87: argument = the escape opcode D8..DF ------------------------------------------------ */
 
 void x86_lift_x87(X86Lift *l)
 {

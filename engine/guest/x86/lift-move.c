@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/lift-move.c - moves, extensions, stack, conditional moves, flag bits (Intel SDM vol. 2) */
+/* engine/guest/x86/lift-move.c - moves, extensions, stack, conditional moves, flag bits (Intel SDM
+ * vol. 2) */
 #include "engine/guest/x86/helpers-int.h"
 #include "engine/guest/x86/x86-lifters.h"
 
@@ -25,7 +26,8 @@ void x86_lift_lea(X86Lift *l)
     x86_write(l, 0, v);
 }
 
-/* Between widths: the source may be as wide as the destination (MOVSXD with a 16- or 32-bit one). */
+/* Between widths: the source may be as wide as the destination (MOVSXD with a 16- or 32-bit
+ * one). */
 static void extend(X86Lift *l, bool is_signed)
 {
     VitType type = x86_int_type(l->insn.op[0].size);
@@ -104,7 +106,7 @@ void x86_lift_salc(X86Lift *l)
     x86_put_gpr(l, X86_RAX, vit_ir_un(l->ir, VIT_IR_NEG, c));
 }
 
-/* ---- Stack ------------------------------------------------------------------------------------------ */
+/* ---- Stack ----------------------------------------------------------------------------------- */
 
 void x86_lift_push(X86Lift *l)
 {
@@ -217,7 +219,7 @@ void x86_lift_popf(X86Lift *l)
     x86_exit(l);
 }
 
-/* ---- Flag bits ------------------------------------------------------------------------------------------ */
+/* ---- Flag bits ------------------------------------------------------------------------------- */
 
 enum { AH_FLAGS = VIT_FLAG_C | VIT_FLAG_P | VIT_FLAG_A | VIT_FLAG_Z | VIT_FLAG_S };
 

@@ -50,7 +50,8 @@ static void rotate_carry(X86Lift *l, bool right, VitVal a, VitVal count)
                            vit_ir_bini(ir, VIT_IR_SHL, c, bits - 1));
         else r = vit_ir_bin(ir, VIT_IR_OR, vit_ir_bini(ir, VIT_IR_SHL, a, 1), c);
         x86_write(l, 0, r);
-        /* C: the bit shifted out.  O: RCL msb(r) ^ C = top two bits of a differ; RCR top two of r. */
+        /* C: the bit shifted out.  O: RCL msb(r) ^ C = top two bits of a differ; RCR top two of
+         * r. */
         VitVal out = vit_ir_zext(ir, VIT_I64, vit_ir_bini(ir, VIT_IR_SHR, a, right ? 0 : bits - 1));
         VitVal top = right ? r : a;
         VitVal o = vit_ir_bin(ir, VIT_IR_XOR, top, vit_ir_bini(ir, VIT_IR_SHL, top, 1));
@@ -140,7 +141,7 @@ void x86_lift_shiftd(X86Lift *l)
     vit_ir_putflags(ir, vit_ir_select(ir, none, old, f));
 }
 
-/* ---- Bit tests ------------------------------------------------------------------------------------- */
+/* ---- Bit tests ------------------------------------------------------------------------------- */
 
 enum { BT, BTS, BTR, BTC };
 

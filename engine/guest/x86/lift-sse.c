@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/lift-sse.c - SSE to SSE4.2, AES, PCLMULQDQ (Intel SDM vol. 2; vol. 1, ch. 10 to 12)
+/* engine/guest/x86/lift-sse.c - SSE to SSE4.2, AES, PCLMULQDQ (Intel SDM vol. 2; vol. 1, ch. 10 to
+ * 12)
  *
- * Most rows are one vector operation of the IR.  With an SSE exception unmasked (X86_MODE_FPTRAP) an
- * operation is bracketed by helpers that look at what it raised. */
+ * Most rows are one vector operation of the IR.  With an SSE exception unmasked (X86_MODE_FPTRAP)
+ * an operation is bracketed by helpers that look at what it raised. */
 #include "engine/guest/x86/lift-vector.h"
 
 #include "engine/guest/x86/x86-lifters.h"
@@ -10,7 +11,7 @@
 
 #define NONE VIT_NO_VAL
 
-/* ---- Operands --------------------------------------------------------------------------------- */
+/* ---- Operands -------------------------------------------------------------------------------- */
 
 static uint32_t xmm_slot(unsigned reg)
 {
@@ -27,11 +28,12 @@ void x86_put_xmm(X86Lift *l, unsigned reg, VitVal v)
     vit_ir_put(l->ir, xmm_slot(reg), v);
 }
 
-static VitVal emit(X86Lift *l, VitIrOpcode op, VitType type, VitType src, VitVal a, VitVal b, unsigned sub,
-                   uint64_t imm)
+static VitVal emit(X86Lift *l, VitIrOpcode op, VitType type, VitType src, VitVal a, VitVal b,
+                   unsigned sub, uint64_t imm)
 {
-    return vit_ir_emit(l->ir, (VitIrOp) { .op = op, .type = type, .src_type = src, .sub = (uint8_t) sub,
-                                          .a = a, .b = b, .c = NONE, .d = NONE, .imm = imm });
+    return vit_ir_emit(l->ir, (VitIrOp) { .op = op, .type = type, .src_type = src, .a = a, .b = b,
+                                          .c = NONE, .d = NONE, .sub = (uint8_t) sub,
+                                          .imm = imm });
 }
 
 VitVal x86_vector_from_int(X86Lift *l, VitVal v)
@@ -74,10 +76,11 @@ static VitVal read_vector(X86Lift *l, unsigned n, bool aligned)
         return x86_get_xmm(l, op->reg);
     if (op->size == 16)
         return load_vector(l, aligned);
-    return x86_vector_from_int(l, x86_load(l, x86_int_type(op->size), x86_address(l, op->size, false), 0));
+    return x86_vector_from_int(l, x86_load(l, x86_int_type(op->size),
+                                           x86_address(l, op->size, false), 0));
 }
 
-/* ---- Unmasked exceptions ------------------------------------------------------------------------- */
+/* ---- Unmasked exceptions --------------------------------------------------------------------- */
 
 static bool raises(unsigned vop)
 {
@@ -96,7 +99,7 @@ void x86_fp_end(X86Lift *l, VitVal before)
         x86_call(l, &helper_x86_h_sse_end, VIT_NONE, before, NONE, NONE, NONE);
 }
 
-/* ---- One vector operation --------------------------------------------------------------------------- */
+/* ---- One vector operation -------------------------------------------------------------------- */
 
 void x86_lift_vop(X86Lift *l)
 {
@@ -122,7 +125,7 @@ void x86_lift_vop(X86Lift *l)
     x86_put_xmm(l, d, r);
 }
 
-/* ---- Moves ------------------------------------------------------------------------------------------- */
+/* ---- Moves ----------------------------------------------------------------------------------- */
 
 void x86_lift_sse_mov(X86Lift *l)           /* argument: memory must be aligned */
 {
@@ -138,7 +141,8 @@ void x86_lift_sse_mov(X86Lift *l)           /* argument: memory must be aligned 
     }
 }
 
-void x86_lift_sse_mov_low(X86Lift *l)       /* MOVSS, MOVSD: a load clears the rest, a register keeps it */
+/* MOVSS, MOVSD: a load clears the rest, a register keeps it */
+void x86_lift_sse_mov_low(X86Lift *l)
 {
     unsigned bytes = l->insn.row->arg;
     VitType type = x86_int_type(bytes);
@@ -206,11 +210,12 @@ VitVal x86_maskmov_address(X86Lift *l, unsigned bytes)
 
 void x86_lift_sse_maskmov(X86Lift *l)
 {
-    x86_call(l, &helper_x86_h_maskmov, VIT_NONE, x86_maskmov_address(l, 16), x86_k(l, xmm_slot(l->insn.op[0].reg)),
-             x86_k(l, xmm_slot(l->insn.op[1].reg)), x86_k(l, 16));
+    x86_call(l, &helper_x86_h_maskmov, VIT_NONE, x86_maskmov_address(l, 16),
+             x86_k(l, xmm_slot(l->insn.op[0].reg)), x86_k(l, xmm_slot(l->insn.op[1].reg)),
+             x86_k(l, 16));
 }
 
-/* ---- Compare, convert, test -------------------------------------------------------------------------- */
+/* ---- Compare, convert, test ------------------------------------------------------------------ */
 
 void x86_lift_sse_comi(X86Lift *l)          /* argument: 0 ucomiss 1 comiss 2 ucomisd 3 comisd */
 {
@@ -248,7 +253,7 @@ void x86_lift_sse_ptest(X86Lift *l)
     vit_ir_putflags(l->ir, emit(l, VIT_IR_VTEST, VIT_FLAGS, VIT_V128, a, b, 0, 0));
 }
 
-/* ---- Insert, extract, blend, strings -------------------------------------------------------------------- */
+/* ---- Insert, extract, blend, strings --------------------------------------------------------- */
 
 void x86_lift_sse_pinsr(X86Lift *l)         /* argument: bytes of the lane */
 {
@@ -271,7 +276,8 @@ void x86_lift_sse_pextr(X86Lift *l)
 void x86_lift_sse_blendv(X86Lift *l)        /* argument: bytes of a lane */
 {
     VitIr *ir = l->ir;
-    VitVal b = read_vector(l, 1, true), a = x86_get_xmm(l, l->insn.op[0].reg), m = x86_get_xmm(l, 0);
+    VitVal b = read_vector(l, 1, true), a = x86_get_xmm(l, l->insn.op[0].reg),
+           m = x86_get_xmm(l, 0);
 
     if (l->insn.row->arg == 1) {
         VitVal zero = vit_ir_vop(ir, VIT_VOP_PXOR, m, m, 0);
@@ -281,7 +287,8 @@ void x86_lift_sse_blendv(X86Lift *l)        /* argument: bytes of a lane */
         if (l->insn.row->arg == 8)
             m = vit_ir_vop(ir, VIT_VOP_PSHUFD, m, NONE, 0xf5);
     }
-    VitVal keep = vit_ir_vop(ir, VIT_VOP_PANDN, m, a, 0), take = vit_ir_vop(ir, VIT_VOP_PAND, m, b, 0);
+    VitVal keep = vit_ir_vop(ir, VIT_VOP_PANDN, m, a, 0),
+           take = vit_ir_vop(ir, VIT_VOP_PAND, m, b, 0);
     x86_put_xmm(l, l->insn.op[0].reg, vit_ir_vop(ir, VIT_VOP_POR, keep, take, 0));
 }
 
@@ -295,7 +302,7 @@ void x86_lift_sse_pcmpstr(X86Lift *l)       /* argument: 0 ESTRM 1 ESTRI 2 ISTRM
              x86_k(l, mem), x86_k(l, kind << 8 | (l->insn.imm & 0xff)));
 }
 
-/* ---- State --------------------------------------------------------------------------------------------------- */
+/* ---- State ----------------------------------------------------------------------------------- */
 
 static void image(X86Lift *l, const VitHelper *h, bool write, uint64_t c, bool changes_mode)
 {
@@ -303,7 +310,8 @@ static void image(X86Lift *l, const VitHelper *h, bool write, uint64_t c, bool c
         x86_lift_raise(l, X86_NM, -1);
         return;
     }
-    x86_call(l, h, VIT_NONE, x86_address(l, 16, write), x86_k(l, l->insn.rex >> 3 & 1), x86_k(l, c), NONE);
+    x86_call(l, h, VIT_NONE, x86_address(l, 16, write), x86_k(l, l->insn.rex >> 3 & 1), x86_k(l, c),
+             NONE);
     if (changes_mode)
         x86_exit(l);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/lift-string.c - string instructions: once in line, repeated by helper (Intel SDM vol. 2: REP) */
+/* engine/guest/x86/lift-string.c - string instructions: once in line, repeated by helper (Intel SDM
+ * vol. 2: REP) */
 #include "engine/guest/x86/helpers-int.h"
 #include "engine/guest/x86/x86-lifters.h"
 

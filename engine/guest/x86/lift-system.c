@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/lift-system.c - segments, control registers, ports, MSRs (Intel SDM vol. 2 and 3)
+/* engine/guest/x86/lift-system.c - segments, control registers, ports, MSRs (Intel SDM vol. 2 and
+ * 3)
  *
  * Privilege is checked in the helpers unless said here. */
 #include "engine/guest/x86/helpers.h"
@@ -22,7 +23,7 @@ static VitVal wide(X86Lift *l, VitVal v)
     return vit_ir_zext(l->ir, VIT_I64, v);
 }
 
-/* ---- Segment registers --------------------------------------------------------------------------- */
+/* ---- Segment registers ----------------------------------------------------------------------- */
 
 static bool is_real(const X86Lift *l)
 {
@@ -160,7 +161,7 @@ void x86_lift_fsgsbase(X86Lift *l)
     vit_ir_put(ir, slot, v);
 }
 
-/* ---- Control registers --------------------------------------------------------------------------------- */
+/* ---- Control registers ----------------------------------------------------------------------- */
 
 void x86_lift_read_cr(X86Lift *l)
 {
@@ -221,7 +222,7 @@ void x86_lift_wbinvd(X86Lift *l)
     call0(l, &helper_x86_h_wbinvd, VIT_NONE);
 }
 
-/* ---- Flags and waiting ------------------------------------------------------------------------------------ */
+/* ---- Flags and waiting ----------------------------------------------------------------------- */
 
 void x86_lift_cli(X86Lift *l)
 {
@@ -236,7 +237,8 @@ void x86_lift_cli(X86Lift *l)
                vit_ir_bini(l->ir, VIT_IR_AND, f, ~(uint64_t)X86_EFLAGS_IF));
 }
 
-/* The shadow is the next instruction's: it stands in this block, which no interrupt enters, and ends it. */
+/* The shadow is the next instruction's: it stands in this block, which no interrupt enters, and
+ * ends it. */
 void x86_lift_sti(X86Lift *l)
 {
     enum { SPECIAL = X86_MODE_VM86 | X86_MODE_TF | X86_MODE_BREAK | X86_MODE_SHADOW };
@@ -289,7 +291,7 @@ void x86_lift_swapgs(X86Lift *l)
     vit_ir_put(l->ir, X86_SLOT(kernel_gs_base), gs);
 }
 
-/* ---- Registers of the processor ------------------------------------------------------------------------------ */
+/* ---- Registers of the processor -------------------------------------------------------------- */
 
 void x86_lift_cpuid(X86Lift *l)
 {
@@ -340,7 +342,7 @@ void x86_lift_xsetbv(X86Lift *l)
     x86_exit(l);
 }
 
-/* ---- Ports ------------------------------------------------------------------------------------------------------ */
+/* ---- Ports ----------------------------------------------------------------------------------- */
 
 static VitVal port(X86Lift *l, unsigned n)
 {

@@ -15,12 +15,14 @@ VitVal x86_maskmov_address(X86Lift *l, unsigned bytes);
 VitVal x86_fp_begin(X86Lift *l);
 void x86_fp_end(X86Lift *l, VitVal before);
 
-#define X86_SSE_HELPERS(X)                                                                          \
-    X(x86_h_sse_begin)  /* clears the sticky bits; returns what they were */                        \
-    X(x86_h_sse_end)    /* a = those; raises #XM when something unmasked was raised since */        \
-    X(x86_h_stmxcsr)    /* returns MXCSR */                                                         \
-    X(x86_h_maskmov)    /* a = linear, b = state offset of data, c = of mask, d = bytes */          \
-    X(x86_h_pcmpstr)    /* a = xmm, b = xmm or linear, c = b is linear, d = imm8 | kind << 8 (see lift-sse.c), 4: REX.W */
+#define X86_SSE_HELPERS(X)                                                                         \
+    X(x86_h_sse_begin)  /* clears the sticky bits; returns what they were */                       \
+    X(x86_h_sse_end)    /* a = those; raises #XM when something unmasked was raised since */       \
+    X(x86_h_stmxcsr)    /* returns MXCSR */                                                        \
+    X(x86_h_maskmov)    /* a = linear, b = state offset of data, c = of mask, d = bytes */         \
+    /* a = xmm, b = xmm or linear, c = b is linear, d = imm8 | kind << 8 (see lift-sse.c), 4:      \
+     * REX.W */                                                                                    \
+    X(x86_h_pcmpstr)
 
 #define X(name) uint64_t name(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d); \
     extern const VitHelper helper_##name;

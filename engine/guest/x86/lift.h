@@ -36,7 +36,7 @@ static inline VitType x86_int_type(unsigned bytes)
     return bytes == 1 ? VIT_I8 : bytes == 2 ? VIT_I16 : bytes == 4 ? VIT_I32 : VIT_I64;
 }
 
-/* ---- Operands (operand.c) -------------------------------------------------------------------------- */
+/* ---- Operands (operand.c) -------------------------------------------------------------------- */
 VitVal x86_get_gpr(X86Lift *l, unsigned reg, unsigned bytes);
 void x86_put_gpr(X86Lift *l, unsigned reg, VitVal v); /* 32 bits clear the upper half */
 /* Operand n as an integer of its size: register, memory, immediate, selector. */
@@ -46,7 +46,7 @@ void x86_write(X86Lift *l, unsigned n, VitVal v);
 bool x86_is_mem(const X86Lift *l, unsigned n);
 VitVal x86_imm(X86Lift *l, unsigned bytes);
 
-/* ---- Memory ------------------------------------------------------------------------------------------- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 VitVal x86_offset(X86Lift *l); /* of the ModRM operand, type of the address size */
 /* Linear address (I64) of offset (I16, I32, I64) in a segment, checked where limits matter. */
 VitVal x86_linear(X86Lift *l, unsigned seg, VitVal offset, unsigned bytes, bool write);
@@ -58,7 +58,7 @@ void x86_store(X86Lift *l, VitVal address, VitVal v, unsigned flags);
 /* Raises #GP(0) unless address is a multiple of bytes. */
 void x86_check_aligned(X86Lift *l, VitVal address, unsigned bytes);
 
-/* ---- Stack ---------------------------------------------------------------------------------------------- */
+/* ---- Stack ----------------------------------------------------------------------------------- */
 unsigned x86_stack_bytes(const X86Lift *l); /* stack address size */
 VitVal x86_stack_load(X86Lift *l, VitVal sp,
                       unsigned bytes); /* sp: value of the stack address size */
@@ -66,7 +66,7 @@ void x86_stack_store(X86Lift *l, VitVal sp, VitVal v);
 void x86_push(X86Lift *l, VitVal v);
 void x86_pop_done(X86Lift *l, unsigned bytes); /* SP += bytes */
 
-/* ---- Exceptions and ends ------------------------------------------------------------------------------------ */
+/* ---- Exceptions and ends --------------------------------------------------------------------- */
 void x86_lift_raise(X86Lift *l, int vector, int error); /* error -1: none; ends the block */
 void x86_trap_if(X86Lift *l, VitVal cond, int vector, int error);
 VitVal x86_call(X86Lift *l, const VitHelper *h, VitType result, VitVal a, VitVal b, VitVal c,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/operand.c - operands, effective addresses and the stack, as IR (Intel SDM vol. 1, 3.7; vol. 3, 5.3) */
+/* engine/guest/x86/operand.c - operands, effective addresses and the stack, as IR (Intel SDM vol.
+ * 1, 3.7; vol. 3, 5.3) */
 #include "engine/guest/x86/lift.h"
 
 #define NONE VIT_NO_VAL
@@ -9,7 +10,7 @@ VitVal x86_k(X86Lift *l, uint64_t value)
     return vit_ir_const(l->ir, VIT_I64, value);
 }
 
-/* ---- Registers -------------------------------------------------------------------------------- */
+/* ---- Registers ------------------------------------------------------------------------------- */
 
 static uint32_t gpr_slot(unsigned reg)
 {
@@ -27,7 +28,7 @@ void x86_put_gpr(X86Lift *l, unsigned reg, VitVal v)
     vit_ir_put(l->ir, gpr_slot(reg), v);
 }
 
-/* ---- Addresses ----------------------------------------------------------------------------------- */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 VitVal x86_offset(X86Lift *l)
 {
@@ -131,7 +132,7 @@ void x86_check_aligned(X86Lift *l, VitVal address, unsigned bytes)
     x86_trap_if(l, vit_ir_cmp(l->ir, VIT_CMP_NE, low, x86_k(l, 0)), X86_GP, 0);
 }
 
-/* ---- Operands --------------------------------------------------------------------------------------- */
+/* ---- Operands -------------------------------------------------------------------------------- */
 
 bool x86_is_mem(const X86Lift *l, unsigned n)
 {
@@ -179,7 +180,7 @@ void x86_write(X86Lift *l, unsigned n, VitVal v)
     else x86_put_gpr(l, op->reg, v);
 }
 
-/* ---- Stack ---------------------------------------------------------------------------------------------- */
+/* ---- Stack ----------------------------------------------------------------------------------- */
 
 unsigned x86_stack_bytes(const X86Lift *l)
 {

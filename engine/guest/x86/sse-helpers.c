@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/sse-helpers.c - unmasked SSE exceptions, byte-masked stores, SSE4.2 string compares
- * (Intel SDM vol. 1, 11.5; vol. 2, MASKMOVDQU, 4.1 "Imm8 control byte for PCMPESTRI ...") */
+/* engine/guest/x86/sse-helpers.c - unmasked SSE exceptions, byte-masked stores, SSE4.2 string
+ * compares (Intel SDM vol. 1, 11.5; vol. 2, MASKMOVDQU, 4.1 "Imm8 control byte for PCMPESTRI
+ * ...") */
 #include "engine/cpu/tlb.h"
 #include "engine/guest/x86/lift-vector.h"
 
@@ -62,7 +63,7 @@ uint64_t x86_h_maskmov(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     return 0;
 }
 
-/* ---- String compares ---------------------------------------------------------------------------- */
+/* ---- String compares ------------------------------------------------------------------------- */
 
 typedef struct {
     bool     words, is_signed;
@@ -180,7 +181,8 @@ uint64_t x86_h_pcmpstr(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     X86Cpu *x = (X86Cpu *) cpu;
     unsigned imm = d & 0xff, kind = d >> 8 & 3;
     bool wide = d >> 8 & 4;
-    Strings s = { .words = imm & 1, .is_signed = imm & 2, .n = imm & 1 ? 8 : 16, .v = { x->xmm[a & 15] } };
+    Strings s = { .words = imm & 1, .is_signed = imm & 2, .n = imm & 1 ? 8 : 16,
+                  .v = { x->xmm[a & 15] } };
 
     if (c)
         vit_cpu_load_bytes(cpu, b, &s.v[1], 16, X86_MODE_MMU(cpu->mode));
@@ -190,7 +192,9 @@ uint64_t x86_h_pcmpstr(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     s.len[1] = kind < 2 ? explicit_length(x->gpr[X86_RDX], wide, s.n) : implicit_length(&s, 1);
     unsigned r = aggregate(&s, imm);
     if (kind & 1) {
-        unsigned index = !r ? s.n : imm & 0x40 ? 31 - (unsigned) __builtin_clz(r) : (unsigned) __builtin_ctz(r);
+        unsigned index = !r           ? s.n
+                         : imm & 0x40 ? 31 - (unsigned) __builtin_clz(r)
+                                      : (unsigned) __builtin_ctz(r);
         x->gpr[X86_RCX] = index;
     } else {
         store_mask(x, &s, r, imm & 0x40);

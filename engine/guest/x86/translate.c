@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/translate.c - translates one block: decode, check, lift, end (Intel SDM vol. 2, 2.3.11; vol. 3, 6.8.3, 17.2) */
+/* engine/guest/x86/translate.c - translates one block: decode, check, lift, end (Intel SDM vol. 2,
+ * 2.3.11; vol. 3, 6.8.3, 17.2) */
 #include "engine/guest/x86/cpuid.h"
 #include "engine/guest/x86/x86-lifters.h"
 
 #define NONE VIT_NO_VAL
 enum { ONE_BY_ONE = X86_MODE_TF | X86_MODE_SHADOW | X86_MODE_BREAK };
 
-/* ---- Exceptions ------------------------------------------------------------------------------------ */
+/* ---- Exceptions ------------------------------------------------------------------------------ */
 
 VitVal x86_call(X86Lift *l, const VitHelper *h, VitType result, VitVal a, VitVal b, VitVal c,
                 VitVal d)
@@ -33,7 +34,7 @@ void x86_trap_if(X86Lift *l, VitVal cond, int vector, int error)
                    x86_k(l, (unsigned)(error + 1)));
 }
 
-/* ---- Ends ---------------------------------------------------------------------------------------------- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 /* Under TF, a shadow or breakpoints each instruction ends its block here. */
 static void end_one(X86Lift *l, VitVal pc)
@@ -95,7 +96,7 @@ void x86_exit_moved(X86Lift *l)
     end_one(l, NONE);
 }
 
-/* ---- What a row calls ---------------------------------------------------------------------------------- */
+/* ---- What a row calls ------------------------------------------------------------------------ */
 
 static X86LiftFn *const lifters[] = { [LIFT_MISSING] = x86_lift_ud,
 #define X(name) [LIFT_##name] = x86_lift_##name,
@@ -103,7 +104,7 @@ static X86LiftFn *const lifters[] = { [LIFT_MISSING] = x86_lift_ud,
 #undef X
 };
 
-/* ---- One instruction --------------------------------------------------------------------------------------- */
+/* ---- One instruction ------------------------------------------------------------------------- */
 
 /* What must hold before a row may run; raises and returns false when it does not. */
 static bool permitted(X86Lift *l)

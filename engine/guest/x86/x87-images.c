@@ -109,7 +109,7 @@ void x87_load_environment(X86Cpu *x, uint64_t linear, unsigned operand_bytes, bo
     }
 }
 
-/* ---- FXSAVE area: x87 in bytes 0..23 and 32..159, MXCSR in 24..31, XMM from 160 -------------------- */
+/* ---- FXSAVE area: x87 in bytes 0..23 and 32..159, MXCSR in 24..31, XMM from 160 -------------- */
 
 static void x87_to_area(const X86Cpu *x, uint8_t *p, bool wide)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/x87-ops.c - the escape opcodes D8..DF by ModRM (Intel SDM vol. 2, appendix A.5) */
+/* engine/guest/x86/x87-ops.c - the escape opcodes D8..DF by ModRM (Intel SDM vol. 2, appendix
+ * A.5) */
 #include "engine/cpu/tlb.h"
 #include "engine/guest/x86/helpers.h"
 #include "engine/guest/x86/x87-images.h"
@@ -27,7 +28,8 @@ static void note_instruction(X86Cpu *x, unsigned op)
     x->fp_op = (uint16_t) op;
 }
 
-/* ST(i) for reading; an empty one is a stack fault and gives the indefinite NaN.  False: unmasked. */
+/* ST(i) for reading; an empty one is a stack fault and gives the indefinite NaN.  False:
+ * unmasked. */
 static bool operand(X86Cpu *x, unsigned i, F80 *v)
 {
     if (!x87_empty(x, i)) {
@@ -38,7 +40,7 @@ static bool operand(X86Cpu *x, unsigned i, F80 *v)
     return x87_stack_fault(x, false);
 }
 
-/* ---- Register forms --------------------------------------------------------------------------- */
+/* ---- Register forms -------------------------------------------------------------------------- */
 
 static void compare_st(X86Cpu *x, unsigned i, bool quiet, unsigned pops)
 {
@@ -108,7 +110,8 @@ static void store_st(X86Cpu *x, unsigned i, bool pop)
 
 static bool condition(const X86Cpu *x, unsigned n)      /* 0 B, 1 E, 2 BE, 3 U */
 {
-    static const unsigned masks[4] = { VIT_FLAG_C, VIT_FLAG_Z, VIT_FLAG_C | VIT_FLAG_Z, VIT_FLAG_P };
+    static const unsigned masks[4] = { VIT_FLAG_C, VIT_FLAG_Z, VIT_FLAG_C | VIT_FLAG_Z,
+                                       VIT_FLAG_P };
 
     return vit_flags_get(&x->cpu) & masks[n & 3];
 }
@@ -123,7 +126,7 @@ static void arith_st(X86Cpu *x, unsigned esc, unsigned op, unsigned i)
             x87_pop(x);
     } else if (esc == 0) {                      /* D8: ST(0) op= ST(i) */
         x87_arith(x, op, 0, x87_st(x, i), false, false);
-    } else {                                    /* DC, DE: ST(i) op= ST(0); SUB/SUBR encodings exchanged */
+    } else {                             /* DC, DE: ST(i) op= ST(0); SUB/SUBR encodings exchanged */
         x87_arith(x, op, i, x87_st(x, 0), true, esc == 6);
     }
 }
@@ -156,7 +159,7 @@ static uint64_t reg_db(X86Cpu *x, unsigned modrm, unsigned i)
         move_if(x, i, !condition(x, op));
     else if (op == 5 || op == 6)
         compare_eflags(x, i, op == 5, false);
-    else if (modrm != 0xe0 && modrm != 0xe1 && modrm != 0xe4)   /* obsolete FNENI FNDISI FNSETPM: nothing */
+    else if (modrm != 0xe0 && modrm != 0xe1 && modrm != 0xe4)  /* FNENI FNDISI FNSETPM do nothing */
         x86_raise(x, X86_UD);
     return 0;
 }
@@ -238,7 +241,7 @@ uint64_t x86_h_x87_reg(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
     }
 }
 
-/* ---- Memory forms ------------------------------------------------------------------------------- */
+/* ---- Memory forms ---------------------------------------------------------------------------- */
 
 typedef enum { M_F32, M_F64, M_I16, M_I32, M_I64, M_F80, M_BCD } MemKind;
 static const uint8_t mem_size[] = { 4, 8, 2, 4, 8, 10, 10 };
@@ -287,7 +290,8 @@ static void load(X86Cpu *x, MemKind kind, const void *buf)
     F80 v = convert_in(x, kind, buf, &raised);
 
     x->fsw &= ~X87_C1;
-    if (!x87_empty(x, 7) || x87_note(x, raised))    /* a stack overflow comes before the operand's faults */
+    /* a stack overflow comes before the operand's faults */
+    if (!x87_empty(x, 7) || x87_note(x, raised))
         x87_push(x, v);
 }
 
@@ -320,9 +324,11 @@ static void store(X86Cpu *x, MemKind kind, bool truncate, bool pop, uint64_t lin
 #define COMPUTE(name)                                                                              \
     do {                                                                                           \
         if (kind == M_F32)                                                                         \
-            __asm__ volatile(name "s %2\n\tfnstsw %1" : "+t"(a), "=m"(*status) : "m"(*(const float *) buf));  \
+            __asm__ volatile(name "s %2\n\tfnstsw %1"                                              \
+                             : "+t"(a), "=m"(*status) : "m"(*(const float *) buf));                \
         else                                                                                       \
-            __asm__ volatile(name "l %2\n\tfnstsw %1" : "+t"(a), "=m"(*status) : "m"(*(const double *) buf)); \
+            __asm__ volatile(name "l %2\n\tfnstsw %1"                                              \
+                             : "+t"(a), "=m"(*status) : "m"(*(const double *) buf));               \
     } while (0)
 
 static F80 compute_float(MemKind kind, unsigned op, F80 a, const void *buf, uint16_t *status)
@@ -427,7 +433,8 @@ uint64_t x86_h_x87_mem(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t
         kind = op == 1 ? M_I64 : M_F64;
     else
         kind = op == 4 || op == 6 ? M_BCD : op >= 5 ? M_I64 : M_I16;
-    bool loads = esc % 2 == 0 || op == 0 || (esc == 3 && op == 5) || (esc == 7 && (op == 4 || op == 5));
+    bool loads = esc % 2 == 0 || op == 0 || (esc == 3 && op == 5) ||
+                 (esc == 7 && (op == 4 || op == 5));
     if ((esc == 1 && op == 1) || (esc == 3 && (op == 4 || op == 6)) || (esc == 5 && op == 5))
         x86_raise(x, X86_UD);
     if (loads)

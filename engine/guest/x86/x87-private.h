@@ -21,7 +21,8 @@ bool x87_stack_fault(X86Cpu *x, bool overflow);
 void x87_push(X86Cpu *x, F80 v);                /* overflow handled */
 F80 x87_indefinite(void);
 
-/* Host arithmetic in the guest's control word; gives the exceptions (and C1 by rounding in bit 9). */
+/* Host arithmetic in the guest's control word; gives the exceptions (and C1 by rounding in bit
+ * 9). */
 void x87_host_enter(const X86Cpu *x);
 unsigned x87_host_leave(void);
 

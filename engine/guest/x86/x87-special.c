@@ -143,7 +143,9 @@ static void binary_result(X86Cpu *x, unsigned modrm)
         if (modrm == 0xf2)
             __asm__ volatile("fptan\n\tfnstsw %2" : "=t"(second), "=u"(first), "=m"(sw) : "0"(in));
         else
-            __asm__ volatile("fsincos\n\tfnstsw %2" : "=t"(second), "=u"(first), "=m"(sw) : "0"(in));
+            __asm__ volatile("fsincos\n\tfnstsw %2"
+                             : "=t"(second), "=u"(first), "=m"(sw)
+                             : "0"(in));
     }
     x->fsw = (uint16_t) ((x->fsw & ~(modrm == 0xf4 ? X87_C1 : X87_C1 | X87_C2)) | (sw & X87_C1));
     if (!x87_note(x, x87_host_leave() & X87_EXCEPTIONS))

@@ -158,7 +158,8 @@ static F80 compute(unsigned op, F80 a, F80 b, uint16_t *status)
 }
 
 /* dest := dest op operand (ModRM.reg order, so SUBR and DIVR turn it round); operand_first: the
- * reversed destination forms of DC and DE, whose encodings of SUB and SUBR are exchanged already. */
+ * reversed destination forms of DC and DE, whose encodings of SUB and SUBR are exchanged
+ * already. */
 void x87_arith(X86Cpu *x, unsigned op, unsigned dest, F80 operand, bool operand_first, bool pop)
 {
     if (x87_empty(x, dest)) {
@@ -191,9 +192,15 @@ unsigned x87_compare_flags(X86Cpu *x, F80 a, F80 b, bool quiet)
 
     x87_host_enter(x);
     if (quiet)
-        __asm__ volatile("fucomi %%st(1), %%st\n\tpushf\n\tpop %0" : "=r"(rflags) : "t"(a), "u"(b) : "cc");
+        __asm__ volatile("fucomi %%st(1), %%st\n\tpushf\n\tpop %0"
+                         : "=r"(rflags)
+                         : "t"(a), "u"(b)
+                         : "cc");
     else
-        __asm__ volatile("fcomi %%st(1), %%st\n\tpushf\n\tpop %0" : "=r"(rflags) : "t"(a), "u"(b) : "cc");
+        __asm__ volatile("fcomi %%st(1), %%st\n\tpushf\n\tpop %0"
+                         : "=r"(rflags)
+                         : "t"(a), "u"(b)
+                         : "cc");
     raised = x87_host_leave() & X87_EXCEPTIONS;
     x87_note(x, raised);
     return (unsigned) rflags & (VIT_FLAG_C | VIT_FLAG_P | VIT_FLAG_Z);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/guest/x86/x87.h - the x87 unit and its state images, as helpers for the lifter
  *
- * The lifter has made the #UD and #NM checks (mode bits); #MF of waiting instructions is raised here. */
+ * The lifter has made the #UD and #NM checks (mode bits); #MF of waiting instructions is raised
+ * here. */
 #pragma once
 #include "engine/guest/x86/cpu.h"
 #include "engine/jit/ir.h"
@@ -15,13 +16,15 @@ enum {              /* status word bits */
     X87_BUSY = 0x8000, X87_EXCEPTIONS = 0x3f, X87_CONDITIONS = 0x4700
 };
 
-#define X86_X87_HELPERS(X)                                                                          \
-    X(x86_h_x87_mem)    /* a = (opcode & 7) << 3 | modrm.reg, b = linear, c = operand bytes (2, 4) | wide << 8, d = rip after */ \
-    X(x86_h_x87_reg)    /* a = (opcode & 7) << 8 | modrm */                                         \
-    X(x86_h_fxsave)     /* a = linear, b = REX.W */                                                 \
-    X(x86_h_fxrstor)                                                                                \
-    X(x86_h_xsave)      /* a = linear, b = REX.W, c = 0 XSAVE, 1 XSAVEOPT; EDX:EAX in state */      \
-    X(x86_h_xrstor)                                                                                 \
+#define X86_X87_HELPERS(X)                                                                         \
+    /* a = (opcode & 7) << 3 | modrm.reg, b = linear, c = operand bytes (2, 4) | wide << 8,        \
+     * d = rip after */                                                                            \
+    X(x86_h_x87_mem)                                                                               \
+    X(x86_h_x87_reg)    /* a = (opcode & 7) << 8 | modrm */                                        \
+    X(x86_h_fxsave)     /* a = linear, b = REX.W */                                                \
+    X(x86_h_fxrstor)                                                                               \
+    X(x86_h_xsave)      /* a = linear, b = REX.W, c = 0 XSAVE, 1 XSAVEOPT; EDX:EAX in state */     \
+    X(x86_h_xrstor)                                                                                \
     X(x86_h_ldmxcsr)    /* a = value; #GP on reserved bits; updates the mode */
 
 #define X(name) uint64_t name(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d); \

@@ -355,7 +355,8 @@ static void test_reset_under_load(Fixture *f, gconstpointer data)
     for (int round = 0; round < 30; round++) {
         for (unsigned slot = 0; slot < 32; slot++)
             build(f, 0, slot, (Command) { .command = 0x60, .device = 0x40, .feature = 64,
-                  .count = (uint16_t) (slot << 3), .lba = slot * 64 }, BUFFERS, 64 * 512, false, NULL);
+                                          .count = (uint16_t) (slot << 3), .lba = slot * 64 },
+                  BUFFERS, 64 * 512, false, NULL);
         port_put(f, 0, P_SACT, 0xffffffff);
         port_put(f, 0, P_CI, 0xffffffff);
         if (round % 3 == 0) {
