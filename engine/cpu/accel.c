@@ -92,7 +92,7 @@ bool vit_cpu_is_parked(VitCpu *cpu)
     return parked;
 }
 
-/* ---- The vCPU thread's side ------------------------------------------------------------------------ */
+/* ---- The vCPU thread's side ------------------------------------------------------------------ */
 
 /* Sleeps until a request other than `ignored` comes. */
 static void sleep_for_request(VitCpu *cpu, bool parked, uint32_t ignored)
@@ -153,7 +153,8 @@ bool vit_cpu_serve(VitCpu *cpu)
             cpu->stats[VIT_CPU_STAT_INTERRUPTS]++;
             cpu->isa->deliver(cpu);
         }
-        if (cpu->halted || __atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST) & VIT_EXIT_BEFORE_CODE)
+        if (cpu->halted ||
+            __atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST) & VIT_EXIT_BEFORE_CODE)
             continue;
         return true;
     }

@@ -14,7 +14,8 @@ struct VitAccelClass {
     void (*cpu_loop)(VitAccel *accel, VitCpu *cpu);
     /* Of translators; NULL elsewhere. pc of the instruction that called the running helper. */
     uint64_t (*running_pc)(VitCpu *cpu);
-    /* Before a guest store to bytes of a page that holds code; may unwind to have it done otherwise. */
+    /* Before a guest store to bytes of a page that holds code; may unwind to have it done
+     * otherwise. */
     void (*code_store)(VitCpu *cpu, VitRam *ram, uint64_t offset, uint64_t size);
     /* "chain=off,pin=off" of -accel NAME,...; NULL: takes none. */
     bool (*set_options)(VitAccel *accel, const char *text, GError **error);
@@ -25,7 +26,8 @@ struct VitAccel { const VitAccelClass *klass; VitSystem *sys; };
 extern const VitAccelClass *const vit_accel_classes[];
 const VitAccelClass *vit_accel_find(const char *name);
 
-/* Starts the vCPU's thread, parked.  All for the machine's control thread; none with the machine lock held. */
+/* Starts the vCPU's thread, parked.  All for the machine's control thread; none with the machine
+ * lock held. */
 [[nodiscard]] bool vit_cpu_start(VitAccel *accel, VitCpu *cpu, GError **error);
 void vit_cpu_resume(VitCpu *cpu);       /* lets a parked vCPU run */
 void vit_cpu_pause(VitCpu *cpu);        /* returns when it is parked: no guest code runs */

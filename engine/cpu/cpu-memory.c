@@ -36,7 +36,8 @@ static bool is_private(VitCpu *cpu, uint64_t phys)
 static uint64_t load_phys(VitCpu *cpu, uint64_t phys, unsigned size)
 {
     uint64_t value = is_private(cpu, phys)
-                         ? cpu->private_page->read(cpu->private_opaque, phys & (VIT_PAGE_SIZE - 1), size)
+                         ? cpu->private_page->read(cpu->private_opaque, phys & (VIT_PAGE_SIZE - 1),
+                                                   size)
                          : vit_as_load(cpu->memory, phys, size, NULL);
     after_mmio(cpu);
     return value;
@@ -49,7 +50,8 @@ static void announce_store(VitCpu *cpu, uint64_t phys, unsigned size)
     if (!cpu->accel || !cpu->accel->klass->code_store)
         return;
     VitMemTarget t = vit_as_translate(cpu->memory, phys);
-    if (t.ram && !t.readonly && __atomic_load_n(&t.ram->clients, __ATOMIC_RELAXED) & 1u << VIT_DIRTY_CODE &&
+    if (t.ram && !t.readonly &&
+        __atomic_load_n(&t.ram->clients, __ATOMIC_RELAXED) & 1u << VIT_DIRTY_CODE &&
         !vit_ram_is_dirty(t.ram, VIT_DIRTY_CODE, t.ram_offset, size))
         cpu->accel->klass->code_store(cpu, t.ram, t.ram_offset, size);
 }
@@ -87,7 +89,8 @@ static void store_host(uint8_t *p, uint64_t value, unsigned size)
     }
 }
 
-static uint64_t load_any(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu, VitAccess access)
+static uint64_t load_any(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu,
+                         VitAccess access)
 {
     unsigned first = VIT_PAGE_SIZE - in_page(linear);
 
@@ -199,7 +202,7 @@ void *vit_cpu_host_page(VitCpu *cpu, uint64_t linear, bool write, unsigned mmu, 
     return p.host ? p.host + in_page(linear) : NULL;
 }
 
-/* ---- Atomic ------------------------------------------------------------------------------------------ */
+/* ---- Atomic ---------------------------------------------------------------------------------- */
 
 static uint64_t apply(VitAtomicOp op, uint64_t old, uint64_t value)
 {
@@ -245,7 +248,7 @@ static uint8_t *atomic_host(VitCpu *cpu, uint64_t linear, unsigned size, unsigne
     VitMemTarget t = vit_as_translate(cpu->memory, p.phys + in_page(linear));
     if (!t.ram || t.readonly || t.length < size)
         return NULL;
-    announce_store(cpu, p.phys + in_page(linear), size);    /* tracked RAM: atomically, then marked */
+    announce_store(cpu, p.phys + in_page(linear), size);  /* tracked RAM: atomically, then marked */
     return t.host;
 }
 
@@ -260,7 +263,8 @@ static void mark_written(VitCpu *cpu, uint64_t linear, unsigned size, unsigned m
         vit_ram_mark_dirty(t.ram, t.ram_offset, size);
 }
 
-/* MMIO and page-crossing operands: one at a time in this machine.  All that may unwind comes first. */
+/* MMIO and page-crossing operands: one at a time in this machine.  All that may unwind comes
+ * first. */
 static void lock_slow(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu)
 {
     unsigned first = MIN(size, VIT_PAGE_SIZE - in_page(linear));
@@ -277,7 +281,8 @@ static void lock_slow(VitCpu *cpu, uint64_t linear, unsigned size, unsigned mmu)
 }
 static void unlock_slow(VitCpu *cpu) { g_rec_mutex_unlock(&cpu->sys->lock); }
 
-uint64_t vit_cpu_atomic(VitCpu *cpu, VitAtomicOp op, uint64_t linear, uint64_t value, unsigned size, unsigned mmu)
+uint64_t vit_cpu_atomic(VitCpu *cpu, VitAtomicOp op, uint64_t linear, uint64_t value, unsigned size,
+                        unsigned mmu)
 {
     uint64_t mask = size == 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
     uint8_t *host = atomic_host(cpu, linear, size, mmu);
@@ -295,7 +300,8 @@ uint64_t vit_cpu_atomic(VitCpu *cpu, VitAtomicOp op, uint64_t linear, uint64_t v
     return old;
 }
 
-uint64_t vit_cpu_cmpxchg(VitCpu *cpu, uint64_t linear, uint64_t expected, uint64_t desired, unsigned size, unsigned mmu)
+uint64_t vit_cpu_cmpxchg(VitCpu *cpu, uint64_t linear, uint64_t expected, uint64_t desired,
+                         unsigned size, unsigned mmu)
 {
     uint64_t mask = size == 8 ? UINT64_MAX : (1ULL << (8 * size)) - 1;
     uint8_t *host = atomic_host(cpu, linear, size, mmu);
@@ -314,7 +320,8 @@ uint64_t vit_cpu_cmpxchg(VitCpu *cpu, uint64_t linear, uint64_t expected, uint64
     return old;
 }
 
-bool vit_cpu_cmpxchg16(VitCpu *cpu, uint64_t linear, uint64_t expected[2], const uint64_t desired[2], unsigned mmu)
+bool vit_cpu_cmpxchg16(VitCpu *cpu, uint64_t linear, uint64_t expected[2],
+                       const uint64_t desired[2], unsigned mmu)
 {
     uint8_t *host = atomic_host(cpu, linear, 16, mmu);
 
@@ -339,7 +346,8 @@ bool vit_cpu_cmpxchg16(VitCpu *cpu, uint64_t linear, uint64_t expected[2], const
         return done;
     }
     lock_slow(cpu, linear, 16, mmu);
-    uint64_t old[2] = { vit_cpu_load_rmw(cpu, linear, 8, mmu), vit_cpu_load_rmw(cpu, linear + 8, 8, mmu) };
+    uint64_t old[2] = { vit_cpu_load_rmw(cpu, linear, 8, mmu),
+                        vit_cpu_load_rmw(cpu, linear + 8, 8, mmu) };
     bool same = old[0] == expected[0] && old[1] == expected[1];
     if (same) {
         vit_cpu_store(cpu, linear, desired[0], 8, mmu);

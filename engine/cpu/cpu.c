@@ -119,7 +119,7 @@ int64_t vit_cpu_host_time(VitCpu *cpu)
     return t.tv_sec * VIT_NS_PER_S + t.tv_nsec;
 }
 
-/* ---- Leaving a guest instruction ----------------------------------------------------------------- */
+/* ---- Leaving a guest instruction ------------------------------------------------------------- */
 
 void vit_cpu_sync_pc(VitCpu *cpu)
 {
@@ -140,7 +140,7 @@ void vit_cpu_unwind(VitCpu *cpu)
     siglongjmp(cpu->unwind, 1);
 }
 
-/* ---- Floating-point control ------------------------------------------------------------------------ */
+/* ---- Floating-point control ------------------------------------------------------------------ */
 
 static uint32_t *csr_slot(VitCpu *cpu)
 {

@@ -13,7 +13,8 @@ enum { VIT_PROT_READ = 1, VIT_PROT_WRITE = 2, VIT_PROT_EXEC = 4 };
 
 typedef struct {
     uint64_t phys;      /* guest-physical address of the 4 KiB page */
-    uint8_t  prot;      /* what may be cached for this mmu mode (WRITE only when the dirty bit is set) */
+    /* what may be cached for this mmu mode (WRITE only when the dirty bit is set) */
+    uint8_t  prot;
     bool     global;    /* survives an address-space switch */
     uint64_t size;      /* of the guest's page: 4096 or larger */
 } VitTlbFill;
@@ -23,8 +24,9 @@ struct VitIsa {
     size_t      cpu_size;           /* sizeof the ISA's struct, whose first member is VitCpu */
     uint32_t    pc_offset;          /* uint64_t pc slot */
     uint32_t    flags_offset;       /* uint16_t slot, encoded as vit_flags_pack() says */
-    uint32_t    mxcsr_offset;       /* uint32_t: control and sticky bits as x86 MXCSR; loaded into the
-                                     * host's around guest code, sticky bits merged back on leaving */
+    /* uint32_t: control and sticky bits as x86 MXCSR; loaded into the host's around guest code,
+     * sticky bits merged back on leaving */
+    uint32_t    mxcsr_offset;
     const uint32_t *pinned;         /* offsets of 64-bit slots, hottest first */
     unsigned    n_pinned;
     unsigned    n_mmu_modes;
@@ -36,15 +38,18 @@ struct VitIsa {
     unsigned (*code_mmu)(const VitCpu *cpu);
     /* Translates one page.  On a fault records the exception and returns false; the caller unwinds.
      * probe: record nothing, touch nothing (debugger). */
-    bool (*tlb_fill)(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, bool probe, VitTlbFill *out);
+    bool (*tlb_fill)(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mmu, bool probe,
+                     VitTlbFill *out);
     /* Takes what is pending and deliverable (exception recorded before an unwind, else interrupts),
-     * changing pc and state.  Called by the run loop after an unwind and when VIT_EXIT_INTERRUPT was
-     * set (the bit is cleared by the loop before the call; the ISA sets it again when something stays
-     * pending that becomes deliverable without a new event).  May itself unwind (nested faults). */
+     * changing pc and state.  Called by the run loop after an unwind and when VIT_EXIT_INTERRUPT
+     * was set (the bit is cleared by the loop before the call; the ISA sets it again when something
+     * stays pending that becomes deliverable without a new event).  May itself unwind (nested
+     * faults). */
     void (*deliver)(VitCpu *cpu);
-    bool (*has_work)(VitCpu *cpu);          /* halted CPU must wake: something deliverable is pending */
+    bool (*has_work)(VitCpu *cpu);      /* halted CPU must wake: something deliverable is pending */
     void (*translate)(VitTranslate *t);     /* fills t->ir from t->pc on; see translate.h */
-    char *(*disassemble)(VitCpu *cpu, uint64_t pc, unsigned n);     /* text of n instructions, or NULL */
+    /* text of n instructions, or NULL */
+    char *(*disassemble)(VitCpu *cpu, uint64_t pc, unsigned n);
     char *(*dump)(VitCpu *cpu);             /* registers as text */
 };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/cpu/tlb.c - filling and flushing the software TLB
  *
- * Behind the direct-mapped arrays stands a table of remembered walks, so that what the arrays may not
- * hold (MMIO, tracked pages) or have lost to a conflict does not walk again. */
+ * Behind the direct-mapped arrays stands a table of remembered walks, so that what the arrays may
+ * not hold (MMIO, tracked pages) or have lost to a conflict does not walk again. */
 #include "engine/cpu/tlb-private.h"
 
 #include <string.h>
@@ -56,7 +56,7 @@ static void forget_jumps(VitCpu *cpu, bool keep_global)
     aux->n_jumps = 0;
 }
 
-/* ---- Flushing ---------------------------------------------------------------------------------------- */
+/* ---- Flushing -------------------------------------------------------------------------------- */
 
 static void drop(VitTlbEntry *e)
 {
@@ -197,7 +197,8 @@ void vit_tlb_flush_page(VitCpu *cpu, uint64_t linear)
     }
 }
 
-/* An entry whose page has become clean may have let stores through since: they count as seen now. */
+/* An entry whose page has become clean may have let stores through since: they count as seen
+ * now. */
 void vit_tlb_flush_writes(VitCpu *cpu)
 {
     VitTlbAux *aux = cpu->tlb_aux;
@@ -245,9 +246,10 @@ void vit_tlb_serve_requests(VitCpu *cpu)
         vit_tlb_flush(cpu);
 }
 
-/* ---- Filling ----------------------------------------------------------------------------------------- */
+/* ---- Filling --------------------------------------------------------------------------------- */
 
-static void install(VitCpu *cpu, VitAccess access, unsigned mmu, uint64_t page, uint64_t addend, bool global)
+static void install(VitCpu *cpu, VitAccess access, unsigned mmu, uint64_t page, uint64_t addend,
+                    bool global)
 {
     VitTlbLog *log = &cpu->tlb_aux->log[access][mmu];
     unsigned slot = page & (VIT_TLB_SIZE - 1);
@@ -285,7 +287,8 @@ static uint64_t walk(VitCpu *cpu, uint64_t linear, VitAccess access, unsigned mm
     if (!cpu->isa->tlb_fill(cpu, linear, access, mmu, false, &f))
         vit_cpu_unwind(cpu);
     w->tag = tag;
-    w->phys = (f.phys & ~(uint64_t) (VIT_PAGE_SIZE - 1)) | (f.prot & PROT) | (f.global ? GLOBAL : 0);
+    w->phys = (f.phys & ~(uint64_t) (VIT_PAGE_SIZE - 1)) | (f.prot & PROT) |
+              (f.global ? GLOBAL : 0);
     w->generation = f.global ? aux->global_generation : aux->generation;
     if (f.size > VIT_PAGE_SIZE)
         note_large(aux, f.global, linear, f.size);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/jit/blocks.c - finding translated blocks, linking them, dropping those whose bytes changed
  *
- * Blocks are found by physical page: a "view" names a pair of linear and physical page, and the exec
- * TLB holds the view that an address shows now.  Direct jumps within a page need no check; those to
- * another page compare the exec TLB's view with the one they were linked for. */
+ * Blocks are found by physical page: a "view" names a pair of linear and physical page, and the
+ * exec TLB holds the view that an address shows now.  Direct jumps within a page need no check;
+ * those to another page compare the exec TLB's view with the one they were linked for. */
 #include "engine/jit/jit-private.h"
 
 static unsigned hash_of(uint32_t view, uint64_t pc, uint64_t mode)
@@ -77,7 +77,8 @@ static void leave_page(JitBlock *b, unsigned k)
 }
 
 /* First byte on its page, and how many there. */
-static void extent(const JitAccel *a, const JitBlock *b, unsigned which, unsigned *from, unsigned *to)
+static void extent(const JitAccel *a, const JitBlock *b, unsigned which, unsigned *from,
+                   unsigned *to)
 {
     unsigned at = (unsigned) vit_mode_linear(b->mode, b->pc) & (VIT_PAGE_SIZE - 1);
     unsigned end = at + b->size;
@@ -102,7 +103,7 @@ uint32_t jit_check_bytes(const uint8_t *p, unsigned n, uint32_t seed)
     }
     for (; n; n--, p++)
         h = (h ^ *p) * 0x100000001b3u;
-    h = (h ^ h >> 32) * 0xc4ceb9fe1a85ec53u;     /* the last word's upper half must reach the result */
+    h = (h ^ h >> 32) * 0xc4ceb9fe1a85ec53u;  /* the last word's upper half must reach the result */
     return (uint32_t) (h >> 32);
 }
 
@@ -113,7 +114,8 @@ static uint32_t check_now(const JitAccel *a, const JitBlock *b)
     for (unsigned k = 0; k < 2 && b->page[k]; k++) {
         unsigned from, to;
         extent(a, b, k, &from, &to);
-        check = jit_check_bytes(b->page[k]->ram->host + b->page[k]->offset + from, to - from, check);
+        check = jit_check_bytes(b->page[k]->ram->host + b->page[k]->offset + from, to - from,
+                                check);
     }
     return check;
 }
@@ -139,7 +141,7 @@ void jit_block_insert(JitAccel *a, JitBlock *b, JitPage *first, JitPage *second)
     a->hash[h] = b;
 }
 
-/* ---- Links -------------------------------------------------------------------------------------------------- */
+/* ---- Links ----------------------------------------------------------------------------------- */
 
 static void unlink_exit(JitAccel *a, JitBlock *b, unsigned n)
 {
@@ -212,7 +214,7 @@ void jit_block_kill(JitAccel *a, JitBlock *b)
         unlink_exit(a, b, n);
 }
 
-/* ---- Stores to pages with code ------------------------------------------------------------------------------- */
+/* ---- Stores to pages with code --------------------------------------------------------------- */
 
 /* Drops what the bytes [from, to) of the page changed. */
 static void written(JitAccel *a, JitPage *page, unsigned from, unsigned to)

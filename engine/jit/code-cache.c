@@ -56,7 +56,8 @@ bool jit_cache_init(JitAccel *a, GError **error)
     a->rw = rw == MAP_FAILED ? NULL : rw;
     if (!a->rw || !a->rx) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
-                    "The translator cannot have executable memory: %s. Allow it, or use -accel interp",
+                    "The translator cannot have executable memory: %s. Allow it, "
+                    "or use -accel interp",
                     g_strerror(code));
         return false;
     }
@@ -99,7 +100,7 @@ void *jit_cache_meta(JitRegion *r, size_t size, size_t align)
     return r->meta;
 }
 
-/* ---- Who is in there ------------------------------------------------------------------------------------ */
+/* ---- Who is in there ------------------------------------------------------------------------- */
 
 void jit_enter_code(JitCpu *jc)
 {

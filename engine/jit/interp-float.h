@@ -16,7 +16,8 @@ bool interp_float_daz(void);            /* denormal operands count as zeroes */
 /* Rounding as MXCSR.RC: 0 nearest, 1 down, 2 up, 3 towards zero.  Returns the former one. */
 unsigned interp_float_set_rounding(unsigned rounding);
 
-/* kind: 0 f32 round, 1 f32 truncate, 2 f64 round, 3 f64 truncate; the indefinite integer when invalid. */
+/* kind: 0 f32 round, 1 f32 truncate, 2 f64 round, 3 f64 truncate; the indefinite integer when
+ * invalid. */
 uint64_t interp_float_to_int(unsigned kind, VitType to, const VitVec *a);
 /* kind: 0 f32, 2 f64, into the low lane. */
 void interp_int_to_float(unsigned kind, VitType from, uint64_t value, VitVec *out);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/jit/interp.c - executes one block's IR: the oracle of every host backend
  *
- * Values live zero-extended in an array.  Floating point runs in the host's own environment with the
- * guest's control word loaded around each such op; on hosts without MXCSR only rounding is carried. */
+ * Values live zero-extended in an array.  Floating point runs in the host's own environment with
+ * the guest's control word loaded around each such op; on hosts without MXCSR only rounding is
+ * carried. */
 #include "engine/jit/interp-float.h"
 #include "engine/jit/ir-eval.h"
 #include "engine/jit/jit.h"

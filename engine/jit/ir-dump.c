@@ -26,7 +26,8 @@ char *vit_ir_dump(const VitIr *ir, const VitIsa *isa)
         if (op->op == VIT_IR_NOP)
             continue;
         if (op->op == VIT_IR_INSN) {
-            g_string_append_printf(s, "---- %#" G_GINT64_MODIFIER "x (%u bytes)\n", op->imm, op->sub);
+            g_string_append_printf(s, "---- %#" G_GINT64_MODIFIER "x (%u bytes)\n", op->imm,
+                                   op->sub);
             continue;
         }
         g_string_append_printf(s, "  v%-4u %-5s %s", i, type_names[op->type], op_info[op->op].name);

@@ -46,7 +46,8 @@ uint64_t ir_eval2(VitIrOpcode op, VitType type, uint64_t a, uint64_t b)
     case VIT_IR_MUL: return ir_truncate(type, a * b);
     case VIT_IR_MULHU: return ir_truncate(type, (uint64_t) (((unsigned __int128) a * b) >> bits));
     case VIT_IR_MULHS:
-        return ir_truncate(type, (uint64_t) (((__int128) ir_sign(type, a) * ir_sign(type, b)) >> bits));
+        return ir_truncate(type,
+                           (uint64_t) (((__int128) ir_sign(type, a) * ir_sign(type, b)) >> bits));
     case VIT_IR_SHL: return ir_truncate(type, a << n);
     case VIT_IR_SHR: return a >> n;
     case VIT_IR_SAR: return ir_truncate(type, (uint64_t) (ir_sign(type, a) >> n));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/ir.c - the IR builder: emission, constant folding, forwarding of state within a block */
+/* engine/jit/ir.c - the IR builder: emission, constant folding, forwarding of state within a
+ * block */
 #include "engine/jit/ir.h"
 
 #include "engine/jit/ir-eval.h"
@@ -143,7 +144,7 @@ void vit_ir_putflags(VitIr *ir, VitVal flags)
     ir->known_flags = flags;
 }
 
-/* ---- Integer ----------------------------------------------------------------------------------- */
+/* ---- Integer --------------------------------------------------------------------------------- */
 
 /* x op c that is x, or a constant, whatever x is; VIT_NO_VAL when not. */
 static VitVal identity(VitIr *ir, VitIrOpcode opcode, VitVal a, uint64_t c)
@@ -280,14 +281,15 @@ VitVal vit_ir_select(VitIr *ir, VitVal cond, VitVal b, VitVal c)
     return vit_ir_emit(ir, op);
 }
 
-/* ---- Flags ---------------------------------------------------------------------------------------- */
+/* ---- Flags ----------------------------------------------------------------------------------- */
 
 VitVal vit_ir_flags(VitIr *ir, VitIrOpcode opcode, VitVal a, VitVal b, VitVal c)
 {
     VitIrOp op = make(opcode, VIT_FLAGS);
     uint64_t x;
 
-    if (opcode >= VIT_IR_FLAGS_SHL && opcode <= VIT_IR_FLAGS_ROR && vit_ir_is_const(ir, b, &x) && x == 0)
+    if (opcode >= VIT_IR_FLAGS_SHL && opcode <= VIT_IR_FLAGS_ROR && vit_ir_is_const(ir, b, &x) &&
+        x == 0)
         return c;
     op.a = a;
     op.b = b;
@@ -317,7 +319,7 @@ VitVal vit_ir_flags_test(VitIr *ir, VitCc cc, VitVal flags)
     return vit_ir_emit(ir, op);
 }
 
-/* ---- Memory, helpers, vectors, ends ------------------------------------------------------------------ */
+/* ---- Memory, helpers, vectors, ends ---------------------------------------------------------- */
 
 VitVal vit_ir_load(VitIr *ir, VitType type, VitVal addr, unsigned mmu, unsigned flags)
 {
@@ -358,7 +360,8 @@ VitVal vit_ir_cmpxchg(VitIr *ir, VitVal addr, VitVal expected, VitVal desired, u
     return vit_ir_emit(ir, op);
 }
 
-VitVal vit_ir_call(VitIr *ir, const VitHelper *h, VitType result, VitVal a, VitVal b, VitVal c, VitVal d)
+VitVal vit_ir_call(VitIr *ir, const VitHelper *h, VitType result, VitVal a, VitVal b, VitVal c,
+                   VitVal d)
 {
     VitIrOp op = make(VIT_IR_CALL, result);
     op.a = a;

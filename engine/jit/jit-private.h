@@ -5,8 +5,8 @@
 #pragma once
 #include "engine/jit/jit.h"
 
-/* Translated code addresses the vCPU from here: requests, mode and the first 16 registers of the ISA
- * are then within a signed byte. */
+/* Translated code addresses the vCPU from here: requests, mode and the first 16 registers of the
+ * ISA are then within a signed byte. */
 enum { JIT_BASE = sizeof(VitCpu) + 32 };
 
 enum { JIT_REGIONS = 16, JIT_REGION_SIZE = 16 << 20, JIT_CACHE_SIZE = JIT_REGIONS * JIT_REGION_SIZE,
@@ -30,15 +30,16 @@ typedef struct {
     uint64_t  pc;
 } JitExit;
 
-typedef struct { uint32_t host : 20, pc : 12; } JitPcEntry;  /* host offset after which; pc - block's pc */
+/* host offset after which; pc - block's pc */
+typedef struct { uint32_t host : 20, pc : 12; } JitPcEntry;
 
 struct JitBlock {
     uint64_t    pc, mode;
     uint8_t    *code;       /* executable view: head; NULL for the interpreter */
     uint32_t    code_size;
-    uint32_t    view;       /* names linear and physical page */
-    uint32_t    view2;      /* of the second page, when its one instruction crosses into it; else 0 */
-    uint16_t    size;       /* guest bytes */
+    uint32_t    view;     /* names linear and physical page */
+    uint32_t    view2;    /* of the second page, when its one instruction crosses into it; else 0 */
+    uint16_t    size;     /* guest bytes */
     uint16_t    n_pcs;
     uint8_t     n_insns;
     bool        dead;
@@ -84,7 +85,8 @@ typedef struct {
     ptrdiff_t  rx_delta;            /* rx - rw */
     uint8_t   *prelude;             /* rw: thunks */
     struct {                        /* executable addresses, made by the host's prelude */
-        uint8_t *enter, *exit, *lookup, *lookup_slot, *loop, *loop_slot, *save, *reload, *save_some, *reload_some;
+        uint8_t *enter, *exit, *lookup, *lookup_slot, *loop, *loop_slot, *save, *reload, *save_some,
+            *reload_some;
         uint8_t *memory[16], *memory_vectors[16];   /* by the register that holds the address */
     } thunk;
     JitRegion  region[JIT_REGIONS];
@@ -102,13 +104,13 @@ typedef struct {
 struct JitCpu {
     VitCpu    *cpu;
     JitAccel  *accel;
-    uint32_t   in_code;         /* atomic: code of the cache may be running */
-    uint32_t   rounds;          /* atomic: times it came out */
-    bool       single;          /* next block: one instruction, not kept */
-    bool       restart;         /* the unwind under way is no fault: run the instruction again, alone */
-    JitBlock  *running;         /* interpreter: the block */
-    JitPage   *page[2];         /* of the translation under way */
-    uint64_t   writes[2];       /* their counts before the bytes were read */
+    uint32_t   in_code;     /* atomic: code of the cache may be running */
+    uint32_t   rounds;      /* atomic: times it came out */
+    bool       single;      /* next block: one instruction, not kept */
+    bool       restart;     /* the unwind under way is no fault: run the instruction again, alone */
+    JitBlock  *running;     /* interpreter: the block */
+    JitPage   *page[2];     /* of the translation under way */
+    uint64_t   writes[2];   /* their counts before the bytes were read */
     bool       next_tried;
     VitTranslate request;
     VitIr      ir;
@@ -119,19 +121,21 @@ struct JitCpu {
 
 static inline JitCpu *jit_cpu(const VitCpu *cpu) { return cpu->accel_data; }
 
-/* ---- code-cache.c -------------------------------------------------------------------------------------- */
+/* ---- code-cache.c ---------------------------------------------------------------------------- */
 [[nodiscard]] bool jit_cache_init(JitAccel *accel, GError **error);
 void jit_cache_finish(JitAccel *accel);
-/* Room in the region being filled, at least `bytes` between code and tables; NULL: jit_cache_advance(). */
+/* Room in the region being filled, at least `bytes` between code and tables; NULL:
+ * jit_cache_advance(). */
 JitRegion *jit_cache_region(JitAccel *accel, size_t bytes);
-void *jit_cache_meta(JitRegion *r, size_t size, size_t align);  /* the caller has seen to the room */
+/* the caller has seen to the room */
+void *jit_cache_meta(JitRegion *r, size_t size, size_t align);
 /* Moves to the next region, dropping what stands there; lets go of the lock while it waits. */
 void jit_cache_advance(JitAccel *accel, JitCpu *jc);
 JitBlock *jit_cache_find_host(JitAccel *accel, const void *host);
 void jit_enter_code(JitCpu *jc);
 void jit_leave_code(JitCpu *jc);
 
-/* ---- blocks.c: lookup by page, invalidation; lock held ------------------------------------------------- */
+/* ---- blocks.c: lookup by page, invalidation; lock held --------------------------------------- */
 JitPage *jit_page_get(JitAccel *accel, VitRam *ram, uint64_t offset);
 uint32_t jit_view_get(JitAccel *accel, JitPage *page, uint64_t linear);
 JitBlock *jit_block_find(JitAccel *accel, uint32_t view, uint64_t pc, uint64_t mode);
@@ -143,11 +147,11 @@ uint32_t jit_check_bytes(const uint8_t *p, unsigned n, uint32_t seed);
 void jit_code_written(void *opaque, VitRam *ram, uint64_t offset, uint64_t size);
 void jit_code_store(VitCpu *cpu, VitRam *ram, uint64_t offset, uint64_t size);
 
-/* ---- translate.c --------------------------------------------------------------------------------------- */
+/* ---- translate.c ----------------------------------------------------------------------------- */
 /* Block at the vCPU's pc and mode, translated when there is none.  May unwind. */
 JitBlock *jit_translate_at(JitCpu *jc, uint64_t pc);
 
-/* ---- a host backend ------------------------------------------------------------------------------------ */
+/* ---- a host backend -------------------------------------------------------------------------- */
 bool jit_host_available(void);
 void jit_host_prelude(JitAccel *accel);
 void *jit_host_gen_new(JitAccel *accel);
@@ -155,9 +159,11 @@ void *jit_host_gen_new(JitAccel *accel);
  * much for one block. */
 bool jit_host_compile(JitCpu *jc, JitRegion *r, JitBlock *b, unsigned code_mmu);
 void jit_host_kill(JitAccel *accel, JitBlock *b);           /* entry leads out from now on */
-void jit_host_patch(JitAccel *accel, JitBlock *b, JitExit *e, const JitBlock *target);    /* NULL: back to the stub */
+/* NULL: back to the stub */
+void jit_host_patch(JitAccel *accel, JitBlock *b, JitExit *e, const JitBlock *target);
 /* The exit is not to be offered for linking again: its stub looks the block up. */
 void jit_host_unlinkable(JitAccel *accel, JitBlock *b, JitExit *e);
-/* Runs from `code` until it comes out; returns block | exit number when a direct exit is to be linked. */
+/* Runs from `code` until it comes out; returns block | exit number when a direct exit is to be
+ * linked. */
 uintptr_t jit_host_enter(JitCpu *jc, const uint8_t *code);
 const uint8_t *jit_host_body(const JitBlock *b);           /* past the check for requests */

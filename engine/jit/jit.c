@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 
-/* ---- The accelerator -------------------------------------------------------------------------------- */
+/* ---- The accelerator ------------------------------------------------------------------------- */
 
 static VitAccel *create(VitSystem *sys, const VitAccelClass *klass, GError **error)
 {
@@ -75,7 +75,8 @@ static bool set_options(VitAccel *accel, const char *text, GError **error)
            vit_options_take_bool(options, "fuse-flags", &o->fuse_flags, error) &&
            vit_options_take_bool(options, "ir-passes", &o->ir_passes, error) &&
            vit_options_take_bool(options, "jump-cache", &o->jump_cache, error) &&
-           vit_options_take_bool(options, "tlb", &o->tlb, error) && vit_options_finish(options, error);
+           vit_options_take_bool(options, "tlb", &o->tlb, error) &&
+           vit_options_finish(options, error);
 }
 
 static bool cpu_init(VitAccel *accel, VitCpu *cpu, GError **error)
@@ -137,7 +138,7 @@ static uint64_t running_pc(VitCpu *cpu)
     return pc;
 }
 
-/* ---- The run loop ----------------------------------------------------------------------------------------- */
+/* ---- The run loop ---------------------------------------------------------------------------- */
 
 static uint64_t pc_of(const VitCpu *cpu)
 {
@@ -251,8 +252,8 @@ static void cpu_loop(VitAccel *accel, VitCpu *cpu)
     cpu->in_guest = false;
 }
 
-#define HOOKS                                                                                       \
-    .destroy = destroy, .cpu_init = cpu_init, .cpu_finish = cpu_finish, .cpu_loop = cpu_loop,       \
+#define HOOKS                                                                                      \
+    .destroy = destroy, .cpu_init = cpu_init, .cpu_finish = cpu_finish, .cpu_loop = cpu_loop,      \
     .running_pc = running_pc, .code_store = jit_code_store, .set_options = set_options
 const VitAccelClass vit_accel_jit = { .name = "jit", .create = create_jit, HOOKS };
 const VitAccelClass vit_accel_interp = { .name = "interp", .create = create_interp, HOOKS };

@@ -11,7 +11,8 @@ extern const VitAccelClass vit_accel_jit;
 extern const VitAccelClass vit_accel_interp;
 
 /* How a block ended, for the run loop. */
-typedef enum { VIT_RUN_NEXT /* pc slot set, look up the next block */, VIT_RUN_LOOP /* requests first */ } VitRunResult;
+typedef enum { VIT_RUN_NEXT /* pc slot set, look up the next block */,
+               VIT_RUN_LOOP /* requests first */ } VitRunResult;
 /* Executes one block's IR.  cpu->unwind is set up; pc slot = the block's start. */
 VitRunResult vit_interp_run(VitCpu *cpu, const VitIr *ir);
 

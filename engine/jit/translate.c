@@ -7,7 +7,7 @@
 
 enum { DEFAULT_INSNS = 40, ROOM = 96 << 10, RETRIES = 12 };
 
-/* ---- What an ISA's translate() calls ------------------------------------------------------------------ */
+/* ---- What an ISA's translate() calls --------------------------------------------------------- */
 
 static JitCpu *of(VitTranslate *t)
 {
@@ -88,7 +88,7 @@ void vit_translate_fault(VitTranslate *t, uint64_t pc)
     vit_cpu_unwind(cpu);
 }
 
-/* ---- One translation ------------------------------------------------------------------------------------- */
+/* ---- One translation ------------------------------------------------------------------------- */
 
 /* From now on stores to the page are seen. */
 static void watch(JitCpu *jc, unsigned which, JitPage *page)
@@ -192,7 +192,8 @@ static JitBlock *build(JitCpu *jc, uint64_t pc, uint32_t view, bool *too_big)
     return b;
 }
 
-/* What the exec TLB says of the page: its view, or 0 for one that is no RAM (at *phys).  May unwind. */
+/* What the exec TLB says of the page: its view, or 0 for one that is no RAM (at *phys).  May
+ * unwind. */
 static uint32_t view_at(JitCpu *jc, uint64_t linear, unsigned mmu, uint64_t *phys)
 {
     JitAccel *a = jc->accel;
@@ -223,7 +224,8 @@ static uint64_t next_linear_page(const VitCpu *cpu, uint64_t linear)
     return cpu->mode & VIT_MODE_WIDE ? next : (uint32_t) next;
 }
 
-static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page, const uint8_t *bytes, bool single)
+static JitBlock *translate(JitCpu *jc, uint64_t pc, uint32_t view, JitPage *page,
+                           const uint8_t *bytes, bool single)
 {
     VitCpu *cpu = jc->cpu;
     JitAccel *a = jc->accel;
@@ -313,6 +315,7 @@ JitBlock *jit_translate_at(JitCpu *jc, uint64_t pc)
     if (b)
         return b;
     const uint8_t *bytes = page ? page->ram->host + page->offset
-                                : copy_page(cpu, phys, (unsigned) linear & (VIT_PAGE_SIZE - 1), jc->first_page);
+                                : copy_page(cpu, phys, (unsigned) linear & (VIT_PAGE_SIZE - 1),
+                                            jc->first_page);
     return translate(jc, pc, view, page, bytes, single);
 }

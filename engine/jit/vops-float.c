@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/jit/vops-float.c - packed and scalar floating point (Intel SDM vol. 1, 4.8 and 11; vol. 2)
  *
- * Arithmetic is the host's own in the guest's environment; which NaN comes out is x86's rule, applied
- * by hand: the first operand's when it is one, else the second's, made quiet. RCP and RSQRT are the
- * host's approximations on x86 hosts and exact elsewhere (both within the documented error). */
+ * Arithmetic is the host's own in the guest's environment; which NaN comes out is x86's rule,
+ * applied by hand: the first operand's when it is one, else the second's, made quiet. RCP and RSQRT
+ * are the host's approximations on x86 hosts and exact elsewhere (both within the documented
+ * error). */
 #include "engine/jit/interp-float.h"
 #include "engine/jit/vops-private.h"
 
@@ -143,7 +144,7 @@ VOP(RCPSS) { *d = *a; d->f32[0] = reciprocal(b->f32[0], false); }
 VOP(RSQRTPS) { for (unsigned i = 0; i < 4; i++) d->f32[i] = reciprocal(b->f32[i], true); }
 VOP(RSQRTSS) { *d = *a; d->f32[0] = reciprocal(b->f32[0], true); }
 
-/* ---- Compares: predicates 0 EQ 1 LT 2 LE 3 UNORD 4 NEQ 5 NLT 6 NLE 7 ORD -------------------------------- */
+/* ---- Compares: predicates 0 EQ 1 LT 2 LE 3 UNORD 4 NEQ 5 NLT 6 NLE 7 ORD --------------------- */
 
 static bool compare(double volatile x, double volatile y, unsigned predicate, bool signalling_nan)
 {
@@ -163,7 +164,8 @@ static bool compare(double volatile x, double volatile y, unsigned predicate, bo
 static void compare_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i, unsigned imm)
 {
     bool snan = is_snan32(a->u32[i]) || is_snan32(b->u32[i]);
-    bool before = interp_float_raised(INTERP_DENORMAL), nan = is_nan32(a->u32[i]) || is_nan32(b->u32[i]);
+    bool before = interp_float_raised(INTERP_DENORMAL),
+         nan = is_nan32(a->u32[i]) || is_nan32(b->u32[i]);
     volatile float x = a->f32[i], y = b->f32[i];
 
     d->u32[i] = compare(x, y, imm & 7, snan) ? UINT32_MAX : 0;
@@ -173,7 +175,8 @@ static void compare_32(VitVec *d, const VitVec *a, const VitVec *b, unsigned i, 
 static void compare_64(VitVec *d, const VitVec *a, const VitVec *b, unsigned i, unsigned imm)
 {
     bool snan = is_snan64(a->u64[i]) || is_snan64(b->u64[i]);
-    bool before = interp_float_raised(INTERP_DENORMAL), nan = is_nan64(a->u64[i]) || is_nan64(b->u64[i]);
+    bool before = interp_float_raised(INTERP_DENORMAL),
+         nan = is_nan64(a->u64[i]) || is_nan64(b->u64[i]);
 
     d->u64[i] = compare(a->f64[i], b->f64[i], imm & 7, snan) ? UINT64_MAX : 0;
     hide_denormal(before, nan);
@@ -184,7 +187,7 @@ VOP(CMPPD) { for (unsigned i = 0; i < 2; i++) compare_64(d, a, b, i, imm); }
 VOP(CMPSS) { *d = *a; compare_32(d, a, b, 0, imm); }
 VOP(CMPSD) { *d = *a; compare_64(d, a, b, 0, imm); }
 
-/* ---- Horizontal and dot products ------------------------------------------------------------------------- */
+/* ---- Horizontal and dot products ------------------------------------------------------------- */
 
 /* Lanes of both sources in result order: pair i is (even lane, odd lane). */
 static void pairs_32(const VitVec *a, const VitVec *b, VitVec *even, VitVec *odd)
@@ -263,7 +266,7 @@ VOP(DPPD)
         d->u64[i] = imm >> i & 1 ? s.u64[0] : 0;
 }
 
-/* ---- Rounding and conversion ---------------------------------------------------------------------------------- */
+/* ---- Rounding and conversion ----------------------------------------------------------------- */
 
 static double round_by(double volatile x, unsigned imm)
 {
@@ -316,7 +319,8 @@ static void widen_lane(VitVec *d, unsigned to, const VitVec *b, unsigned from)
     if (is_nan32(b->u32[from])) {
         uint32_t n;
         nan32(b->u32[from], b->u32[from], &n);
-        d->u64[to] = (uint64_t) (n >> 31) << 63 | 0x7ff0000000000000 | (uint64_t) (n & 0x7fffff) << 29;
+        d->u64[to] = (uint64_t) (n >> 31) << 63 | 0x7ff0000000000000 |
+                     (uint64_t) (n & 0x7fffff) << 29;
     } else {
         d->f64[to] = x;
     }

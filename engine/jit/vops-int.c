@@ -113,7 +113,7 @@ LANES(PSIGNB, s8, 16, int, (int8_t) (y < 0 ? -x : y ? x : 0))
 LANES(PSIGNW, s16, 8, int, (int16_t) (y < 0 ? -x : y ? x : 0))
 LANES(PSIGND, u32, 4, uint32_t, (int32_t) y < 0 ? 0u - x : y ? x : 0)
 
-/* ---- Shifts: a count above the lane's width clears it, or fills it with the sign --------------- */
+/* ---- Shifts: a count above the lane's width clears it, or fills it with the sign ------------- */
 
 #define SHIFT(name, lane, n, T, over, expr)                                                        \
     static void shift_##name(VitVec *d, const VitVec *a, uint64_t c)                               \
@@ -148,7 +148,7 @@ VOP(PSRLDQI)
         memcpy(d->u8, a->u8 + imm, 16 - imm);
 }
 
-/* ---- Horizontal: the pairs of a, then those of b ------------------------------------------------- */
+/* ---- Horizontal: the pairs of a, then those of b --------------------------------------------- */
 
 #define PAIRS(name, lane, n, T, expr)                                                              \
     VOP(name)                                                                                      \

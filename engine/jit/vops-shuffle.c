@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/vops-shuffle.c - moves, packing, interleaving, widening, blends; AES and carry-less multiply */
+/* engine/jit/vops-shuffle.c - moves, packing, interleaving, widening, blends; AES and carry-less
+ * multiply */
 #include "engine/jit/vops-private.h"
 
-/* ---- Interleave and pack ---------------------------------------------------------------------- */
+/* ---- Interleave and pack --------------------------------------------------------------------- */
 
 #define UNPACK(name, lane, n, from)                                                                \
     VOP(name)                                                                                      \
@@ -57,7 +58,7 @@ WIDEN(PMOVZXWD, u16, u32, 4)
 WIDEN(PMOVZXWQ, u16, u64, 2)
 WIDEN(PMOVZXDQ, u32, u64, 2)
 
-/* ---- Shuffles ------------------------------------------------------------------------------------ */
+/* ---- Shuffles -------------------------------------------------------------------------------- */
 
 LANES(PSHUFB, u8, 16, uint8_t, y & 0x80 ? 0 : a->u8[y & 15])
 
@@ -159,7 +160,7 @@ VOP(MOVSHDUP)
     d->u32[2] = d->u32[3] = b->u32[3];
 }
 
-/* ---- AES (FIPS 197), computed rather than tabled: this is the oracle, not the fast path -------------- */
+/* ---- AES (FIPS 197), computed rather than tabled: this is the oracle, not the fast path ------ */
 
 static uint8_t gf_mul(uint8_t x, uint8_t y)     /* modulo x^8 + x^4 + x^3 + x + 1 */
 {
@@ -247,7 +248,8 @@ VOP(AESIMC) { mix_columns(d, b, unmix); }
 static uint32_t sub_word(uint32_t x)
 {
     return sub_byte((uint8_t) x) | (uint32_t) sub_byte((uint8_t) (x >> 8)) << 8 |
-           (uint32_t) sub_byte((uint8_t) (x >> 16)) << 16 | (uint32_t) sub_byte((uint8_t) (x >> 24)) << 24;
+           (uint32_t) sub_byte((uint8_t) (x >> 16)) << 16 |
+           (uint32_t) sub_byte((uint8_t) (x >> 24)) << 24;
 }
 
 VOP(AESKEYGENASSIST)

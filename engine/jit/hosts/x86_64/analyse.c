@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/analyse.c - before emission: aliases, which instruction makes which flags, last
- * uses, addresses made where used, results made in their pinned register */
+/* engine/jit/hosts/x86_64/analyse.c - before emission: aliases, which instruction makes which
+ * flags, last uses, addresses made where used, results made in their pinned register */
 #include "engine/jit/hosts/x86_64/analyse.h"
 
 enum { LOOK_BACK = 8, LOOK_AHEAD = 12 };
@@ -11,11 +11,12 @@ static bool zero_extends(const VitIrOp *op)
     switch (op->op) {
     case VIT_IR_LD:
         return op->type <= VIT_I32;
-    case VIT_IR_ADD: case VIT_IR_SUB: case VIT_IR_AND: case VIT_IR_OR: case VIT_IR_XOR: case VIT_IR_MUL:
-    case VIT_IR_MULHU: case VIT_IR_MULHS: case VIT_IR_SHL: case VIT_IR_SHR: case VIT_IR_SAR:
-    case VIT_IR_ROL: case VIT_IR_ROR: case VIT_IR_NEG: case VIT_IR_NOT: case VIT_IR_BSWAP:
-    case VIT_IR_SELECT: case VIT_IR_ATOMIC: case VIT_IR_CMPXCHG: case VIT_IR_VMASK: case VIT_IR_VCVTI:
-    case VIT_IR_VTOI: case VIT_IR_SEXT: case VIT_IR_CALL: case VIT_IR_GETCSR:
+    case VIT_IR_ADD: case VIT_IR_SUB: case VIT_IR_AND: case VIT_IR_OR: case VIT_IR_XOR:
+    case VIT_IR_MUL: case VIT_IR_MULHU: case VIT_IR_MULHS: case VIT_IR_SHL: case VIT_IR_SHR:
+    case VIT_IR_SAR: case VIT_IR_ROL: case VIT_IR_ROR: case VIT_IR_NEG: case VIT_IR_NOT:
+    case VIT_IR_BSWAP: case VIT_IR_SELECT: case VIT_IR_ATOMIC: case VIT_IR_CMPXCHG:
+    case VIT_IR_VMASK: case VIT_IR_VCVTI: case VIT_IR_VTOI: case VIT_IR_SEXT: case VIT_IR_CALL:
+    case VIT_IR_GETCSR:
         return op->type == VIT_I32;
     default:
         return false;
@@ -69,8 +70,8 @@ static VitVal maker(const Gen *g, unsigned j)
         return VIT_NO_VAL;
     for (unsigned k = j; k-- > 0 && j - k <= LOOK_BACK;) {
         const VitIrOp *op = &g->ir->ops[k];
-        if (op->op == want && op->type == f->src_type && op->a == f->a && same_value(g, op->b, f->b) &&
-            !g->v[k].partner)
+        if (op->op == want && op->type == f->src_type && op->a == f->a &&
+            same_value(g, op->b, f->b) && !g->v[k].partner)
             return (VitVal) k;
     }
     return VIT_NO_VAL;
@@ -154,8 +155,8 @@ static void last_uses(Gen *g)
             v->lazy = true;
             when = v->last;
         }
-        bool address = v->lazy || op->op == VIT_IR_LD || op->op == VIT_IR_ST || op->op == VIT_IR_ATOMIC ||
-                       op->op == VIT_IR_CMPXCHG;
+        bool address = v->lazy || op->op == VIT_IR_LD || op->op == VIT_IR_ST ||
+                       op->op == VIT_IR_ATOMIC || op->op == VIT_IR_CMPXCHG;
         use_value(g, op->a, when, address && op->op != VIT_IR_SHL, 0);
         use_value(g, op->b, when, 0, v->lazy && op->op == VIT_IR_ADD);
         use_value(g, op->c, when, 0, 0);
@@ -171,7 +172,8 @@ static bool harmless(const Gen *g, const VitIrOp *op, int pin)
     case VIT_IR_TRAP_IF: case VIT_IR_BR:
         return false;
     case VIT_IR_GET: case VIT_IR_PUT:
-        return op->imm + vit_type_bytes(op->type) <= g->pin_offset[pin] || op->imm >= g->pin_offset[pin] + 8;
+        return op->imm + vit_type_bytes(op->type) <= g->pin_offset[pin] ||
+               op->imm >= g->pin_offset[pin] + 8;
     default:
         return true;
     }

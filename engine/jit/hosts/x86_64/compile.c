@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/compile.c - one block from IR to host code: the ops in order, then the ways out
+/* engine/jit/hosts/x86_64/compile.c - one block from IR to host code: the ops in order, then the
+ * ways out
  *
- * Layout: way out for a pending request, head (aligned), ops, stubs of memory accesses, stubs of exits.
- * Displacements and guards that are patched later are aligned, so that a patch is one write. */
+ * Layout: way out for a pending request, head (aligned), ops, stubs of memory accesses, stubs of
+ * exits. Displacements and guards that are patched later are aligned, so that a patch is one
+ * write. */
 #include "engine/jit/hosts/x86_64/analyse.h"
 
 #include <stddef.h>
@@ -18,7 +20,7 @@ void note_pc(Gen *g, uint32_t pc)
     g->pcs[g->n_pcs++] = (JitPcEntry) { (uint32_t) (g->p - g->head) & 0xfffff, pc & 0xfff };
 }
 
-/* ---- Ways out ------------------------------------------------------------------------------------------------- */
+/* ---- Ways out -------------------------------------------------------------------------------- */
 
 static void align_for(Gen *g, unsigned before)      /* p + before becomes a multiple of 4 */
 {
@@ -83,7 +85,7 @@ static void direct(Gen *g, unsigned n, uint64_t pc, int cc, uint8_t **later)
     e->site = offset_now(g) - 4;
 }
 
-/* ---- Ops --------------------------------------------------------------------------------------------------------- */
+/* ---- Ops ------------------------------------------------------------------------------------- */
 
 static void indirect(Gen *g, VitVal pc)
 {
@@ -131,7 +133,8 @@ static bool one_op(Gen *g, VitVal i, uint8_t *later[2])
             g->failed = true;       /* the builder knows the slot's value then */
         break;
     case VIT_IR_PUTFLAGS: gen_putflags(g, op); break;
-    case VIT_IR_ADD: case VIT_IR_SUB: case VIT_IR_AND: case VIT_IR_OR: case VIT_IR_XOR: case VIT_IR_MUL:
+    case VIT_IR_ADD: case VIT_IR_SUB: case VIT_IR_AND: case VIT_IR_OR: case VIT_IR_XOR:
+    case VIT_IR_MUL:
         gen_bin(g, op, i);
         break;
     case VIT_IR_MULHU: case VIT_IR_MULHS: gen_mulh(g, op, i); break;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/flags.c - flags ops: the host's own flags, or packed as LAHF and SETO leave them */
+/* engine/jit/hosts/x86_64/flags.c - flags ops: the host's own flags, or packed as LAHF and SETO
+ * leave them */
 #include "engine/jit/hosts/x86_64/gen.h"
 
 #include "engine/jit/ir-eval.h"
@@ -182,8 +183,9 @@ static void from_bits(Gen *g, const VitIrOp *op, VitVal i)
 
 static void test(Gen *g, const VitIrOp *op, VitVal i)
 {
-    static const struct { uint8_t byte, mask; } bit[] = { { 0, 1 }, { 1, 1 }, { 1, 0x40 }, { 1, 0x41 },
-                                                          { 1, 0x80 }, { 1, 4 } };
+    static const struct { uint8_t byte, mask; } bit[] = {
+        { 0, 1 }, { 1, 1 }, { 1, 0x40 }, { 1, 0x41 }, { 1, 0x80 }, { 1, 4 },
+    };
     VitVal root = root_of(g, op->a);
     unsigned cc = op->sub;
 

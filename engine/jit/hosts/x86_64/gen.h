@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/jit/hosts/x86_64/gen.h - state of one compilation and the instruction encoders
  *
- * Registers: rbp addresses the vCPU, ten registers hold the ISA's hottest slots from block to block,
- * rax rcx rdx r15 and all XMM hold values of the block.  Intel SDM vol. 2 for encodings. */
+ * Registers: rbp addresses the vCPU, ten registers hold the ISA's hottest slots from block to
+ * block, rax rcx rdx r15 and all XMM hold values of the block.  Intel SDM vol. 2 for encodings. */
 #pragma once
 #include "engine/jit/jit-private.h"
 #include "engine/jit/vops.h"
@@ -26,7 +26,8 @@ typedef struct { int8_t base, index; uint8_t scale; int32_t disp; } Mem;    /* i
 
 typedef enum {
     LOC_NONE,       /* not made, or flags that are only in the host's */
-    LOC_CONST, LOC_REG, LOC_PIN, LOC_SLOT /* vCPU memory, off */, LOC_SPILL /* frame, off */, LOC_XMM,
+    LOC_CONST, LOC_REG, LOC_PIN, LOC_SLOT /* vCPU memory, off */, LOC_SPILL /* frame, off */,
+    LOC_XMM,
     LOC_COND        /* host condition `reg` holds */
 } Loc;
 
@@ -96,7 +97,7 @@ typedef struct {
     Val       v[VIT_IR_MAX_OPS];
 } Gen;
 
-/* ---- Encoding -------------------------------------------------------------------------------------------- */
+/* ---- Encoding -------------------------------------------------------------------------------- */
 
 static inline void e1(Gen *g, unsigned b) { *g->p++ = (uint8_t) b; }
 static inline void e4(Gen *g, uint32_t v) { memcpy(g->p, &v, 4); g->p += 4; }
@@ -108,7 +109,8 @@ enum {  /* of an instruction */
     BYTE_REG = 128, BYTE_RM = 256       /* a byte register: sil dil need REX */
 };
 
-static inline void prefix(Gen *g, unsigned f, unsigned op, int reg, int index, int rm, bool rm_is_reg)
+static inline void prefix(Gen *g, unsigned f, unsigned op, int reg, int index, int rm,
+                          bool rm_is_reg)
 {
     unsigned rex = (f & W ? 8 : 0) | (reg & 8 ? 4 : 0) | (index & 8 ? 2 : 0) | (rm & 8 ? 1 : 0);
 
@@ -211,7 +213,8 @@ static inline void lea(Gen *g, int d, Mem m, bool wide) { ins_rm(g, wide ? W : 0
 enum { ALU_ADD, ALU_OR, ALU_ADC, ALU_SBB, ALU_AND, ALU_SUB, ALU_XOR, ALU_CMP };
 static inline void alu_rr(Gen *g, unsigned n, int d, int s, unsigned size)
 {
-    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_REG | BYTE_RM : 0), n * 8 + (size == 1 ? 2 : 3), d, s);
+    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_REG | BYTE_RM : 0), n * 8 + (size == 1 ? 2 : 3),
+           d, s);
 }
 static inline void alu_rm(Gen *g, unsigned n, int d, Mem m, unsigned size)
 {
@@ -228,7 +231,10 @@ static inline void alu_tail(Gen *g, int32_t v, unsigned size)
 }
 static inline void alu_ri(Gen *g, unsigned n, int d, int32_t v, unsigned size)
 {
-    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_RM : 0), size == 1 ? 0x80 : v == (int8_t) v ? 0x83 : 0x81,
+    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_RM : 0),
+           size == 1         ? 0x80
+           : v == (int8_t) v ? 0x83
+                             : 0x81,
            (int) n, d);
     alu_tail(g, v, size);
 }
@@ -239,7 +245,8 @@ static inline void alu_mi(Gen *g, unsigned n, Mem m, int32_t v, unsigned size)
 }
 static inline void test_rr(Gen *g, int a, int b, unsigned size)
 {
-    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_REG | BYTE_RM : 0), size == 1 ? 0x84 : 0x85, b, a);
+    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_REG | BYTE_RM : 0), size == 1 ? 0x84 : 0x85, b,
+           a);
 }
 /* Shift group: 0 rol 1 ror 4 shl 5 shr 7 sar. */
 static inline void shift_ri(Gen *g, unsigned n, int d, unsigned count, unsigned size)
@@ -267,7 +274,13 @@ static inline void call_to(Gen *g, const uint8_t *target_rx)
 }
 void call_c(Gen *g, const void *fn);        /* any distance; may clobber rax before */
 /* jcc rel32 / jmp rel32 whose target comes later; returns the end of the instruction. */
-static inline uint8_t *jcc_later(Gen *g, unsigned cc) { e1(g, 0x0f); e1(g, 0x80 | cc); e4(g, 0); return g->p; }
+static inline uint8_t *jcc_later(Gen *g, unsigned cc)
+{
+    e1(g, 0x0f);
+    e1(g, 0x80 | cc);
+    e4(g, 0);
+    return g->p;
+}
 static inline uint8_t *jmp_later(Gen *g) { e1(g, 0xe9); e4(g, 0); return g->p; }
 static inline void land(Gen *g, uint8_t *jump_end)
 {
@@ -275,9 +288,12 @@ static inline void land(Gen *g, uint8_t *jump_end)
     memcpy(jump_end - 4, &d, 4);
 }
 static inline uint8_t *jcc_short(Gen *g, unsigned cc) { e1(g, 0x70 | cc); e1(g, 0); return g->p; }
-static inline void land_short(Gen *g, uint8_t *jump_end) { jump_end[-1] = (uint8_t) (g->p - jump_end); }
+static inline void land_short(Gen *g, uint8_t *jump_end)
+{
+    jump_end[-1] = (uint8_t) (g->p - jump_end);
+}
 
-/* ---- regs.c: where values are -------------------------------------------------------------------------------- */
+/* ---- regs.c: where values are ---------------------------------------------------------------- */
 static inline VitVal root_of(const Gen *g, VitVal v) { return g->v[v].rep; }
 static inline Val *val(Gen *g, VitVal v) { return &g->v[g->v[v].rep]; }
 static inline bool live_after(const Gen *g, VitVal root) { return g->v[root].last > g->i; }
@@ -288,20 +304,22 @@ static inline bool is_const(const Gen *g, VitVal v, uint64_t *c)
 }
 /* Constant that fits a sign-extended immediate of an instruction of that size. */
 bool imm_of(const Gen *g, VitVal v, unsigned size, int32_t *imm);
-int  alloc(Gen *g);                         /* a free scratch register, locked until the op's end */
-void take(Gen *g, int reg);                 /* that scratch register, its value moved away; locked */
+int  alloc(Gen *g);                        /* a free scratch register, locked until the op's end */
+void take(Gen *g, int reg);                /* that scratch register, its value moved away; locked */
 void drop_lock(Gen *g, int reg);
 void own(Gen *g, int reg, VitVal v);        /* v's root is in that scratch register now */
 int  use(Gen *g, VitVal v);                 /* register that holds it (low bits); locked */
-void move_to(Gen *g, int reg, VitVal v, unsigned size); /* copies into a register that the caller owns; zero-extended
-                                                         * from size bytes, or 0: upper bits do not matter */
+/* copies into a register that the caller owns; zero-extended from size bytes, or 0: upper bits do
+ * not matter */
+void move_to(Gen *g, int reg, VitVal v, unsigned size);
 bool in_memory(Gen *g, VitVal v, Mem *m);   /* usable as a memory operand of its type */
-int  result(Gen *g, VitVal i);              /* register for a fresh result (hint or scratch); call claim() after */
+/* register for a fresh result (hint or scratch); call claim() after */
+int  result(Gen *g, VitVal i);
 void claim(Gen *g, VitVal i, int reg);      /* the op's result is in reg (scratch or pinned) */
 int  pin_index(const Gen *g, uint64_t offset);
 int  pin_of_reg(int reg);
 bool on_pin(const Gen *g, VitVal v, int pin);
-void evict_pin(Gen *g, int pin);            /* values that live only there and are used later move away */
+void evict_pin(Gen *g, int pin);      /* values that live only there and are used later move away */
 void evict_slots(Gen *g, uint64_t from, uint64_t to);
 void add_pin_alias(Gen *g, int pin, VitVal root);
 void release(Gen *g);                       /* end of op: dead values' registers, locks */
@@ -317,7 +335,7 @@ void cond_in_flags(Gen *g, VitVal v, unsigned cc);
 Mem  flags_mem(Gen *g, VitVal v);           /* packed flags in memory */
 void flags_from_ax(Gen *g, VitVal v);       /* packed flags in ax become v */
 
-/* ---- the ops -------------------------------------------------------------------------------------------------- */
+/* ---- the ops --------------------------------------------------------------------------------- */
 void gen_get(Gen *g, const VitIrOp *op, VitVal i);
 void gen_put(Gen *g, const VitIrOp *op);
 void gen_bin(Gen *g, const VitIrOp *op, VitVal i);
@@ -329,15 +347,16 @@ void gen_cmp(Gen *g, const VitIrOp *op, VitVal i);
 void gen_select(Gen *g, const VitIrOp *op, VitVal i);
 void gen_flags(Gen *g, const VitIrOp *op, VitVal i);
 void gen_putflags(Gen *g, const VitIrOp *op);
-unsigned gen_condition(Gen *g, VitVal v);   /* host condition that holds when v is non-zero; v no constant */
+/* host condition that holds when v is non-zero; v no constant */
+unsigned gen_condition(Gen *g, VitVal v);
 void gen_load(Gen *g, const VitIrOp *op, VitVal i);
 void gen_store(Gen *g, const VitIrOp *op);
 void gen_atomic(Gen *g, const VitIrOp *op, VitVal i);
 void gen_cmpxchg(Gen *g, const VitIrOp *op, VitVal i);
 void gen_call(Gen *g, const VitIrOp *op, VitVal i);
 /* A C function of up to three of the op's values and a constant, that touches no guest state. */
-void gen_pure_call(Gen *g, VitVal i, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t), VitVal a,
-                   VitVal b, VitVal c, uint64_t k);
+void gen_pure_call(Gen *g, VitVal i, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+                   VitVal a, VitVal b, VitVal c, uint64_t k);
 void gen_trap(Gen *g, const VitIrOp *op);
 void gen_stubs(Gen *g);
 void gen_vector(Gen *g, const VitIrOp *op, VitVal i);

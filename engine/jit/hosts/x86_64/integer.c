@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/integer.c - integer ops and guest state, in place where the shape allows */
+/* engine/jit/hosts/x86_64/integer.c - integer ops and guest state, in place where the shape
+ * allows */
 #include "engine/jit/hosts/x86_64/gen.h"
 
 #include "engine/jit/ir-eval.h"
 
-/* ---- Guest state -------------------------------------------------------------------------------------------- */
+/* ---- Guest state ----------------------------------------------------------------------------- */
 
 void gen_get(Gen *g, const VitIrOp *op, VitVal i)
 {
@@ -139,7 +140,7 @@ void gen_put(Gen *g, const VitIrOp *op)
     store_rm(g, state(op->imm), s, size);
 }
 
-/* ---- Two operands ---------------------------------------------------------------------------------------------- */
+/* ---- Two operands ---------------------------------------------------------------------------- */
 
 typedef struct { int reg; bool mem, imm; Mem m; int32_t k; } Source;
 
@@ -231,7 +232,9 @@ static bool add_by_lea(Gen *g, const VitIrOp *op, VitVal i)
         evict_pin(g, pin);      /* what it holds may have been copied; it is still there too */
         d = pin_reg[pin];
     } else {
-        d = SCRATCH_MASK >> a & 1 && g->owner[a] != VIT_NO_VAL && !live_after(g, g->owner[a]) ? a : alloc(g);
+        d = SCRATCH_MASK >> a & 1 && g->owner[a] != VIT_NO_VAL && !live_after(g, g->owner[a])
+                ? a
+                : alloc(g);
     }
     if (has_imm)
         lea(g, d, at(a, op->op == VIT_IR_SUB ? -imm : imm), wide);
@@ -258,7 +261,8 @@ static void step(Gen *g, const VitIrOp *op, VitVal i, VitVal flags_op)
         ins_rm(g, M0F, 0xba, 4, m);     /* bt dword, 8: C of the packed flags */
         e1(g, 8);
     }
-    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_RM : 0), size == 1 ? 0xfe : 0xff, op->op == VIT_IR_SUB, d);
+    ins_rr(g, size_flags(size) | (size == 1 ? BYTE_RM : 0), size == 1 ? 0xfe : 0xff,
+           op->op == VIT_IR_SUB, d);
     claim(g, i, d);
     g->v[merge].done = true;
     g->hf = merge;
@@ -267,7 +271,8 @@ static void step(Gen *g, const VitIrOp *op, VitVal i, VitVal flags_op)
 
 void gen_bin(Gen *g, const VitIrOp *op, VitVal i)
 {
-    VitVal f = g->v[g->v[i].partner].uses ? g->v[i].partner : 0;    /* 0 when nobody wants the flags after all */
+    /* 0 when nobody wants the flags after all */
+    VitVal f = g->v[g->v[i].partner].uses ? g->v[i].partner : 0;
     bool wanted = live_after(g, i);
     unsigned size = vit_type_bytes(op->type);
     bool commutes = op->op != VIT_IR_SUB;
@@ -295,7 +300,8 @@ void gen_bin(Gen *g, const VitIrOp *op, VitVal i)
             else
                 e4(g, (uint32_t) s.k);
         } else if (s.mem)
-            ins_rm(g, size_flags(size) | (size == 1 ? BYTE_REG : 0), size == 1 ? 0x84 : 0x85, ra, s.m);
+            ins_rm(g, size_flags(size) | (size == 1 ? BYTE_REG : 0), size == 1 ? 0x84 : 0x85, ra,
+                   s.m);
         else
             test_rr(g, ra, s.reg, size);
         g->hf = f;
@@ -345,7 +351,7 @@ void gen_bin(Gen *g, const VitIrOp *op, VitVal i)
     }
 }
 
-/* ---- Shifts ------------------------------------------------------------------------------------------------------ */
+/* ---- Shifts ---------------------------------------------------------------------------------- */
 
 static unsigned shift_number(unsigned op)
 {
@@ -358,7 +364,7 @@ static unsigned shift_number(unsigned op)
     }
 }
 
-static void widen(Gen *g, unsigned op, int d, unsigned size)    /* a narrow value that moves right */
+static void widen(Gen *g, unsigned op, int d, unsigned size)   /* a narrow value that moves right */
 {
     if (size >= 4 || (op != VIT_IR_SHR && op != VIT_IR_SAR))
         return;
@@ -374,7 +380,8 @@ static void shift_by_register(Gen *g, const VitIrOp *op, VitVal i, unsigned size
         static const uint8_t pp[] = { 1, 3, 2 };    /* shlx 66, shrx f2, sarx f3 */
         unsigned k = op->op == VIT_IR_SHL ? 0 : op->op == VIT_IR_SHR ? 1 : 2;
         int n = use(g, op->b), a = use(g, op->a);
-        if (g->v[i].hint && (on_pin(g, op->b, g->v[i].hint - 1) && on_pin(g, op->a, g->v[i].hint - 1)))
+        if (g->v[i].hint &&
+            (on_pin(g, op->b, g->v[i].hint - 1) && on_pin(g, op->a, g->v[i].hint - 1)))
             g->v[i].hint = 0;
         int d = result(g, i);
         e1(g, 0xc4);
@@ -422,7 +429,7 @@ void gen_shift(Gen *g, const VitIrOp *op, VitVal i)
     claim(g, i, d);
 }
 
-/* ---- Multiply high, unary, conversions ----------------------------------------------------------------------------- */
+/* ---- Multiply high, unary, conversions ------------------------------------------------------- */
 
 static void extend(Gen *g, int d, int s, unsigned size, bool sign)  /* to 64 bits */
 {
@@ -470,7 +477,8 @@ void gen_mulh(Gen *g, const VitIrOp *op, VitVal i)
 
 static uint64_t eval_unary(uint64_t a, uint64_t b, uint64_t c, uint64_t k)
 {
-    return ir_eval1((VitIrOpcode) (k >> 8), (VitType) (k & 255), ir_truncate((VitType) (k & 255), a));
+    return ir_eval1((VitIrOpcode) (k >> 8), (VitType) (k & 255),
+                    ir_truncate((VitType) (k & 255), a));
 }
 
 static uint64_t eval_binary(uint64_t a, uint64_t b, uint64_t c, uint64_t k)
@@ -482,11 +490,14 @@ static uint64_t eval_binary(uint64_t a, uint64_t b, uint64_t c, uint64_t k)
 static void count_bits(Gen *g, const VitIrOp *op, VitVal i, unsigned size)
 {
     unsigned code = op->op == VIT_IR_CLZ ? 0xbd : op->op == VIT_IR_CTZ ? 0xbc : 0xb8;
-    bool has = op->op == VIT_IR_CLZ ? g->has_lzcnt : op->op == VIT_IR_CTZ ? g->has_bmi1 : g->has_popcnt;
+    bool has = op->op == VIT_IR_CLZ   ? g->has_lzcnt
+               : op->op == VIT_IR_CTZ ? g->has_bmi1
+                                      : g->has_popcnt;
 
     g->v[i].hint = 0;
     if (!has) {
-        gen_pure_call(g, i, eval_unary, op->a, VIT_NO_VAL, VIT_NO_VAL, (uint64_t) op->op << 8 | op->type);
+        gen_pure_call(g, i, eval_unary, op->a, VIT_NO_VAL, VIT_NO_VAL,
+                      (uint64_t) op->op << 8 | op->type);
         return;
     }
     clobber(g);
@@ -532,7 +543,8 @@ void gen_unary(Gen *g, const VitIrOp *op, VitVal i)
         return;
     default:    /* divisions */
         g->v[i].hint = 0;
-        gen_pure_call(g, i, eval_binary, op->a, op->b, VIT_NO_VAL, (uint64_t) op->op << 8 | op->type);
+        gen_pure_call(g, i, eval_binary, op->a, op->b, VIT_NO_VAL,
+                      (uint64_t) op->op << 8 | op->type);
         return;
     }
 }
@@ -543,7 +555,8 @@ void gen_extend(Gen *g, const VitIrOp *op, VitVal i)
     bool sign = op->op == VIT_IR_SEXT;
     Mem m;
 
-    if (in_memory(g, op->a, &m) && (val(g, op->a)->loc == LOC_SPILL || !live_after(g, root_of(g, op->a)))) {
+    if (in_memory(g, op->a, &m) &&
+        (val(g, op->a)->loc == LOC_SPILL || !live_after(g, root_of(g, op->a)))) {
         int d = result(g, i);
         if (!sign)
             load_rm(g, d, m, from);
@@ -558,7 +571,9 @@ void gen_extend(Gen *g, const VitIrOp *op, VitVal i)
     if (g->v[i].hint) {
         d = result(g, i);       /* what is evicted is copied: s still holds the value */
     } else {
-        d = SCRATCH_MASK >> s & 1 && g->owner[s] != VIT_NO_VAL && !live_after(g, g->owner[s]) ? s : alloc(g);
+        d = SCRATCH_MASK >> s & 1 && g->owner[s] != VIT_NO_VAL && !live_after(g, g->owner[s])
+                ? s
+                : alloc(g);
     }
     if (sign && from == 4)
         ins_rr(g, W, 0x63, d, s);
@@ -570,7 +585,7 @@ void gen_extend(Gen *g, const VitIrOp *op, VitVal i)
     claim(g, i, d);
 }
 
-/* ---- Conditions ------------------------------------------------------------------------------------------------------- */
+/* ---- Conditions ------------------------------------------------------------------------------ */
 
 void gen_cmp(Gen *g, const VitIrOp *op, VitVal i)
 {
@@ -636,7 +651,8 @@ void gen_select(Gen *g, const VitIrOp *op, VitVal i)
         return;
     }
     if (g->v[i].hint && on_pin(g, op->b, g->v[i].hint - 1) && !on_pin(g, op->c, g->v[i].hint - 1)) {
-        int d = pin_reg[g->v[i].hint - 1], other = use(g, op->c);   /* in place, the other way round */
+        /* in place, the other way round */
+        int d = pin_reg[g->v[i].hint - 1], other = use(g, op->c);
         evict_pin(g, g->v[i].hint - 1);
         if (size == 4)
             mov_rr32(g, d, d);

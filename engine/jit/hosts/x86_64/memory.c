@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/memory.c - guest memory through the software TLB, atomics, calls of C functions
+/* engine/jit/hosts/x86_64/memory.c - guest memory through the software TLB, atomics, calls of C
+ * functions
  *
- * An access that the TLB does not hold leaves to a stub behind the block, which passes the address in
- * the frame and calls a thunk that saves all; registers are then as before, the result in the frame. */
+ * An access that the TLB does not hold leaves to a stub behind the block, which passes the address
+ * in the frame and calls a thunk that saves all; registers are then as before, the result in the
+ * frame. */
 #include "engine/jit/hosts/x86_64/gen.h"
 
 #include <stddef.h>
 
 /* info word of a slow access; read by slow_memory() in prelude.c */
-#define INFO(kind, size, mmu, sub) ((uint32_t) (kind) | (uint32_t) (size) << 8 | (uint32_t) (mmu) << 16 | \
-                                    (uint32_t) (sub) << 24)
+#define INFO(kind, size, mmu, sub)                                                                 \
+    ((uint32_t) (kind) | (uint32_t) (size) << 8 | (uint32_t) (mmu) << 16 |                         \
+     (uint32_t) (sub) << 24)
 
-/* ---- Addresses ------------------------------------------------------------------------------------------------ */
+/* ---- Addresses ------------------------------------------------------------------------------- */
 
 typedef struct { int base; int32_t disp; } Address;     /* base: a register, locked when scratch */
 
@@ -48,7 +51,9 @@ static Address resolve(Gen *g, VitVal v)
     int index = use(g, y);
     int d = alloc(g);
     disp += base.disp;
-    lea(g, d, (Mem) { (int8_t) base.base, (int8_t) index, (uint8_t) scale, fits(disp) ? (int32_t) disp : base.disp },
+    lea(g, d,
+        (Mem) { (int8_t) base.base, (int8_t) index, (uint8_t) scale,
+                fits(disp) ? (int32_t) disp : base.disp },
         true);
     if (!fits(disp))
         g->failed = true;
@@ -76,7 +81,8 @@ static Stub *new_stub(Gen *g)
 }
 
 /* Leaves t0 + base + disp = host address.  t1 is free again. */
-static Stub *translate(Gen *g, Address a, unsigned size, VitAccess access, unsigned mmu, int *t0, int *t1)
+static Stub *translate(Gen *g, Address a, unsigned size, VitAccess access, unsigned mmu, int *t0,
+                       int *t1)
 {
     clobber(g);
     *t0 = alloc(g);
@@ -136,7 +142,7 @@ void gen_load(Gen *g, const VitIrOp *op, VitVal i)
     }
     int d;
     if (g->v[i].hint) {
-        d = t1;     /* evicting emits moves that the stub's way must see too: load first, then move */
+        d = t1;   /* evicting emits moves that the stub's way must see too: load first, then move */
         int pin = g->v[i].hint - 1;
         bool busy = false;
         for (unsigned k = 0; k < g->n_pinned[pin]; k++) {
@@ -188,7 +194,7 @@ void gen_store(Gen *g, const VitIrOp *op)
     s->back = g->p;
 }
 
-/* ---- Atomic ---------------------------------------------------------------------------------------------------- */
+/* ---- Atomic ---------------------------------------------------------------------------------- */
 
 /* Value (and desired value) go to the stub through the frame, so that no register must be kept. */
 void gen_atomic(Gen *g, const VitIrOp *op, VitVal i)
@@ -216,11 +222,15 @@ void gen_atomic(Gen *g, const VitIrOp *op, VitVal i)
             ins_rm(g, f | M0F, size == 1 ? 0xc0 : 0xc1, RAX, host_at(t0, a));
         }
     } else if (!wanted) {
-        unsigned n = op->sub == VIT_ATOMIC_AND ? ALU_AND : op->sub == VIT_ATOMIC_OR ? ALU_OR : ALU_XOR;
+        unsigned n = op->sub == VIT_ATOMIC_AND  ? ALU_AND
+                     : op->sub == VIT_ATOMIC_OR ? ALU_OR
+                                                : ALU_XOR;
         e1(g, 0xf0);
         ins_rm(g, f, n * 8 + (size == 1 ? 0 : 1), RAX, host_at(t0, a));
     } else {
-        unsigned n = op->sub == VIT_ATOMIC_AND ? ALU_AND : op->sub == VIT_ATOMIC_OR ? ALU_OR : ALU_XOR;
+        unsigned n = op->sub == VIT_ATOMIC_AND  ? ALU_AND
+                     : op->sub == VIT_ATOMIC_OR ? ALU_OR
+                                                : ALU_XOR;
         store_rm(g, frame(FR_VALUE2), RAX, 8);
         load_rm(g, RAX, host_at(t0, a), size);
         uint8_t *again = g->p;
@@ -265,7 +275,7 @@ void gen_cmpxchg(Gen *g, const VitIrOp *op, VitVal i)
     own(g, RAX, i);
 }
 
-/* ---- Stubs --------------------------------------------------------------------------------------------------------- */
+/* ---- Stubs ----------------------------------------------------------------------------------- */
 
 static void trap_stub(Gen *g, const Stub *s)
 {
@@ -327,7 +337,7 @@ void gen_stubs(Gen *g)
     }
 }
 
-/* ---- Calls ---------------------------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
 void call_c(Gen *g, const void *fn)
 {
@@ -428,8 +438,8 @@ void gen_call(Gen *g, const VitIrOp *op, VitVal i)
     call_result(g, i, op->type);
 }
 
-void gen_pure_call(Gen *g, VitVal i, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t), VitVal a,
-                   VitVal b, VitVal c, uint64_t k)
+void gen_pure_call(Gen *g, VitVal i, uint64_t (*fn)(uint64_t, uint64_t, uint64_t, uint64_t),
+                   VitVal a, VitVal b, VitVal c, uint64_t k)
 {
     static const int8_t to[4] = { RDI, RSI, RDX, RCX };
     VitVal v[4] = { a, b, c, VIT_NO_VAL };
@@ -484,7 +494,7 @@ void gen_trap(Gen *g, const VitIrOp *op)
             s->arg[k].loc = LOC_REG;
             s->arg[k].reg = x->reg;
         } else {
-            g->failed = true;       /* a pending condition as an argument: lifters have no use for it */
+            g->failed = true;   /* a pending condition as an argument: lifters have no use for it */
         }
     }
 }

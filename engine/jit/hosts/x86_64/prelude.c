@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/prelude.c - thunks that all blocks share: way in and out, slow memory, saving */
+/* engine/jit/hosts/x86_64/prelude.c - thunks that all blocks share: way in and out, slow memory,
+ * saving */
 #include "engine/jit/hosts/x86_64/analyse.h"
 
 #include <stddef.h>
 
 /* What a memory stub asks for; INFO() in memory.c.  Result in *result for vectors. */
-static uint64_t slow_memory(VitCpu *cpu, uint64_t linear, uint32_t info, uint64_t *value, VitVec *result,
-                            const uint64_t *value2)
+static uint64_t slow_memory(VitCpu *cpu, uint64_t linear, uint32_t info, uint64_t *value,
+                            VitVec *result, const uint64_t *value2)
 {
     unsigned kind = info & 255, size = info >> 8 & 255, mmu = info >> 16 & 255, sub = info >> 24;
 
@@ -116,7 +117,8 @@ static void pop(Gen *g, int r)
 
 static int32_t jump_disp(size_t field_off)
 {
-    return (int32_t) ((int64_t) offsetof(VitTlb, jump) + (int64_t) field_off - (int64_t) sizeof(VitTlb) - JIT_BASE);
+    return (int32_t) ((int64_t) offsetof(VitTlb, jump) + (int64_t) field_off -
+                      (int64_t) sizeof(VitTlb) - JIT_BASE);
 }
 
 /* rdx = pc: to its block when the jump cache knows it. */
@@ -135,7 +137,8 @@ void gen_lookup(Gen *g, bool use_cache, const uint8_t *exit)
         ins_rm(g, W, 0x3b, RCX, (Mem) { RBP, RAX, 0, jump_disp(offsetof(VitJumpEntry, mode)) });
         miss[1] = jcc_later(g, VIT_CC_NZ);
         load_rm(g, RCX, field(offsetof(VitCpu, jump_generation)), 4);
-        ins_rm(g, 0, 0x3b, RCX, (Mem) { RBP, RAX, 0, jump_disp(offsetof(VitJumpEntry, generation)) });
+        ins_rm(g, 0, 0x3b, RCX,
+               (Mem) { RBP, RAX, 0, jump_disp(offsetof(VitJumpEntry, generation)) });
         miss[2] = jcc_later(g, VIT_CC_NZ);
         ins_rm(g, 0, 0xff, 4, (Mem) { RBP, RAX, 0, jump_disp(offsetof(VitJumpEntry, host)) });
         for (unsigned k = 0; k < 3; k++)
@@ -214,7 +217,7 @@ void jit_host_prelude(JitAccel *a)
     jump_to(g, a->thunk.lookup);
 
     a->thunk.save = here(g);
-    ins_rm(g, 0, 0x8f, 0, field(offsetof(VitCpu, jit_return)));     /* pop, push: the return address */
+    ins_rm(g, 0, 0x8f, 0, field(offsetof(VitCpu, jit_return)));  /* pop, push: the return address */
     ins_rm(g, 0, 0xff, 6, field(offsetof(VitCpu, jit_return)));
     pins(g, true, false);
     e1(g, 0xc3);
@@ -241,7 +244,7 @@ uintptr_t jit_host_enter(JitCpu *jc, const uint8_t *code)
     return enter((uint8_t *) jc->cpu + JIT_BASE, code);
 }
 
-/* ---- Patching: aligned writes, which other vCPUs see whole -------------------------------------------------- */
+/* ---- Patching: aligned writes, which other vCPUs see whole ----------------------------------- */
 
 void jit_host_kill(JitAccel *a, JitBlock *b)
 {
@@ -256,7 +259,8 @@ static void patch(JitAccel *a, JitBlock *b, uint32_t at, const uint8_t *to)
 {
     uint8_t *site = b->code - a->rx_delta + at;
 
-    __atomic_store_n((uint32_t *) (void *) site, (uint32_t) (to - (b->code + at + 4)), __ATOMIC_RELEASE);
+    __atomic_store_n((uint32_t *) (void *) site, (uint32_t) (to - (b->code + at + 4)),
+                     __ATOMIC_RELEASE);
 }
 
 void jit_host_patch(JitAccel *a, JitBlock *b, JitExit *e, const JitBlock *target)

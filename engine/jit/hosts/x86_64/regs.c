@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/regs.c - where the values of a block are: registers, aliases, spills, flags */
+/* engine/jit/hosts/x86_64/regs.c - where the values of a block are: registers, aliases, spills,
+ * flags */
 #include "engine/jit/hosts/x86_64/gen.h"
 
 bool imm_of(const Gen *g, VitVal v, unsigned size, int32_t *imm)
@@ -75,7 +76,7 @@ void free_location(Gen *g, Val *v)
     v->loc = LOC_NONE;
 }
 
-/* ---- Scratch registers ------------------------------------------------------------------------------------ */
+/* ---- Scratch registers ----------------------------------------------------------------------- */
 
 static void spill(Gen *g, int reg)
 {
@@ -252,7 +253,7 @@ void move_to(Gen *g, int reg, VitVal v, unsigned size)
         mov_rr(g, reg, s);
 }
 
-/* ---- Aliases of guest state --------------------------------------------------------------------------------- */
+/* ---- Aliases of guest state ------------------------------------------------------------------ */
 
 void add_pin_alias(Gen *g, int pin, VitVal root)
 {
@@ -260,7 +261,8 @@ void add_pin_alias(Gen *g, int pin, VitVal root)
 
     for (unsigned k = 0; k < g->n_pinned[pin]; k++) {       /* forget the dead */
         VitVal r = g->pinned[pin][k];
-        if (g->v[r].loc == LOC_PIN && g->v[r].reg == pin_reg[pin] && g->v[r].last >= g->i && r != root)
+        if (g->v[r].loc == LOC_PIN && g->v[r].reg == pin_reg[pin] && g->v[r].last >= g->i &&
+            r != root)
             g->pinned[pin][n++] = r;
     }
     g->n_pinned[pin] = (uint8_t) n;
@@ -320,7 +322,7 @@ void evict_slots(Gen *g, uint64_t from, uint64_t to)
     g->n_slot = n;
 }
 
-/* ---- Results --------------------------------------------------------------------------------------------------- */
+/* ---- Results --------------------------------------------------------------------------------- */
 
 int result(Gen *g, VitVal i)
 {
@@ -359,7 +361,7 @@ void release(Gen *g)
     }
 }
 
-/* ---- Vector registers -------------------------------------------------------------------------------------------- */
+/* ---- Vector registers ------------------------------------------------------------------------ */
 
 int xalloc(Gen *g)
 {
@@ -489,7 +491,7 @@ void spill_for_call(Gen *g, bool writes)
     g->slot_flags = VIT_NO_VAL;
 }
 
-/* ---- Flags ---------------------------------------------------------------------------------------------------------- */
+/* ---- Flags ----------------------------------------------------------------------------------- */
 
 static void make_conditions(Gen *g)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/jit/hosts/x86_64/vector.c - vector and floating-point ops: x86's own instructions on XMM registers */
+/* engine/jit/hosts/x86_64/vector.c - vector and floating-point ops: x86's own instructions on XMM
+ * registers */
 #include "engine/jit/hosts/x86_64/gen.h"
 
 static unsigned prefix_flag(unsigned p)
@@ -37,8 +38,8 @@ static int copy_of(Gen *g, VitVal v)
 /* These mean something else, or need their register form, with a memory operand. */
 static bool memory_form(unsigned vop)
 {
-    return vop != VIT_VOP_MOVSS && vop != VIT_VOP_MOVSD && vop != VIT_VOP_MOVHLPS && vop != VIT_VOP_MOVLHPS &&
-           vop != VIT_VOP_INSERTPS;
+    return vop != VIT_VOP_MOVSS && vop != VIT_VOP_MOVSD && vop != VIT_VOP_MOVHLPS &&
+           vop != VIT_VOP_MOVLHPS && vop != VIT_VOP_INSERTPS;
 }
 
 static void call_vop(VitVec *d, const VitVec *a, const VitVec *b, uint64_t k)
@@ -186,7 +187,8 @@ void gen_vector(Gen *g, const VitIrOp *op, VitVal i)
     case VIT_IR_VCVTI: {
         int x = xuse(g, op->a), d = alloc(g);
         g->v[i].hint = 0;
-        ins_rr(g, (op->sub & 2 ? PF2 : PF3) | M0F | (op->type == VIT_I64 ? W : 0), op->sub & 1 ? 0x2c : 0x2d, d, x);
+        ins_rr(g, (op->sub & 2 ? PF2 : PF3) | M0F | (op->type == VIT_I64 ? W : 0),
+               op->sub & 1 ? 0x2c : 0x2d, d, x);
         own(g, d, i);
         return;
     }
