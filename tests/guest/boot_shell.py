@@ -23,6 +23,7 @@ def shell_session(machine):
         guest.expect("Linux version 6", 60)
         guest.expect("INIT-READY", 120)
         guest.expect("vitrine# ", 30)
+        guest.run("echo 1 > /proc/sys/kernel/printk")   # no messages among the answers
         release = os.path.basename(assets.kernel()).removeprefix("vmlinuz-")
         check(release in guest.run("uname -r"), "another kernel than the one given")
         kib = int(guest.run("grep MemTotal: /proc/meminfo").split()[1])
