@@ -847,7 +847,8 @@ static void gen_rare(Gen *g)
     case 2: random_byte(g, 0x66), random_byte(g, g->is16 ? 0x61 : 0x60 + random_below(g, 2)); break;
     case 3: random_byte(g, 0xd6); break; /* SALC */
     case 4: random_byte(g, 0xce); break; /* INTO */
-    case 5: /* PUSH ES, CS, SS, DS: some processors leave the slot's upper half as it was, so zero it */
+    /* PUSH ES, CS, SS, DS: some processors leave the slot's upper half as it was, so zero it */
+    case 5:
         if (!g->is16) {
             random_byte(g, 0x6a), random_byte(g, 0);
             random_byte(g, 0x8d), random_bytes_of(g, 0x042464, 3); /* LEA ESP, [ESP + 4] */

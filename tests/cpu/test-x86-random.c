@@ -28,7 +28,7 @@ typedef struct {
     uint8_t data[CPU_TEST_DATA_SIZE];
 } Outcome;
 
-/* ---- One case on both ----------------------------------------------------------------------------- */
+/* ---- One case on both ------------------------------------------------------------------------ */
 
 static uint8_t *host_data(void)
 {
@@ -106,7 +106,7 @@ static void compare(GString *s, const Outcome *h, const Outcome *g)
     }
 }
 
-/* ---- What the manual leaves open ------------------------------------------------------------------ */
+/* ---- What the manual leaves open ------------------------------------------------------------- */
 
 typedef struct { /* what stands where an exception came */
     unsigned op; /* 0xa6, 0x0f7f; 0 when no instruction stands there */
@@ -203,7 +203,7 @@ static bool forget_undefined(const Case *c, const uint8_t *code, size_t size, Ou
     return forget_first_read(f, h, g) | forget_compared(f, h, g) | forget_top(f, h, g);
 }
 
-/* ---- A case compared ------------------------------------------------------------------------------- */
+/* ---- A case compared ------------------------------------------------------------------------- */
 
 static bool run_case(CpuTestGuest *guest, Case *c, GString *text)
 {
@@ -220,7 +220,7 @@ static bool run_case(CpuTestGuest *guest, Case *c, GString *text)
     return text->len == 0;
 }
 
-/* ---- Failures ------------------------------------------------------------------------------------------ */
+/* ---- Failures -------------------------------------------------------------------------------- */
 
 static void remove_unit(Case *c, unsigned i)
 {
@@ -272,7 +272,8 @@ static void show(const Case *c, const char *accel, const GString *text)
                    (unsigned)c->start.rflags, text->str);
 }
 
-/* The same code again and again with one piece less: all at one address, as a debugger patches code. */
+/* The same code again and again with one piece less: all at one address, as a debugger patches
+ * code. */
 static bool run_shrinking(CpuTestGuest *guest, Case *c, GRand *rand, GString *text)
 {
     while (c->n > 1) {
@@ -282,7 +283,7 @@ static bool run_shrinking(CpuTestGuest *guest, Case *c, GRand *rand, GString *te
     return true;
 }
 
-/* ---- The run ----------------------------------------------------------------------------------------------- */
+/* ---- The run --------------------------------------------------------------------------------- */
 
 /* Registers and control words of SSE and x87; the x87 registers hold valid numbers. */
 static void make_vector_state(CpuTestState *s, GRand *rand)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/guest/x86/string.c - repeated string instructions, page by page (Intel SDM vol. 2: REP, MOVS, INS)
+/* engine/guest/x86/string.c - repeated string instructions, page by page (Intel SDM vol. 2: REP,
+ * MOVS, INS)
  *
- * Registers are kept up to date before everything that may fault, so that an unwind leaves the state
- * of an interrupted instruction.  The flags of CMPS and SCAS are written when the instruction ends: a
- * fault leaves those of before, and so does an interrupt, as processors do although the manual
- * promises it of faults alone.  One call moves at most QUANTUM bytes. */
+ * Registers are kept up to date before everything that may fault, so that an unwind leaves the
+ * state of an interrupted instruction.  The flags of CMPS and SCAS are written when the instruction
+ * ends: a fault leaves those of before, and so does an interrupt, as processors do although the
+ * manual promises it of faults alone.  One call moves at most QUANTUM bytes. */
 #include "engine/guest/x86/helpers-int.h"
 #include "engine/guest/x86/helpers.h"
 
@@ -23,7 +24,7 @@ typedef struct {
     unsigned flags; /* VIT_FLAG_*, of the last one; the guest's once the instruction ends */
 } Op;
 
-/* ---- Registers and addresses ------------------------------------------------------------------------- */
+/* ---- Registers and addresses ----------------------------------------------------------------- */
 
 static uint64_t get(const Op *o, unsigned reg)
 {
@@ -77,7 +78,7 @@ static void advance(const Op *o, uint64_t n)
     if (o->rep != X86_STRING_ONCE) set(o, X86_RCX, get(o, X86_RCX) - n);
 }
 
-/* ---- One element ------------------------------------------------------------------------------------------ */
+/* ---- One element ----------------------------------------------------------------------------- */
 
 static uint64_t accumulator(const Op *o)
 {
@@ -149,7 +150,7 @@ static bool condition_ends(const Op *o)
     return o->compared && equal != (o->rep == X86_STRING_REPE);
 }
 
-/* ---- A run of elements within one page of each operand --------------------------------------------------- */
+/* ---- A run of elements within one page of each operand --------------------------------------- */
 
 /* Elements from offset on that stay in the page and do not wrap, at most n. */
 static uint64_t run_length(const Op *o, uint64_t offset, uint64_t at, uint64_t n)
@@ -249,7 +250,7 @@ static uint64_t run(Op *o, uint64_t n)
     return n;
 }
 
-/* ---- The whole --------------------------------------------------------------------------------------------------- */
+/* ---- The whole ------------------------------------------------------------------------------- */
 
 static uint64_t segment_base(const Op *o, unsigned seg)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/engine/jit/test-vops.c - every vector row against the host's own instruction of that name */
+/* tests/engine/jit/test-vops.c - every vector row against the host's own instruction of that
+ * name */
 #include "engine/jit/vops.h"
 
 #if defined(__x86_64__)
@@ -36,9 +37,10 @@ static Native assemble(uint8_t *code, const VitVopInfo *info, unsigned imm)
 
 static void random_vector(VitVec *v)
 {
-    static const uint32_t special[] = { 0, 0x80000000, 0x3f800000, 0x7f800000, 0xff800000, 0x7fc00001,
-                                        0x7f800001, 1, 0x00400000, 0x4f000000, 0xcf000000, 0x3fc00000,
-                                        0x7ff00000, 0x7ff80000, 0x3ff00000, 0x43e00000, 0xffffffff };
+    static const uint32_t special[] = { 0, 0x80000000, 0x3f800000, 0x7f800000, 0xff800000,
+                                        0x7fc00001, 0x7f800001, 1, 0x00400000, 0x4f000000,
+                                        0xcf000000, 0x3fc00000, 0x7ff00000, 0x7ff80000, 0x3ff00000,
+                                        0x43e00000, 0xffffffff };
 
     for (unsigned i = 0; i < 4; i++)
         v->u32[i] = g_test_rand_bit() ? special[g_test_rand_int_range(0, G_N_ELEMENTS(special))]
@@ -52,7 +54,7 @@ static void small_count(VitVec *v)
         v->u64[0] = (uint64_t) g_test_rand_int_range(0, 70);
 }
 
-/* ---- Dot products: which of several NaNs comes out is not defined ----------------------------------------- */
+/* ---- Dot products: which of several NaNs comes out is not defined ---------------------------- */
 
 static bool is_nan(const VitVec *v, unsigned i, bool wide)
 {
@@ -65,8 +67,10 @@ static uint64_t lane(const VitVec *v, unsigned i, bool wide)
     return wide ? v->u64[i] : v->u32[i];
 }
 
-/* Whether lane i is the NaN of a product that the immediate takes part in, or the one of inf - inf. */
-static bool is_candidate(const VitVec *r, unsigned i, const VitVec *products, unsigned imm, bool wide)
+/* Whether lane i is the NaN of a product that the immediate takes part in, or the one of inf -
+ * inf. */
+static bool is_candidate(const VitVec *r, unsigned i, const VitVec *products, unsigned imm,
+                         bool wide)
 {
     uint64_t v = lane(r, i, wide);
 
@@ -107,8 +111,10 @@ static bool same(unsigned op, const VitVec *got, const VitVec *want, const VitVe
 
 static void test_rows(void)
 {
-    enum { STICKY = 0x3d };     /* all but denormal-operand, which C arithmetic need not report alike */
-    uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    /* all but denormal-operand, which C arithmetic need not report alike */
+    enum { STICKY = 0x3d };
+    uint8_t *code = mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC,
+                         MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     g_assert_true(code != MAP_FAILED);
     for (unsigned op = 0; op < VIT_VOP_COUNT; op++) {
@@ -134,7 +140,8 @@ static void test_rows(void)
                         "%08x %08x %08x %08x flags %#x, host %08x %08x %08x %08x flags %#x",
                         vit_vop_info[op].name, imm, csr, a.u32[0], a.u32[1], a.u32[2], a.u32[3],
                         b.u32[0], b.u32[1], b.u32[2], b.u32[3], got.u32[0], got.u32[1], got.u32[2],
-                        got.u32[3], got_csr, want.u32[0], want.u32[1], want.u32[2], want.u32[3], want_csr);
+                        got.u32[3], got_csr, want.u32[0], want.u32[1], want.u32[2], want.u32[3],
+                        want_csr);
         }
     }
     munmap(code, 4096);
