@@ -131,49 +131,15 @@ static void call_gate(X86Cpu *x, unsigned selector, const X86Desc *d, uint64_t n
     commit_code(x, &g.cs, g.offset);
 }
 
-/* ---- JMP, CALL ------------------------------------------------------------------------------- */
-
-uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+static void jump_gate(X86Cpu *x, unsigned selector, const X86Desc *d)
 {
-    X86Cpu *x = (X86Cpu *)cpu;
-    unsigned selector = a & 0xffff, attr;
+    Gate g = read_gate(x, selector, d, true);
 
-    if (is_real(x)) {
-        if (b > x->seg[X86_CS].limit) x86_raise_error(x, X86_GP, 0);
-        x86_set_cs_real(x, selector);
-        x->rip = b;
-        x86_update_mode(x);
-        return 0;
-    }
-    X86Desc desc = read_or_fault(x, selector);
-    attr = x86_desc_attr(&desc);
-    if (attr_is_code(attr)) {
-        X86Segment cs = direct_target(x, selector, &desc);
-        x86_check_target(x, &cs, &b);
-        x86_desc_set_accessed(x, &desc);
-        commit_code(x, &cs, b);
-        return 0;
-    }
-    switch (attr & 0x1f) {
-    case TYPE_CALL16:
-        if (x86_lma(x)) break;
-        [[fallthrough]];
-    case TYPE_CALL32: {
-        Gate g = read_gate(x, selector, &desc, true);
-        x86_desc_set_accessed(x, &g.code);
-        commit_code(x, &g.cs, g.offset);
-        return 0;
-    }
-    case TYPE_TASK:
-    case TYPE_TSS16:
-    case TYPE_TSS32:
-        if (x86_lma(x)) break;
-        x86_far_task(x, selector, &desc, X86_TASK_JMP, d);
-        return 0;
-    }
-    x86_fault_selector(x, X86_GP, selector);
+    x86_desc_set_accessed(x, &g.code);
+    commit_code(x, &g.cs, g.offset);
 }
-DEFINE_HELPER(x86_h_far_jmp, VIT_HELPER_ALL);
+
+/* ---- JMP, CALL ------------------------------------------------------------------------------- */
 
 void x86_far_task(X86Cpu *x, unsigned selector, const X86Desc *d, X86TaskSource source,
                   uint64_t next_rip)
@@ -190,46 +156,88 @@ void x86_far_task(X86Cpu *x, unsigned selector, const X86Desc *d, X86TaskSource 
     x86_task_gate(x, d->lo >> 16, source, next_rip, false, 0);
 }
 
-uint64_t x86_h_far_call(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+typedef struct {
+    bool call;              /* pushes CS and next_rip, each of size bytes, before it goes */
+    unsigned size;
+    uint64_t next_rip;
+} Way;
+
+static X86Stack push_return(X86Cpu *x, const Way *way)
 {
-    X86Cpu *x = (X86Cpu *)cpu;
-    unsigned selector = a & 0xffff, attr, size = (unsigned)c;
     X86Stack s = x86_stack_current(x);
 
-    if (is_real(x)) {
-        if (b > x->seg[X86_CS].limit) x86_raise_error(x, X86_GP, 0);
-        x86_stack_push(&s, x->seg[X86_CS].selector, size);
-        x86_stack_push(&s, d, size);
+    x86_stack_push(&s, x->seg[X86_CS].selector, way->size);
+    x86_stack_push(&s, way->next_rip, way->size);
+    return s;
+}
+
+static void far_real(X86Cpu *x, unsigned selector, uint64_t offset, const Way *way)
+{
+    if (offset > x->seg[X86_CS].limit) x86_raise_error(x, X86_GP, 0);
+    if (way->call) {
+        X86Stack s = push_return(x, way);
         x86_stack_commit(&s);
-        x86_set_cs_real(x, selector);
-        x->rip = b;
-        x86_update_mode(x);
-        return 0;
     }
-    X86Desc desc = read_or_fault(x, selector);
-    attr = x86_desc_attr(&desc);
-    if (attr_is_code(attr)) {
-        X86Segment cs = direct_target(x, selector, &desc);
-        x86_check_target(x, &cs, &b);
-        x86_stack_push(&s, x->seg[X86_CS].selector, size);
-        x86_stack_push(&s, d, size);
-        x86_desc_set_accessed(x, &desc);
-        x86_stack_commit(&s);
-        commit_code(x, &cs, b);
-        return 0;
-    }
-    switch (attr & 0x1f) {
+    x86_set_cs_real(x, selector);
+    x->rip = offset;
+    x86_update_mode(x);
+}
+
+static void far_direct(X86Cpu *x, unsigned selector, uint64_t offset, const Way *way,
+                       const X86Desc *d)
+{
+    X86Segment cs = direct_target(x, selector, d);
+    X86Stack s;
+
+    x86_check_target(x, &cs, &offset);
+    if (way->call) s = push_return(x, way);
+    x86_desc_set_accessed(x, d);
+    if (way->call) x86_stack_commit(&s);
+    commit_code(x, &cs, offset);
+}
+
+static void far_gate(X86Cpu *x, unsigned selector, const Way *way, const X86Desc *d)
+{
+    switch (x86_desc_attr(d) & 0x1f) {
     case TYPE_CALL16:
         if (x86_lma(x)) break;
         [[fallthrough]];
-    case TYPE_CALL32: call_gate(x, selector, &desc, d); return 0;
+    case TYPE_CALL32:
+        if (way->call) call_gate(x, selector, d, way->next_rip);
+        else jump_gate(x, selector, d);
+        return;
     case TYPE_TASK:
     case TYPE_TSS16:
     case TYPE_TSS32:
         if (x86_lma(x)) break;
-        x86_far_task(x, selector, &desc, X86_TASK_CALL, d);
-        return 0;
+        x86_far_task(x, selector, d, way->call ? X86_TASK_CALL : X86_TASK_JMP,
+                    way->next_rip);
+        return;
     }
     x86_fault_selector(x, X86_GP, selector);
+}
+
+static void far(X86Cpu *x, unsigned selector, uint64_t offset, const Way *way)
+{
+    if (is_real(x)) {
+        far_real(x, selector, offset, way);
+        return;
+    }
+    X86Desc desc = read_or_fault(x, selector);
+    if (attr_is_code(x86_desc_attr(&desc))) far_direct(x, selector, offset, way, &desc);
+    else far_gate(x, selector, way, &desc);
+}
+
+uint64_t x86_h_far_jmp(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    far((X86Cpu *)cpu, a & 0xffff, b, &(Way){ false, (unsigned)c, d });
+    return 0;
+}
+DEFINE_HELPER(x86_h_far_jmp, VIT_HELPER_ALL);
+
+uint64_t x86_h_far_call(VitCpu *cpu, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    far((X86Cpu *)cpu, a & 0xffff, b, &(Way){ true, (unsigned)c, d });
+    return 0;
 }
 DEFINE_HELPER(x86_h_far_call, VIT_HELPER_ALL);
