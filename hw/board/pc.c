@@ -6,8 +6,7 @@
 #include "hw/board/x86-board.h"
 
 enum {
-    HOST_PAM = 0x59, HOST_SMRAM = 0x72, ISA_SLOT = 1, ISA_PIRQA = 0x60, PIRQ_OFF = 0x80,
-    PM_FUNCTION = 3,
+    HOST_PAM = 0x59, HOST_SMRAM = 0x72, ISA_SLOT = 1, ISA_PIRQA = 0x60, PM_FUNCTION = 3,
     PM_PMBASE = 0x40, PM_DEVACTB = 0x58, PM_PMREGMISC = 0x80, PM_SIZE = 0x40, APMC_EN = 1 << 25,
 };
 
@@ -54,56 +53,31 @@ static bool pc_build(X86Board *b, GError **error)
     static const VitPciIds pm_ids = { .vendor = 0x8086, .device = 0x7113, .subsys_vendor = 0x1af4,
                                       .subsys = 0x1100, .revision = 3, .base_class = 6,
                                       .subclass = 0x80 };
-    VitPciFunction *host = vit_pci_function_new(b->board.pci, 0, &host_ids, "i440fx", error);
-    if (!host)
+    if (!x86_chipset_function(b, &b->host_bridge, 0, &host_ids, "i440fx", host_wrote, error) ||
+        !x86_chipset_function(b, &b->isa_bridge, ISA_SLOT << 3, &isa_ids, "piix3", isa_wrote,
+                              error) ||
+        !x86_chipset_function(b, &b->pm_function, ISA_SLOT << 3 | PM_FUNCTION, &pm_ids, "piix4-pm",
+                              pm_wrote, error))
         return false;
-    vit_pci_config_define(host, HOST_PAM, 1, 0, 0x30, 0);
-    for (unsigned i = 1; i < X86_PAM_REGS; i++)
-        vit_pci_config_define(host, HOST_PAM + i, 1, 0, 0x33, 0);
-    vit_pci_config_define(host, HOST_SMRAM, 1, 0x02, 0x78, 0);
-    b->host_bridge = host;
-    vit_pci_set_config_hook(host, host_wrote, b);
+    x86_pam_define(b, HOST_PAM, HOST_SMRAM);
+    vit_pci_config_define(b->isa_bridge, 0x0e, 1, 0x80, 0, 0);
+    x86_pirq_define(b, ISA_PIRQA);
 
-    VitPciFunction *isa = vit_pci_function_new(b->board.pci, ISA_SLOT << 3, &isa_ids, "piix3",
-                                               error);
-    if (!isa)
-        return false;
-    vit_pci_config_define(isa, 0x0e, 1, 0x80, 0, 0);
-    for (unsigned i = 0; i < 4; i++)
-        vit_pci_config_define(isa, ISA_PIRQA + i, 1, PIRQ_OFF, 0x8f, 0);
-    b->isa_bridge = isa;
-    vit_pci_set_config_hook(isa, isa_wrote, b);
-
-    VitPciFunction *pm = vit_pci_function_new(b->board.pci, ISA_SLOT << 3 | PM_FUNCTION, &pm_ids,
-                                              "piix4-pm", error);
-    if (!pm)
-        return false;
+    VitPciFunction *pm = b->pm_function;
     vit_pci_set_intx_pin(pm, 1);
     vit_pci_config_define(pm, 0x3c, 1, VIT_ACPI_SCI, 0xff, 0);    /* hard-wired, whatever the pin */
     vit_pci_config_define(pm, PM_PMBASE, 4, 1, 0xffc0, 0);
     vit_pci_config_define(pm, PM_DEVACTB, 4, APMC_EN, 0, 0);    /* as if set up: no SMM to set up */
     vit_pci_config_define(pm, PM_PMREGMISC, 1, 0, 1, 0);
-    b->pm_function = pm;
-    vit_pci_set_config_hook(pm, pm_wrote, b);
     return true;
-}
-
-static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
-                         unsigned size)
-{
-    vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
 }
 
 static void pc_without_firmware(X86Board *b)
 {
-    static const uint8_t routes[4] = { 10, 10, 11, 11 };
-    config_write(b, b->host_bridge, HOST_PAM, 0x30, 1);
-    for (unsigned i = 1; i < X86_PAM_REGS; i++)
-        config_write(b, b->host_bridge, HOST_PAM + i, 0x33, 1);
-    for (unsigned i = 0; i < 4; i++)
-        config_write(b, b->isa_bridge, ISA_PIRQA + i, routes[i], 1);
-    config_write(b, b->pm_function, PM_PMBASE, X86_PM_BASE | 1, 4);
-    config_write(b, b->pm_function, PM_PMREGMISC, 1, 1);
+    x86_pam_open(b, HOST_PAM);
+    x86_pirq_route(b, ISA_PIRQA);
+    x86_config_write(b, b->pm_function, PM_PMBASE, X86_PM_BASE | 1, 4);
+    x86_config_write(b, b->pm_function, PM_PMREGMISC, 1, 1);
 }
 
 static void pc_describe(const X86Board *b, VitAcpiConfig *acpi)

@@ -7,7 +7,7 @@
 enum {
     HOST_PCIEXBAR = 0x60, HOST_PAM = 0x90, HOST_SMRAM = 0x9d, HOST_ESMRAMC = 0x9e,
     LPC_PMBASE = 0x40, LPC_ACPI_CNTL = 0x44, LPC_PIRQA = 0x60, LPC_PIRQE = 0x68, LPC_RCBA = 0xf0,
-    LPC_SLOT = 0x1f, ACPI_EN = 0x80, PIRQ_OFF = 0x80, PM_SIZE = 0x80, ECAM_BUSES = 256,
+    LPC_SLOT = 0x1f, ACPI_EN = 0x80, PM_SIZE = 0x80, ECAM_BUSES = 256,
     ECAM_BASE = 0xb0000000u,
 };
 
@@ -55,55 +55,33 @@ static bool q35_build(X86Board *b, GError **error)
     static const VitPciIds lpc_ids = { .vendor = 0x8086, .device = 0x2918, .subsys_vendor = 0x1af4,
                                        .subsys = 0x1100, .revision = 2, .base_class = 6,
                                        .subclass = 1 };
-    VitPciFunction *host = vit_pci_function_new(b->board.pci, 0, &host_ids, "mch", error);
-    if (!host)
+    if (!x86_chipset_function(b, &b->host_bridge, 0, &host_ids, "mch", host_wrote, error) ||
+        !x86_chipset_function(b, &b->isa_bridge, LPC_SLOT << 3, &lpc_ids, "lpc", lpc_wrote, error))
         return false;
+    VitPciFunction *host = b->host_bridge, *lpc = b->isa_bridge;
     vit_pci_config_define(host, HOST_PCIEXBAR, 4, 0, 0xfc000007, 0);
     vit_pci_config_define(host, HOST_PCIEXBAR + 4, 4, 0, 0x0000000f, 0);
-    vit_pci_config_define(host, HOST_PAM, 1, 0, 0x30, 0);
-    for (unsigned i = 1; i < X86_PAM_REGS; i++)
-        vit_pci_config_define(host, HOST_PAM + i, 1, 0, 0x33, 0);
-    vit_pci_config_define(host, HOST_SMRAM, 1, 0x02, 0x78, 0);
+    x86_pam_define(b, HOST_PAM, HOST_SMRAM);
     vit_pci_config_define(host, HOST_ESMRAMC, 1, 0x38, 0x87, 0);
-    b->host_bridge = host;
-    vit_pci_set_config_hook(host, host_wrote, b);
 
-    VitPciFunction *lpc = vit_pci_function_new(b->board.pci, LPC_SLOT << 3, &lpc_ids, "lpc", error);
-    if (!lpc)
-        return false;
     vit_pci_config(lpc)[0x0e] |= 0x80;      /* SATA and SMBus are its functions */
     vit_pci_config_define(lpc, 0x0e, 1, 0x80, 0, 0);
     vit_pci_config_define(lpc, LPC_PMBASE, 4, 1, 0xff80, 0);
     vit_pci_config_define(lpc, LPC_ACPI_CNTL, 1, 0, ACPI_EN | 7, 0);
-    for (unsigned i = 0; i < 4; i++) {
-        vit_pci_config_define(lpc, LPC_PIRQA + i, 1, PIRQ_OFF, 0x8f, 0);
-        vit_pci_config_define(lpc, LPC_PIRQE + i, 1, PIRQ_OFF, 0x8f, 0);
-    }
+    x86_pirq_define(b, LPC_PIRQA);
+    x86_pirq_define(b, LPC_PIRQE);
     vit_pci_config_define(lpc, LPC_RCBA, 4, 0, 0xffffc001, 0);
-    b->isa_bridge = lpc;
-    vit_pci_set_config_hook(lpc, lpc_wrote, b);
     return true;
-}
-
-static void config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
-                         unsigned size)
-{
-    vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
 }
 
 static void q35_without_firmware(X86Board *b)
 {
-    static const uint8_t routes[4] = { 10, 10, 11, 11 };
-    config_write(b, b->host_bridge, HOST_PCIEXBAR, ECAM_BASE | 1, 4);
-    config_write(b, b->host_bridge, HOST_PAM, 0x30, 1);
-    for (unsigned i = 1; i < X86_PAM_REGS; i++)
-        config_write(b, b->host_bridge, HOST_PAM + i, 0x33, 1);
-    config_write(b, b->isa_bridge, LPC_PMBASE, X86_PM_BASE | 1, 4);
-    config_write(b, b->isa_bridge, LPC_ACPI_CNTL, ACPI_EN, 1);
-    for (unsigned i = 0; i < 4; i++) {
-        config_write(b, b->isa_bridge, LPC_PIRQA + i, routes[i], 1);
-        config_write(b, b->isa_bridge, LPC_PIRQE + i, routes[i], 1);
-    }
+    x86_config_write(b, b->host_bridge, HOST_PCIEXBAR, ECAM_BASE | 1, 4);
+    x86_pam_open(b, HOST_PAM);
+    x86_config_write(b, b->isa_bridge, LPC_PMBASE, X86_PM_BASE | 1, 4);
+    x86_config_write(b, b->isa_bridge, LPC_ACPI_CNTL, ACPI_EN, 1);
+    x86_pirq_route(b, LPC_PIRQA);
+    x86_pirq_route(b, LPC_PIRQE);
 }
 
 static void q35_describe(const X86Board *b, VitAcpiConfig *acpi)

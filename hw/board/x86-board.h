@@ -56,12 +56,29 @@ struct X86Board {
                                     GError **error);
 void x86_map_io(X86Board *b, VitDevice *d, uint32_t offset, uint32_t size, uint16_t port);
 
+typedef void X86ConfigWrote(void *board, unsigned offset, unsigned size);
+/* A function of the chipset on bus 0; wrote is called after each write to its configuration.
+ * *place (the board's) is set; the bus owns it. */
+[[nodiscard]] bool x86_chipset_function(X86Board *b, VitPciFunction **place, unsigned devfn,
+                                        const VitPciIds *ids, const char *name,
+                                        X86ConfigWrote *wrote, GError **error);
+/* A configuration write as firmware would make it. */
+void x86_config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
+                      unsigned size);
+/* Four PIRQ route registers of the ISA bridge, all off; what firmware sets them to. */
+void x86_pirq_define(X86Board *b, unsigned offset);
+void x86_pirq_route(X86Board *b, unsigned offset);
+
 /* Levels of all PIRQs and ISA lines anew, after a change of routes. */
 void x86_drive_lines(X86Board *b);
 void x86_set_pm_base(X86Board *b, uint16_t base /* 0: off */, uint16_t size);
 void x86_set_ecam(X86Board *b, uint64_t base /* UINT64_MAX: off */, unsigned buses);
 
-/* x86-pam.c: regs are the 7 PAM registers; smram is the SMRAM register (D_OPEN). */
+/* x86-pam.c: pam and smram are the registers' places in the host bridge; define gives them their
+ * bits, open makes all sections RAM as firmware does.  set: regs are the 7 PAM registers, smram the
+ * SMRAM register (D_OPEN). */
+void x86_pam_define(X86Board *b, unsigned pam, unsigned smram);
+void x86_pam_open(X86Board *b, unsigned pam);
 void x86_pam_build(X86Board *b);
 void x86_pam_set(X86Board *b, const uint8_t regs[X86_PAM_REGS], uint8_t smram);
 void x86_pam_free(X86Board *b);

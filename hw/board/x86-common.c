@@ -21,7 +21,7 @@
 #include <string.h>
 
 enum { ISA_LINES = 16, SERIALS = 4, MSI_BASE = 0xfee00000u, MSI_SIZE = 0x100000, PIRQ_PIN = 16,
-       PHYSICAL_BITS = 52 };
+       PIRQ_OFF = 0x80, PHYSICAL_BITS = 52 };
 static const uint64_t MIB = 1 << 20;
 static const uint64_t BIOS_MAX = 16 << 20;
 
@@ -34,6 +34,23 @@ VitDevice *x86_device(X86Board *b, const VitDeviceClass *klass, const char *id, 
 void x86_map_io(X86Board *b, VitDevice *d, uint32_t offset, uint32_t size, uint16_t port)
 {
     vit_region_add(b->board.sys->io_root, port, vit_device_window(d, offset, size), 0);
+}
+
+bool x86_chipset_function(X86Board *b, VitPciFunction **place, unsigned devfn,
+                          const VitPciIds *ids, const char *name, X86ConfigWrote *wrote,
+                          GError **error)
+{
+    *place = vit_pci_function_new(b->board.pci, devfn, ids, name, error);
+    if (!*place)
+        return false;
+    vit_pci_set_config_hook(*place, wrote, b);
+    return true;
+}
+
+void x86_config_write(X86Board *b, VitPciFunction *fn, unsigned offset, uint32_t value,
+                      unsigned size)
+{
+    vit_pci_config_write(b->board.pci, 0, vit_pci_devfn(fn), offset, value, size);
 }
 
 /* ---- Interrupts ------------------------------------------------------------------------------ */
@@ -62,6 +79,19 @@ void x86_drive_lines(X86Board *b)
 {
     for (unsigned line = 3; line < ISA_LINES; line++)
         drive_line(b, line);
+}
+
+void x86_pirq_define(X86Board *b, unsigned offset)
+{
+    for (unsigned i = 0; i < 4; i++)
+        vit_pci_config_define(b->isa_bridge, offset + i, 1, PIRQ_OFF, 0x8f, 0);
+}
+
+void x86_pirq_route(X86Board *b, unsigned offset)
+{
+    static const uint8_t lines[4] = { 10, 10, 11, 11 };
+    for (unsigned i = 0; i < 4; i++)
+        x86_config_write(b, b->isa_bridge, offset + i, lines[i], 1);
 }
 
 void vit_board_isa_irq(void *board, unsigned line, bool level)

@@ -54,6 +54,21 @@ void x86_pam_build(X86Board *b)
     vit_region_add(root, VGA, b->vga_window, PRIORITY);
 }
 
+void x86_pam_define(X86Board *b, unsigned pam, unsigned smram)
+{
+    vit_pci_config_define(b->host_bridge, pam, 1, 0, 0x30, 0);
+    for (unsigned i = 1; i < X86_PAM_REGS; i++)
+        vit_pci_config_define(b->host_bridge, pam + i, 1, 0, 0x33, 0);
+    vit_pci_config_define(b->host_bridge, smram, 1, 0x02, 0x78, 0);
+}
+
+void x86_pam_open(X86Board *b, unsigned pam)
+{
+    x86_config_write(b, b->host_bridge, pam, 0x30, 1);
+    for (unsigned i = 1; i < X86_PAM_REGS; i++)
+        x86_config_write(b, b->host_bridge, pam + i, 0x33, 1);
+}
+
 void x86_pam_set(X86Board *b, const uint8_t regs[X86_PAM_REGS], uint8_t smram)
 {
     VitSystem *sys = b->board.sys;
