@@ -44,7 +44,7 @@ void engine_retry_drives(VitEngine *e, bool retry);
 /* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk
  * controllers. */
 [[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
-/* x86-glue.c: vCPU and local APIC of one number, both ways; registers of a direct boot. */
+/* x86-glue.c: vCPUs, each with the local APIC of its number; registers of a direct boot. */
 void engine_connect_cpu(VitEngine *e, unsigned n);
 void engine_reset_cpus(VitEngine *e);       /* vCPUs parked, machine lock held */
 [[nodiscard]] VitCpu *engine_new_cpu(VitEngine *e, unsigned n, GError **error);

@@ -40,11 +40,6 @@ const VitX86BootState *vit_board_boot_state(const VitBoard *board)
     return b->linux_boot ? x86_linux_boot_state(b->linux_boot) : NULL;
 }
 
-void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu)
-{
-    vit_lapic_set_cpu(board->lapics[index], ops, cpu);
-}
-
 void vit_board_power_button(VitBoard *board)
 {
     vit_acpi_pm_power_button(((X86Board *) board)->pm);

@@ -65,7 +65,6 @@ struct VitBoard {
  * same. */
 void vit_board_free(VitBoard *board);
 
-void vit_board_attach_cpu(VitBoard *board, unsigned index, const VitLapicCpuOps *ops, void *cpu);
 /* An ISA interrupt line, 0..15, to PIC and I/O APIC as the board wires them: a VitIrqHandler with
  * the board as opaque, vit_irq_connect(device, 0, vit_board_isa_irq, board, line).  One source a
  * line. */

@@ -223,7 +223,7 @@ static void test_interrupts(gconstpointer machine)
     setup(&f, machine, 64 * MIB);
     vit_system_lock(f.sys);
     for (unsigned i = 0; i < 3; i++) {
-        vit_board_attach_cpu(f.board, i, &cpu_ops, &cpu[i]);
+        vit_lapic_set_cpu(f.board->lapics[i], &cpu_ops, &cpu[i]);
         store_apic(&f, i, 0xf0, 0x1ff);
     }
     /* the 8259 pair through LINT0 in virtual wire mode */

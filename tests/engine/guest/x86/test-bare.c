@@ -6,8 +6,8 @@
 #include "engine/guest/x86/cpu-private.h"
 #include "engine/jit/jit.h"
 #include "engine/kvm/kvm.h"
+#include "engine/machine/x86-apic.h"
 #include "hw/intc/apic-bus.h"
-#include "hw/intc/lapic.h"
 
 #include <string.h>
 
@@ -56,84 +56,6 @@ typedef struct {
     const Guest *guest;
     const VitAccelClass *accel;
 } Case;
-
-/* ---- APIC and processor ---------------------------------------------------------------------- */
-
-static void set_intr(void *cpu, bool level)
-{
-    x86_set_line(cpu, X86_LINE_INTR, level);
-}
-static void nmi(void *cpu)
-{
-    x86_set_line(cpu, X86_LINE_NMI, true);
-}
-static void init(void *cpu)
-{
-    x86_set_line(cpu, X86_LINE_INIT, true);
-}
-static void sipi(void *cpu, uint8_t vector)
-{
-    x86_sipi(cpu, vector);
-}
-static const VitLapicCpuOps lapic_ops = {
-    .set_intr = set_intr, .nmi = nmi, .init = init, .sipi = sipi
-};
-
-static int intr_ack(void *lapic)
-{
-    vit_device_lock(lapic);
-    int vector = vit_lapic_ack(lapic);
-    vit_device_unlock(lapic);
-    return vector;
-}
-
-static uint8_t get_cr8(void *lapic)
-{
-    vit_device_lock(lapic);
-    uint8_t cr8 = vit_lapic_get_cr8(lapic);
-    vit_device_unlock(lapic);
-    return cr8;
-}
-
-static void set_cr8(void *lapic, uint8_t cr8)
-{
-    vit_device_lock(lapic);
-    vit_lapic_set_cr8(lapic, cr8);
-    vit_device_unlock(lapic);
-}
-
-static void init_reset(void *lapic)
-{
-    vit_device_lock(lapic);
-    vit_lapic_init_reset(lapic);
-    vit_device_unlock(lapic);
-}
-
-static const X86CpuOps cpu_ops = {
-    .intr_ack = intr_ack, .get_cr8 = get_cr8, .set_cr8 = set_cr8, .init = init_reset
-};
-
-static uint64_t page(void *lapic)
-{
-    return vit_lapic_page(lapic);
-}
-
-static uint64_t page_read(void *lapic, uint64_t offset, unsigned size)
-{
-    vit_device_lock(lapic);
-    uint64_t value = vit_lapic_mmio_read(lapic, (uint32_t)offset, size);
-    vit_device_unlock(lapic);
-    return value;
-}
-
-static void page_write(void *lapic, uint64_t offset, uint64_t value, unsigned size)
-{
-    vit_device_lock(lapic);
-    vit_lapic_mmio_write(lapic, (uint32_t)offset, value, size);
-    vit_device_unlock(lapic);
-}
-
-static const VitCpuPrivatePage page_ops = { .page = page, .read = page_read, .write = page_write };
 
 /* ---- The end --------------------------------------------------------------------------------- */
 
@@ -208,11 +130,7 @@ static void add_cpu(Machine *m, unsigned n)
     m->cpus[n] = vit_cpu_new(&vit_isa_x86, m->sys, n);
     X86Cpu *x = (X86Cpu *)m->cpus[n];
     x->n_cpus = m->n_cpus;
-    x->ops = &cpu_ops;
-    x->ops_opaque = lapic;
-    x->cpu.private_page = &page_ops;
-    x->cpu.private_opaque = lapic;
-    vit_lapic_set_cpu(lapic, &lapic_ops, x);
+    engine_connect_apic(x, lapic);
 }
 
 static void reset(Machine *m)
