@@ -3,6 +3,7 @@
  *
  * Locks here are pthread mutexes, which ThreadSanitizer can follow, and are leaves. */
 #include "engine/core/iothread.h"
+#include "engine/core/iothread-private.h"
 
 #include <glib-unix.h>
 #include <pthread.h>
@@ -20,6 +21,7 @@ struct VitIoThread {
     GArray         *queue;      /* of Call, owned; guarded by mutex */
     GArray         *spare;      /* of Call, owned; used by the thread only */
     bool            quit;       /* used by the thread only */
+    VitFibers      *fibers;     /* owned; used by the thread only */
 };
 
 typedef struct {
@@ -95,6 +97,7 @@ void vit_io_thread_free(VitIoThread *thread)
     g_main_context_unref(thread->context);
     g_array_unref(thread->queue);
     g_array_unref(thread->spare);
+    vit_fibers_free(thread->fibers);
     pthread_mutex_destroy(&thread->mutex);
     g_free(thread);
 }
@@ -102,6 +105,11 @@ void vit_io_thread_free(VitIoThread *thread)
 GMainContext *vit_io_thread_context(VitIoThread *thread)
 {
     return thread->context;
+}
+
+VitFibers **vit_io_thread_fibers(VitIoThread *thread)
+{
+    return &thread->fibers;
 }
 
 bool vit_io_thread_is_current(const VitIoThread *thread)
