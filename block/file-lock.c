@@ -18,8 +18,7 @@ static int set_lock(int fd, int byte, short type)
     struct flock lock = { .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1 };
     int result;
 
-    do
-        result = fcntl(fd, F_OFD_SETLK, &lock);
+    do result = fcntl(fd, F_OFD_SETLK, &lock);
     while (result < 0 && errno == EINTR);
     return result < 0 ? -errno : 0;
 }
@@ -30,6 +29,14 @@ static bool locked_by_other(int fd, int byte)
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
+void vit_block_unlock_file(int fd)
+{
+    for (int n = 0; n < N_THINGS; n++) {
+        set_lock(fd, USES + n, F_UNLCK);
+        set_lock(fd, FORBIDS + n, F_UNLCK);
+    }
+}
+
 bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
 {
     unsigned uses = READS | (writer ? WRITES | RESIZES : 0), forbids = WRITES | RESIZES;
@@ -37,28 +44,22 @@ bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
 
     for (int n = 0; n < N_THINGS; n++) {
         int code = 0;
-        if (uses & 1u << n)
-            code = set_lock(fd, USES + n, F_RDLCK);
-        if (code == 0 && (forbids & 1u << n))
-            code = set_lock(fd, FORBIDS + n, F_RDLCK);
-        if (code == -EAGAIN || code == -EACCES)
-            conflict = true;
+        if (uses & 1u << n) code = set_lock(fd, USES + n, F_RDLCK);
+        if (code == 0 && (forbids & 1u << n)) code = set_lock(fd, FORBIDS + n, F_RDLCK);
+        if (code == -EAGAIN || code == -EACCES) conflict = true;
         else if (code < 0)
             return true;    /* a file system without locks: the person's own care must do */
     }
     for (int n = 0; n < N_THINGS; n++)
         conflict |= ((uses & 1u << n) && locked_by_other(fd, FORBIDS + n)) ||
                     ((forbids & 1u << n) && locked_by_other(fd, USES + n));
-    if (!conflict)
-        return true;
-    for (int n = 0; n < N_THINGS; n++) {
-        set_lock(fd, USES + n, F_UNLCK);
-        set_lock(fd, FORBIDS + n, F_UNLCK);
-    }
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_ACCES,
-                writer ? "“%s” is in use by another machine or program; stop that one first, or give this "
-                         "machine its own copy of the disk"
-                       : "“%s” is being written by another machine or program; stop that one first",
-                path);
+    if (!conflict) return true;
+    vit_block_unlock_file(fd);
+    g_set_error(
+        error, G_FILE_ERROR, G_FILE_ERROR_ACCES,
+        writer ? "“%s” is in use by another machine or program; stop that one first, or give this "
+                 "machine its own copy of the disk"
+               : "“%s” is being written by another machine or program; stop that one first",
+        path);
     return false;
 }

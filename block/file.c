@@ -4,6 +4,7 @@
  * A request becomes a chain of steps (system calls) until all of its bytes have moved: short
  * transfers are continued; under O_DIRECT, pieces that the host cannot take as they lie go through an
  * aligned buffer, and a piecewise write of a host block has the file to itself. */
+#include "block/drivers.h"
 #include "block/io-engine.h"
 #include "block/node-private.h"
 
@@ -22,34 +23,33 @@ enum { PIECE = 1 << 20, ZEROES = 1 << 16, INLINE_IOV = 8, FREE_OPS = 64 };
 typedef struct {
     VitBlockNode parent;
     VitIoEngine *engine;        /* owned */
-    int          fd;
-    uint64_t     size;          /* bytes; grows when the tail of a raw image is written */
-    uint32_t     logical_block;
-    uint32_t     memory_align, offset_align;    /* 1 without O_DIRECT */
-    bool         read_only, discard, no_flush, is_device;
-    bool         no_punch, no_zero_range;   /* the host has refused it before */
-    uint8_t     *zeroes;        /* owned, ZEROES bytes, made when first needed */
-    GQueue       waiting;       /* of Op*, behind one that wants the file to itself */
-    unsigned     running;
-    bool         exclusive;
-    GQueue       free_ops;      /* of Op* */
+    int fd;
+    uint32_t logical_block;
+    uint32_t memory_align, offset_align;    /* 1 without O_DIRECT */
+    bool discard, no_flush, is_device, lock, threads;
+    bool no_punch, no_zero_range;   /* the host has refused it before */
+    uint8_t *zeroes;        /* owned, ZEROES bytes, made when first needed */
+    GQueue waiting;       /* of Op*, behind one that wants the file to itself */
+    unsigned running;
+    bool exclusive;
+    GQueue free_ops;      /* of Op* */
 } File;
 
 typedef enum { MOVE, BOUNCE_READ, BOUNCE_FILL, BOUNCE_WRITE, ALLOCATE, SYNC } Stage;
 
 typedef struct {
-    VitIo            io;        /* first member */
-    File            *file;
+    VitIo io;        /* first member */
+    File *file;
     VitBlockRequest *req;
-    Stage            stage;
-    uint64_t         moved;     /* bytes of the request that are done */
-    bool             writing_zeroes, exclusive;
-    uint8_t         *bounce;    /* owned */
-    uint64_t         bounce_start, bounce_size;     /* file range */
-    uint64_t         piece;     /* bytes of the request in this bounce */
-    struct iovec     inline_iov[INLINE_IOV];
-    struct iovec    *own_iov;   /* owned, or NULL */
-    struct iovec     bounce_iov;
+    Stage stage;
+    uint64_t moved;     /* bytes of the request that are done */
+    bool writing_zeroes, exclusive;
+    uint8_t *bounce;    /* owned */
+    uint64_t bounce_start, bounce_size;     /* file range */
+    uint64_t piece;     /* bytes of the request in this bounce */
+    struct iovec inline_iov[INLINE_IOV];
+    struct iovec *own_iov;   /* owned, or NULL */
+    struct iovec bounce_iov;
 } Op;
 
 static void step(Op *op);
@@ -72,7 +72,7 @@ static void copy(const Op *op, uint8_t *buf, uint64_t size, bool to_request)
             continue;
         }
         size_t n = MIN(v->iov_len - skip, size);
-        uint8_t *memory = (uint8_t *) v->iov_base + skip;
+        uint8_t *memory = (uint8_t *)v->iov_base + skip;
         memcpy(to_request ? memory : buf, to_request ? buf : memory, n);
         buf += n;
         size -= n;
@@ -87,7 +87,7 @@ static void zero_rest(Op *op)
     for (int i = 0; i < op->req->niov; i++) {
         const struct iovec *v = &op->req->iov[i];
         uint64_t from = MIN(skip, v->iov_len);
-        memset((uint8_t *) v->iov_base + from, 0, v->iov_len - from);
+        memset((uint8_t *)v->iov_base + from, 0, v->iov_len - from);
         skip -= from;
     }
 }
@@ -101,17 +101,16 @@ static void aim(Op *op)
 
     op->io.offset = req->offset + op->moved;
     if (op->writing_zeroes) {
-        uint64_t left = MIN(req->bytes - op->moved, INLINE_IOV * (uint64_t) ZEROES);
+        uint64_t left = MIN(req->bytes - op->moved, INLINE_IOV * (uint64_t)ZEROES);
         op->io.iov = op->inline_iov;
         for (op->io.niov = 0; left > 0; op->io.niov++) {
             size_t n = MIN(left, ZEROES);
-            op->inline_iov[op->io.niov] = (struct iovec) { op->file->zeroes, n };
+            op->inline_iov[op->io.niov] = (struct iovec){ op->file->zeroes, n };
             left -= n;
         }
         return;
     }
-    while (first < req->niov && skip >= req->iov[first].iov_len)
-        skip -= req->iov[first++].iov_len;
+    while (first < req->niov && skip >= req->iov[first].iov_len) skip -= req->iov[first++].iov_len;
     int count = MIN(req->niov - first, IOV_MAX);
     op->io.niov = count;
     if (skip == 0) {
@@ -119,10 +118,9 @@ static void aim(Op *op)
         return;
     }
     struct iovec *own = op->inline_iov;
-    if (count > INLINE_IOV)
-        own = op->own_iov = g_renew(struct iovec, op->own_iov, count);
-    memcpy(own, &req->iov[first], (size_t) count * sizeof *own);
-    own[0].iov_base = (uint8_t *) own[0].iov_base + skip;
+    if (count > INLINE_IOV) own = op->own_iov = g_renew(struct iovec, op->own_iov, count);
+    memcpy(own, &req->iov[first], (size_t)count * sizeof *own);
+    own[0].iov_base = (uint8_t *)own[0].iov_base + skip;
     own[0].iov_len -= skip;
     op->io.iov = own;
 }
@@ -133,10 +131,9 @@ static bool aligned(const Op *op)
     const File *f = op->file;
     uint64_t memory = 0, where = op->io.offset;
 
-    if (f->memory_align <= 1 && f->offset_align <= 1)
-        return true;
+    if (f->memory_align <= 1 && f->offset_align <= 1) return true;
     for (int i = 0; i < op->io.niov; i++) {
-        memory |= (uintptr_t) op->io.iov[i].iov_base;
+        memory |= (uintptr_t)op->io.iov[i].iov_base;
         where |= op->io.iov[i].iov_len;
     }
     return (memory & (f->memory_align - 1)) == 0 && (where & (f->offset_align - 1)) == 0;
@@ -155,8 +152,7 @@ static void start_waiting(File *f)
     Op *op;
 
     while (!f->exclusive && (op = g_queue_peek_head(&f->waiting))) {
-        if (op->exclusive && f->running > 0)
-            return;
+        if (op->exclusive && f->running > 0) return;
         g_queue_pop_head(&f->waiting);
         f->exclusive = op->exclusive;
         f->running++;
@@ -172,17 +168,12 @@ static void end(Op *op, int result, bool later)
     g_clear_pointer(&op->own_iov, g_free);
     g_clear_pointer(&op->bounce, free);
     f->running--;
-    if (op->exclusive)
-        f->exclusive = false;
-    if (g_queue_get_length(&f->free_ops) < FREE_OPS)
-        g_queue_push_head(&f->free_ops, op);
-    else
-        g_free(op);
+    if (op->exclusive) f->exclusive = false;
+    if (g_queue_get_length(&f->free_ops) < FREE_OPS) g_queue_push_head(&f->free_ops, op);
+    else g_free(op);
     start_waiting(f);
-    if (later)
-        vit_block_complete_later(req, result);
-    else
-        vit_block_complete(req, result);
+    if (later) vit_block_complete_later(req, result);
+    else vit_block_complete(req, result);
 }
 
 static void finish(Op *op, int result)
@@ -199,17 +190,16 @@ static void bounce(Op *op)
 
     op->piece = MIN(op->req->bytes - op->moved, PIECE - f->offset_align);
     /* Cut at a host block, so that only the first and the last piece may be ragged. */
-    if (op->piece < op->req->bytes - op->moved)
-        op->piece = ((from + op->piece) & ~mask) - from;
+    if (op->piece < op->req->bytes - op->moved) op->piece = ((from + op->piece) & ~mask) - from;
     op->bounce_start = from & ~mask;
     op->bounce_size = ((from + op->piece + mask) & ~mask) - op->bounce_start;
-    if (!op->bounce &&
-        posix_memalign((void **) &op->bounce, MAX(f->memory_align, 4096), PIECE + f->offset_align) != 0) {
+    if (!op->bounce && posix_memalign((void **)&op->bounce, MAX(f->memory_align, 4096),
+                                      PIECE + f->offset_align) != 0) {
         op->bounce = NULL;
         end(op, -ENOMEM, true);
         return;
     }
-    op->bounce_iov = (struct iovec) { op->bounce, op->bounce_size };
+    op->bounce_iov = (struct iovec){ op->bounce, op->bounce_size };
     op->io.iov = &op->bounce_iov;
     op->io.niov = 1;
     op->io.offset = op->bounce_start;
@@ -242,13 +232,10 @@ static void step(Op *op)
     VitBlockRequest *req = op->req;
 
     switch (req->op) {
-    case VIT_BLOCK_FLUSH:
-        sync_file(op);
-        return;
+    case VIT_BLOCK_FLUSH: sync_file(op); return;
     case VIT_BLOCK_DISCARD:
     case VIT_BLOCK_WRITE_ZEROES:
-        if (op->writing_zeroes)
-            break;
+        if (op->writing_zeroes) break;
         op->stage = ALLOCATE;
         op->io.kind = VIT_IO_ALLOCATE;
         op->io.offset = req->offset;
@@ -256,12 +243,10 @@ static void step(Op *op)
         if (req->op == VIT_BLOCK_DISCARD ||
             ((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch))
             op->io.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-        else
-            op->io.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+        else op->io.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
         vit_io_engine_submit(f->engine, &op->io);
         return;
-    default:
-        break;
+    default: break;
     }
     if (op->moved == req->bytes) {
         finish(op, 0);
@@ -283,8 +268,8 @@ static void end_of_file(Op *op, uint64_t where)
     struct stat st;
 
     /* Past the end known since opening there are zeroes; before it, someone has cut the file. */
-    if (where < op->file->size && !op->file->is_device && fstat(op->file->fd, &st) == 0 &&
-        (uint64_t) st.st_size < op->file->size) {
+    if (where < op->file->parent.size && !op->file->is_device && fstat(op->file->fd, &st) == 0 &&
+        (uint64_t)st.st_size < op->file->parent.size) {
         finish(op, -EIO);
         return;
     }
@@ -297,14 +282,15 @@ static void grew(Op *op, uint64_t request_end)
     File *f = op->file;
     uint64_t bounced_end = op->bounce_start + op->bounce_size;
 
-    if (op->stage == BOUNCE_WRITE && bounced_end > MAX(f->size, request_end) && !f->is_device) {
+    if (op->stage == BOUNCE_WRITE && bounced_end > MAX(f->parent.size, request_end) &&
+        !f->is_device) {
         /* The aligned write made the file longer than the disk. */
-        if (ftruncate(f->fd, (off_t) MAX(f->size, request_end)) < 0) {
+        if (ftruncate(f->fd, (off_t)MAX(f->parent.size, request_end)) < 0) {
             finish(op, -errno);
             return;
         }
     }
-    f->size = MAX(f->size, request_end);
+    f->parent.size = MAX(f->parent.size, request_end);
     step(op);
 }
 
@@ -312,30 +298,27 @@ static void allocated(Op *op, int64_t result)
 {
     File *f = op->file;
     VitBlockRequest *req = op->req;
-    bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL || result == -ENODEV ||
-                   result == -EPERM;
+    bool refused = result == -EOPNOTSUPP || result == -ENOSYS || result == -EINVAL ||
+                   result == -ENODEV || result == -EPERM;
     bool punched = op->io.mode & FALLOC_FL_PUNCH_HOLE;
 
     if (result >= 0) {
-        if ((req->flags & VIT_BLOCK_FUA) && !f->no_flush)
-            sync_file(op);
-        else
-            finish(op, 0);
+        if ((req->flags & VIT_BLOCK_FUA) && !f->no_flush) sync_file(op);
+        else finish(op, 0);
         return;
     }
     if (!refused) {
-        finish(op, (int) result);
+        finish(op, (int)result);
         return;
     }
-    if (punched)
-        f->no_punch = result != -EINVAL;
-    else
-        f->no_zero_range = result != -EINVAL;
+    if (punched) f->no_punch = result != -EINVAL;
+    else f->no_zero_range = result != -EINVAL;
     if (req->op == VIT_BLOCK_DISCARD) {
-        finish(op, 0);      /* a hint: keeping the data is allowed */
+        finish(op, 0); /* a hint: keeping the data is allowed */
         return;
     }
-    if (!f->zeroes && posix_memalign((void **) &f->zeroes, MAX(f->memory_align, 4096), ZEROES) != 0) {
+    if (!f->zeroes &&
+        posix_memalign((void **)&f->zeroes, MAX(f->memory_align, 4096), ZEROES) != 0) {
         f->zeroes = NULL;
         finish(op, -ENOMEM);
         return;
@@ -347,7 +330,7 @@ static void allocated(Op *op, int64_t result)
 
 static void io_done(VitIo *io)
 {
-    Op *op = (Op *) io;
+    Op *op = (Op *)io;
     File *f = op->file;
     VitBlockRequest *req = op->req;
     int64_t result = io->result;
@@ -361,23 +344,21 @@ static void io_done(VitIo *io)
         return;
     }
     if (result < 0 || op->stage == SYNC) {
-        finish(op, (int) MIN(result, 0));
+        finish(op, (int)MIN(result, 0));
         return;
     }
     switch (op->stage) {
     case MOVE:
         if (result == 0) {
-            if (req->op == VIT_BLOCK_READ)
-                end_of_file(op, op->io.offset);
-            else
-                finish(op, -EIO);
+            if (req->op == VIT_BLOCK_READ) end_of_file(op, op->io.offset);
+            else finish(op, -EIO);
             return;
         }
-        op->moved += (uint64_t) result;
+        op->moved += (uint64_t)result;
         if (req->op != VIT_BLOCK_READ) {
             if (op->moved < req->bytes && f->offset_align > 1) {
                 /* A short direct write: go on from a whole host block. */
-                uint64_t whole = (req->offset + op->moved) & ~(uint64_t) (f->offset_align - 1);
+                uint64_t whole = (req->offset + op->moved) & ~(uint64_t)(f->offset_align - 1);
                 if (whole <= op->io.offset) {
                     finish(op, -EIO);
                     return;
@@ -390,7 +371,7 @@ static void io_done(VitIo *io)
         break;
     case BOUNCE_READ: {
         uint64_t head = req->offset + op->moved - op->bounce_start;
-        uint64_t have = (uint64_t) result > head ? MIN((uint64_t) result - head, op->piece) : 0;
+        uint64_t have = (uint64_t)result > head ? MIN((uint64_t)result - head, op->piece) : 0;
         if (have == 0) {
             end_of_file(op, req->offset + op->moved);
             return;
@@ -400,20 +381,20 @@ static void io_done(VitIo *io)
         break;
     }
     case BOUNCE_FILL:
-        memset(op->bounce + result, 0, op->bounce_size - (uint64_t) result);
+        memset(op->bounce + result, 0, op->bounce_size - (uint64_t)result);
         copy(op, op->bounce + (req->offset + op->moved - op->bounce_start), op->piece, false);
         op->stage = BOUNCE_WRITE;
         op->io.kind = VIT_IO_WRITE;
         vit_io_engine_submit(f->engine, io);
         return;
     case BOUNCE_WRITE:
-        if ((uint64_t) result < op->bounce_iov.iov_len) {
-            uint64_t whole = (uint64_t) result & ~(uint64_t) (f->offset_align - 1);
+        if ((uint64_t)result < op->bounce_iov.iov_len) {
+            uint64_t whole = (uint64_t)result & ~(uint64_t)(f->offset_align - 1);
             if (whole == 0) {
                 finish(op, -EIO);
                 return;
             }
-            op->bounce_iov.iov_base = (uint8_t *) op->bounce_iov.iov_base + whole;
+            op->bounce_iov.iov_base = (uint8_t *)op->bounce_iov.iov_base + whole;
             op->bounce_iov.iov_len -= whole;
             op->io.offset += whole;
             vit_io_engine_submit(f->engine, io);
@@ -422,24 +403,22 @@ static void io_done(VitIo *io)
         op->moved += op->piece;
         grew(op, req->offset + op->moved);
         return;
-    default:
-        g_assert_not_reached();
+    default: g_assert_not_reached();
     }
     step(op);
 }
 
-static void file_submit(VitBlockNode *node, VitBlockRequest *req)
+static bool file_submit(VitBlockNode *node, VitBlockRequest *req)
 {
-    File *f = (File *) node;
+    File *f = (File *)node;
 
-    if ((req->op == VIT_BLOCK_FLUSH && (f->no_flush || f->read_only)) ||
+    if ((req->op == VIT_BLOCK_FLUSH && (f->no_flush || f->parent.how.read_only)) ||
         (req->op == VIT_BLOCK_DISCARD && (!f->discard || f->no_punch))) {
         vit_block_complete_later(req, 0);
-        return;
+        return true;
     }
     Op *op = g_queue_pop_head(&f->free_ops);
-    if (!op)
-        op = g_new(Op, 1);
+    if (!op) op = g_new(Op, 1);
     memset(op, 0, offsetof(Op, inline_iov));
     op->own_iov = NULL;
     op->file = f;
@@ -452,52 +431,52 @@ static void file_submit(VitBlockNode *node, VitBlockRequest *req)
         op->writing_zeroes = true;
     g_queue_push_tail(&f->waiting, op);
     start_waiting(f);
+    return true;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------------- */
 
 static void file_info(VitBlockNode *node, VitBlockInfo *info)
 {
-    const File *f = (File *) node;
+    const File *f = (File *)node;
 
-    info->size = f->size;
     info->logical_block = f->logical_block;
     info->request_alignment = MAX(f->offset_align, f->memory_align);
-    info->read_only = f->read_only;
     info->can_discard = f->discard && !f->no_punch;
+    info->zero_init = !f->is_device;
 }
 
 static void file_plug(VitBlockNode *node, bool on)
 {
-    vit_io_engine_plug(((File *) node)->engine, on);
+    vit_io_engine_plug(((File *)node)->engine, on);
+}
+
+static void file_detach(VitBlockNode *node)
+{
+    g_clear_pointer(&((File *)node)->engine, vit_io_engine_free);
+}
+
+static void file_attach(VitBlockNode *node)
+{
+    File *f = (File *)node;
+    f->engine = vit_io_engine_new(node->thread, f->fd, f->threads);
 }
 
 static void file_close(VitBlockNode *node)
 {
-    File *f = (File *) node;
+    File *f = (File *)node;
     Op *op;
 
-    vit_io_engine_free(f->engine);
-    while ((op = g_queue_pop_head(&f->free_ops)))
-        g_free(op);
+    file_detach(node);
+    while ((op = g_queue_pop_head(&f->free_ops))) g_free(op);
     free(f->zeroes);
-    if (f->fd >= 0)
-        close(f->fd);
+    if (f->fd >= 0) close(f->fd);
 }
-
-static const VitBlockDriver file_driver = {
-    .name = "file",
-    .instance_size = sizeof(File),
-    .submit = file_submit,
-    .info = file_info,
-    .close = file_close,
-    .plug = file_plug,
-};
 
 static bool fail(GError **error, int code, const char *path, const char *remedy)
 {
-    g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code), "Cannot open “%s”: %s%s", path,
-                g_strerror(code), remedy);
+    g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code),
+                "Could not open “%s”: %s%s", path, g_strerror(code), remedy);
     return false;
 }
 
@@ -505,60 +484,58 @@ static int open_flags(const char *path, int flags)
 {
     int fd;
 
-    do
-        fd = open(path, flags | O_CLOEXEC | O_NONBLOCK);    /* a fifo must not hold us up */
+    do fd = open(path, flags | O_CLOEXEC | O_NONBLOCK); /* a fifo must not hold us up */
     while (fd < 0 && errno == EINTR);
     return fd;
 }
 
-static bool open_fd(File *f, const char *path, const VitBlockOptions *options, GError **error)
+static bool open_fd(File *f, const char *path, GError **error)
 {
-    int direct = options->direct ? O_DIRECT : 0;
+    VitBlockOptions *how = &f->parent.how;
+    int direct = how->direct ? O_DIRECT : 0;
 
-    f->read_only = options->read_only;
-    f->fd = open_flags(path, (f->read_only ? O_RDONLY : O_RDWR) | direct);
+    f->fd = open_flags(path, (how->read_only ? O_RDONLY : O_RDWR) | direct);
     int code = errno;
     bool forbidden = code == EACCES || code == EPERM || code == EROFS;
-    if (f->fd < 0 && !f->read_only && forbidden && options->auto_read_only) {
-        f->read_only = true;
+    if (f->fd < 0 && !how->read_only && forbidden && how->auto_read_only) {
+        how->read_only = true;
         f->fd = open_flags(path, O_RDONLY | direct);
         code = errno;
     }
-    if (f->fd >= 0)
-        return true;
+    if (f->fd >= 0) return true;
     if (code == ENOENT)
         return fail(error, code, path, "; check the path, or create the disk first");
-    if (code == EISDIR)
-        return fail(error, code, path, "; a disk is a file or a block device");
+    if (code == EISDIR) return fail(error, code, path, "; a disk is a file or a block device");
     if (code == EINVAL && direct)
-        return fail(error, code, path, "; its file system has no direct I/O: leave out cache.direct=on");
-    if (forbidden && !f->read_only)
-        return fail(error, code, path, " for writing; make it writable or open it with read-only=on");
+        return fail(error, code, path,
+                    "; its file system has no direct I/O: leave out cache.direct=on");
+    if (forbidden && !how->read_only)
+        return fail(error, code, path,
+                    " for writing; make it writable or open it with read-only=on");
     return fail(error, code, path, "");
 }
 
-static bool examine(File *f, const char *path, const VitBlockOptions *options, GError **error)
+static bool examine(File *f, const char *path, GError **error)
 {
+    VitBlockOptions *how = &f->parent.how;
     struct stat st;
     struct statx stx;
 
-    if (fstat(f->fd, &st) < 0)
-        return fail(error, errno, path, "");
+    if (fstat(f->fd, &st) < 0) return fail(error, errno, path, "");
     if (S_ISDIR(st.st_mode))
         return fail(error, EISDIR, path, "; a disk is a file or a block device");
     if (S_ISREG(st.st_mode)) {
-        f->size = (uint64_t) st.st_size;
+        f->parent.size = (uint64_t)st.st_size;
     } else if (S_ISBLK(st.st_mode)) {
         int sector = 512, read_only = 0;
         f->is_device = true;
-        if (ioctl(f->fd, BLKGETSIZE64, &f->size) < 0)
-            return fail(error, errno, path, "");
+        if (ioctl(f->fd, BLKGETSIZE64, &f->parent.size) < 0) return fail(error, errno, path, "");
         if (ioctl(f->fd, BLKSSZGET, &sector) == 0 && sector > 512)
-            f->logical_block = (uint32_t) sector;
-        if (ioctl(f->fd, BLKROGET, &read_only) == 0 && read_only && !f->read_only) {
-            if (!options->auto_read_only)
+            f->logical_block = (uint32_t)sector;
+        if (ioctl(f->fd, BLKROGET, &read_only) == 0 && read_only && !how->read_only) {
+            if (!how->auto_read_only)
                 return fail(error, EROFS, path, "; open it with read-only=on");
-            f->read_only = true;
+            how->read_only = true;
         }
     } else {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
@@ -566,10 +543,10 @@ static bool examine(File *f, const char *path, const VitBlockOptions *options, G
         return false;
     }
     fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
-    if (options->direct) {
+    if (how->direct) {
         f->memory_align = f->offset_align = 4096;
-        if (statx(f->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 && (stx.stx_mask & STATX_DIOALIGN) &&
-            stx.stx_dio_offset_align) {
+        if (statx(f->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &stx) == 0 &&
+            (stx.stx_mask & STATX_DIOALIGN) && stx.stx_dio_offset_align) {
             f->memory_align = MAX(stx.stx_dio_mem_align, 1);
             f->offset_align = MIN(MAX(stx.stx_dio_offset_align, 512), 65536);
         }
@@ -577,25 +554,234 @@ static bool examine(File *f, const char *path, const VitBlockOptions *options, G
     return true;
 }
 
-VitBlockNode *vit_block_open_file(const char *path, const VitBlockOptions *options, VitIoThread *thread,
-                                  GError **error)
+static bool open_path(File *f, GError **error)
 {
-    File *f = (File *) vit_block_node_new(&file_driver, path, thread);
+    VitBlockOptions *how = &f->parent.how;
+
+    return open_fd(f, f->parent.filename, error) && examine(f, f->parent.filename, error) &&
+           (!f->lock || how->force_share ||
+            vit_block_lock_file(f->fd, f->parent.filename, !how->read_only, error));
+}
+
+static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+{
+    static const char *const locking[] = { "auto", "on", "off", NULL };
+    static const char *const aio[] = { "io_uring", "threads", "native", NULL };
+    File *f = (File *)node;
+    const char *path = vit_block_args_str(args, "filename");
+    int lock = 0, how = 0;
 
     f->fd = -1;
+    if (!vit_block_args_enum(args, "locking", locking, &lock, error) ||
+        !vit_block_args_enum(args, "aio", aio, &how, error))
+        return false;
+    if (!path || !*path)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "%s: driver %s needs filename=", vit_block_args_context(args),
+                              node->driver->name);
+    g_free(node->filename);
+    node->filename = g_strdup(path);
     f->logical_block = 512;
     f->memory_align = f->offset_align = 1;
-    f->no_flush = options->no_flush;
+    f->no_flush = node->how.no_flush;
+    f->lock = lock != 2;
+    f->threads = how == 1;
     g_queue_init(&f->waiting);
     g_queue_init(&f->free_ops);
-    if (!open_fd(f, path, options, error) || !examine(f, path, options, error) ||
-        (options->lock && !vit_block_lock_file(f->fd, path, !f->read_only, error))) {
-        if (f->fd >= 0)
-            close(f->fd);
-        vit_block_node_free(&f->parent);
-        return NULL;
+    if (!open_path(f, error)) {
+        if (f->fd >= 0) close(f->fd);
+        return false;
     }
-    f->discard = options->discard && !f->read_only;
-    f->engine = vit_io_engine_new(thread, f->fd, options->threads);
-    return &f->parent;
+    f->discard = node->how.discard && !node->how.read_only;
+    file_attach(node);
+    return true;
 }
+
+static int file_reopen(VitBlockNode *node, bool read_only)
+{
+    File *f = (File *)node;
+    int flags = (read_only ? O_RDONLY : O_RDWR) | (node->how.direct ? O_DIRECT : 0);
+    g_autofree char *self = g_strdup_printf("/proc/self/fd/%d", f->fd);
+    int fd = open_flags(self, flags); /* the same file, whatever its name leads to by now */
+
+    if (fd < 0) return -errno;
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
+    int old = f->fd;
+    bool lock = f->lock && !node->how.force_share;
+    if (lock) vit_block_unlock_file(old);
+    if (lock && !vit_block_lock_file(fd, node->filename, !read_only, NULL)) {
+        close(fd);
+        return vit_block_lock_file(old, node->filename, read_only, NULL) ? -EBUSY : -EIO;
+    }
+    file_detach(node);
+    close(old);
+    f->fd = fd;
+    file_attach(node);
+    f->discard = node->how.discard && !read_only;
+    return 0;
+}
+
+/* ---- size and holes ---------------------------------------------------------------------------------- */
+
+static int file_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
+{
+    File *f = (File *)node;
+    off_t data, hole;
+
+    *extent = (VitBlockExtent){ .bytes = bytes,
+                                .flags = VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET,
+                                .host_offset = offset,
+                                .file = node };
+    if (f->is_device) return 0;
+    data = lseek(f->fd, (off_t)offset, SEEK_DATA);
+    if (data < 0 && errno == ENXIO) { /* a hole up to the end */
+        extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET;
+        return 0;
+    }
+    if (data < 0) return 0; /* the file system does not tell */
+    if ((uint64_t)data > offset) {
+        extent->bytes = MIN(bytes, (uint64_t)data - offset);
+        extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET;
+        return 0;
+    }
+    hole = lseek(f->fd, (off_t)offset, SEEK_HOLE);
+    if (hole > (off_t)offset) extent->bytes = MIN(bytes, (uint64_t)hole - offset);
+    return 0;
+}
+
+typedef struct {
+    int fd, result;
+    uint64_t from, to; /* bytes: the old and the new size */
+    VitPrealloc prealloc;
+} Resize;
+
+/* On a worker thread. */
+static void resize(void *opaque)
+{
+    Resize *r = opaque;
+
+    if (ftruncate(r->fd, (off_t)r->to) < 0) {
+        r->result = -errno;
+        return;
+    }
+    if (r->prealloc < VIT_PREALLOC_FALLOC || r->to <= r->from) return;
+    if (r->prealloc == VIT_PREALLOC_FALLOC) {
+        r->result = -posix_fallocate(r->fd, (off_t)r->from, (off_t)(r->to - r->from));
+    } else {
+        g_autofree uint8_t *zeroes = g_malloc0(PIECE);
+        for (uint64_t at = r->from; at < r->to && r->result == 0;) {
+            ssize_t n = pwrite(r->fd, zeroes, MIN(PIECE, r->to - at), (off_t)at);
+            if (n < 0 && errno != EINTR) r->result = -errno;
+            at += (uint64_t)MAX(n, 0);
+        }
+        if (r->result == 0 && fsync(r->fd) < 0) r->result = -errno;
+    }
+    if (r->result < 0 && ftruncate(r->fd, (off_t)r->from) < 0)
+        return; /* the first error is the one to tell */
+}
+
+static bool file_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
+                          GError **error)
+{
+    File *f = (File *)node;
+    Resize r = { .fd = f->fd, .from = node->size, .to = size, .prealloc = prealloc };
+
+    if (f->is_device) {
+        if (size > node->size || (exact && size != node->size))
+            return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                                  "“%s” is a device and keeps its size", node->filename);
+        return true;
+    }
+    if (prealloc == VIT_PREALLOC_METADATA)
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_UNSUPPORTED,
+            "Unsupported preallocation mode 'metadata' (a file has off, falloc and full)");
+    vit_fiber_offload(node->thread, resize, &r);
+    if (r.result < 0)
+        return vit_block_fail_errno(error, r.result, "Could not resize “%s”", node->filename);
+    node->size = size;
+    return true;
+}
+
+static const VitBlockOption create_options[] = {
+    { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
+    { "preallocation", VIT_OPT_STRING, "Preallocation mode (allowed values: off, falloc, full)",
+      "off", false },
+    { .name = NULL },
+};
+
+static bool file_create(VitBlockCreate *create, GError **error)
+{
+    static const char *const modes[] = { "off", "metadata", "falloc", "full", NULL };
+    int mode = VIT_PREALLOC_OFF, fd;
+
+    if (!vit_block_args_enum(create->options, "preallocation", modes, &mode, error)) return false;
+    if (mode == VIT_PREALLOC_METADATA)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                              "Unsupported preallocation mode 'metadata'");
+    do fd = open(create->filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+    while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return vit_block_fail_errno(error, -errno, "Could not create “%s”", create->filename);
+    struct stat st;
+    if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+        close(fd);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "“%s” is neither a regular file nor a block device",
+                              create->filename);
+    }
+    bool good = vit_block_lock_file(fd, create->filename, true, error);
+    if (good && S_ISREG(st.st_mode)) {
+        Resize r = { .fd = fd, .to = create->size, .prealloc = (VitPrealloc)mode };
+        if (ftruncate(fd, 0) < 0) /* only now: another's image is refused untouched */
+            r.result = -errno;
+        else vit_fiber_offload(create->thread, resize, &r);
+        if (r.result < 0)
+            good = vit_block_fail_errno(error, r.result,
+                                        "Could not create “%s” with %" G_GUINT64_FORMAT " bytes",
+                                        create->filename, create->size);
+    }
+    close(fd);
+    return good;
+}
+
+static const char *const file_protocols[] = { "file", NULL };
+static const char *const device_protocols[] = { "host_device", NULL };
+
+const VitBlockDriver vit_block_file_driver = {
+    .name = "file",
+    .kind = VIT_BLOCK_PROTOCOL,
+    .instance_size = sizeof(File),
+    .protocols = file_protocols,
+    .create_options = create_options,
+    .co_open = file_open,
+    .co_close = file_close,
+    .co_reopen = file_reopen,
+    .try_submit = file_submit,
+    .info = file_info,
+    .co_status = file_status,
+    .co_truncate = file_truncate,
+    .co_create = file_create,
+    .plug = file_plug,
+    .detach = file_detach,
+    .attach = file_attach,
+};
+
+const VitBlockDriver vit_block_host_device_driver = {
+    .name = "host_device",
+    .kind = VIT_BLOCK_PROTOCOL,
+    .instance_size = sizeof(File),
+    .protocols = device_protocols,
+    .create_options = create_options,
+    .co_open = file_open,
+    .co_close = file_close,
+    .co_reopen = file_reopen,
+    .try_submit = file_submit,
+    .info = file_info,
+    .co_status = file_status,
+    .co_truncate = file_truncate,
+    .co_create = file_create,
+    .plug = file_plug,
+    .detach = file_detach,
+    .attach = file_attach,
+};

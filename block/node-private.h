@@ -1,21 +1,47 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/node-private.h - between node.c and the drivers */
+/* block/node-private.h - between the files of the block core: node.c, request.c, open.c, graph.c */
 #pragma once
-#include "block/node.h"
+#include "block/driver.h"
 
-/* Allocates driver->instance_size bytes with the common fields filled in. */
-VitBlockNode *vit_block_node_new(const VitBlockDriver *driver, const char *path, VitIoThread *thread);
-void vit_block_node_free(VitBlockNode *node);   /* of a node that never opened */
+enum { VIT_BLOCK_HEAD = 4096, VIT_BLOCK_TAIL = 512, VIT_BLOCK_MAX_CHAIN = 256 };
 
-/* Ends a request: sets result, calls done().  On the iothread, after submit() has returned. */
-void vit_block_complete(VitBlockRequest *req, int result);
-/* The same for a driver that knows the result inside submit(). */
-void vit_block_complete_later(VitBlockRequest *req, int result);
+/* node.c: allocates driver->instance_size bytes with the common fields filled in; one reference. */
+VitBlockNode *vit_block_node_new(const VitBlockDriver *driver, const char *path,
+                                 VitIoThread *thread);
+/* On a fiber: closes a node that nobody holds. */
+void vit_block_node_destroy(VitBlockNode *node);
 
-/* raw.c: takes over child. */
-VitBlockNode *vit_block_raw_new(VitBlockNode *child);
-/* probe.c: NULL for none known, or the name of the format that the first bytes (and the last 512)
- * announce.  tail may be NULL. */
-const char *vit_block_probe(const uint8_t *head, size_t head_size, const uint8_t *tail);
+void vit_block_tell_idle(VitBlockNode *node); /* node.c: nothing is in flight any more */
+void vit_block_start_waiting(
+    VitBlockNode *node); /* request.c: requests that waited for a drain's end */
+
+/* args.c: a child that is open already, under a key; takes the reference, gives a new one. */
+void vit_block_args_set_child(VitBlockArgs *args, const char *key, VitBlockNode *node);
+VitBlockNode *vit_block_args_take_child(VitBlockArgs *args, const char *key);
+
+/* open.c, on a fiber: opens what args describe, and its backing files; graph may be NULL. */
+VitBlockNode *vit_co_open(VitBlockGraph *graph, VitIoThread *thread, VitBlockArgs *args,
+                          const VitBlockOptions *inherited, GError **error);
+/* The same for a name; format NULL: probed. */
+VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
+                                const char *format, JsonObject *extra, const VitBlockOptions *how,
+                                bool protocol_only, GError **error);
+/* graph.c: enters a new node (gives it a name when it has none), and takes it out. */
+bool vit_block_graph_enter(VitBlockGraph *graph, VitBlockNode *node, GError **error);
+void vit_block_graph_leave(VitBlockGraph *graph, VitBlockNode *node);
+
+/* filename.c: "nbd" of "nbd://host", NULL for paths; the driver of it. */
+char *vit_block_filename_protocol(const char *filename);
+const VitBlockDriver *vit_block_protocol_driver(const char *protocol);
+/* A name found inside the image `base`, as seen from here. */
+char *vit_block_filename_join(const char *base, const char *name);
+/* Options of a protocol node for a name. */
+JsonObject *vit_block_filename_options(const char *filename, GError **error);
+
+/* probe.c: the format that fits best, "raw" for none. */
+const VitBlockDriver *vit_block_probe(const uint8_t *head, size_t head_size, const uint8_t *tail,
+                                      const char *filename);
+
 /* file-lock.c: marks fd as used, refusing when another use excludes that. */
 [[nodiscard]] bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error);
+void vit_block_unlock_file(int fd);

@@ -1,92 +1,104 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/node.h - a node of the block graph: format over protocol, filters in between
+/* block/node.h - a node of the block graph as its users see it: formats over protocols, filters between
  *
- * Threads: a node belongs to one VitIoThread at a time; requests are submitted and complete there.
- * Offsets and sizes are bytes.  Buffers stay the caller's until completion. */
+ * Threads: a node and all below it belong to one VitIoThread; requests are submitted and complete
+ * there.  Offsets and sizes are bytes, any alignment is accepted.  Buffers stay the caller's until
+ * completion.  Nodes are counted: who holds a VitBlockNode* for long holds a reference. */
 #pragma once
 #include "engine/core/iothread.h"
 #include <sys/uio.h>
 
 typedef struct VitBlockNode VitBlockNode;
 typedef struct VitBlockDriver VitBlockDriver;
+typedef struct VitBlockGraph VitBlockGraph;
+typedef struct VitBlockEdge VitBlockEdge;
 
 typedef enum {
-    VIT_BLOCK_READ, VIT_BLOCK_WRITE, VIT_BLOCK_FLUSH, VIT_BLOCK_DISCARD, VIT_BLOCK_WRITE_ZEROES
+    VIT_BLOCK_READ,
+    VIT_BLOCK_WRITE,
+    VIT_BLOCK_FLUSH,
+    VIT_BLOCK_DISCARD,
+    VIT_BLOCK_WRITE_ZEROES
 } VitBlockOp;
 
-enum { VIT_BLOCK_FUA = 1 << 0, VIT_BLOCK_MAY_UNMAP = 1 << 1 };
+enum {
+    VIT_BLOCK_FUA = 1 << 0, /* WRITE, WRITE_ZEROES: on stable storage when done */
+    VIT_BLOCK_MAY_UNMAP = 1 << 1, /* WRITE_ZEROES: the space may be given back */
+    VIT_BLOCK_NO_FALLBACK =
+        1 << 2, /* WRITE_ZEROES: -ENOTSUP rather than writing buffers of zeroes */
+    VIT_BLOCK_COMPRESSED = 1 << 3, /* WRITE: store compressed; whole clusters, not written before */
+};
 
 typedef struct VitBlockRequest VitBlockRequest;
-struct VitBlockRequest {            /* allocated by the submitter, alive until done() */
-    VitBlockOp   op;
-    uint32_t     flags;
-    uint64_t     offset, bytes;     /* FLUSH: ignored */
-    const struct iovec *iov;        /* READ, WRITE: sum of lengths = bytes */
-    int          niov;
-    int          result;            /* 0 or -errno; valid in done() */
-    void       (*done)(VitBlockRequest *req);   /* on the node's iothread; never before submit returns */
-    void        *opaque;
+struct VitBlockRequest { /* allocated by the submitter, alive until done() */
+    VitBlockOp op;
+    uint32_t flags;
+    uint64_t offset, bytes; /* FLUSH: ignored */
+    const struct iovec *iov; /* READ, WRITE: sum of lengths = bytes */
+    int niov;
+    int result; /* 0 or -errno; valid in done() */
+    void (*done)(VitBlockRequest *req); /* on the node's iothread; never before submit returns */
+    void *opaque;
     /* for the nodes */
-    void        *node_private[4];
+    void *node_private[4];
 };
 
 typedef struct {
-    uint64_t size;                  /* bytes */
-    uint32_t logical_block;         /* smallest request, bytes (512 unless the host needs more) */
-    uint32_t request_alignment;     /* memory and offset alignment that avoids bouncing */
-    uint64_t max_transfer;          /* 0 = no limit */
-    bool     read_only;
-    bool     can_discard;
+    uint64_t size; /* bytes */
+    uint32_t logical_block; /* smallest request, bytes (512 unless the host needs more) */
+    uint32_t request_alignment; /* memory and offset alignment that avoids bouncing */
+    uint32_t cluster_size; /* allocation unit, 0: none */
+    uint64_t max_transfer; /* 0 = no limit */
+    bool read_only;
+    bool can_discard;
+    bool can_compress; /* takes VIT_BLOCK_COMPRESSED */
+    bool must_compress; /* takes nothing else (vmdk streamOptimized) */
+    bool zero_init; /* a new image reads as zeroes */
+    bool
+        unallocated_zero; /* what this node does not store reads as zeroes, not as the backing file */
+    bool dirty; /* not closed cleanly */
+    bool encrypted;
+    uint64_t vm_state_offset; /* where saved machine state begins, 0: has none */
 } VitBlockInfo;
 
 typedef struct {
     bool read_only;
-    bool auto_read_only;            /* falls back to read-only when writing is not permitted */
-    bool direct;                    /* O_DIRECT (cache.direct=on) */
-    bool no_flush;                  /* cache.no-flush=on */
-    bool discard;                   /* discard=unmap */
-    bool lock;                      /* take the image lock (default): a second writer is refused */
-    bool threads;                   /* aio=threads: worker threads even where io_uring works */
+    bool auto_read_only; /* falls back to read-only when writing is not permitted */
+    bool direct; /* O_DIRECT (cache.direct=on) */
+    bool no_flush; /* cache.no-flush=on */
+    bool discard; /* discard=unmap */
+    bool lock; /* take the image lock (default): a second writer is refused */
+    bool threads; /* aio=threads: worker threads even where io_uring works */
+    bool force_share; /* tolerates other writers (-U): facts may be stale */
+    bool no_io; /* facts only: encrypted images open without their secret */
+    bool check; /* to be checked or repaired: corrupt and dirty images open */
+    bool no_backing; /* the image alone */
 } VitBlockOptions;
-
-struct VitBlockDriver {
-    const char *name;
-    size_t      instance_size;
-    void      (*submit)(VitBlockNode *node, VitBlockRequest *req);
-    void      (*info)(VitBlockNode *node, VitBlockInfo *info);
-    void      (*close)(VitBlockNode *node);     /* no requests in flight; on the iothread */
-    void      (*plug)(VitBlockNode *node, bool on); /* may be NULL */
-};
 
 typedef void (*VitBlockFullFunc)(void *opaque, VitBlockNode *node, int error);
 
-struct VitBlockNode {               /* first member of each driver's instance */
-    const VitBlockDriver *driver;
-    char                 *name;     /* owned: node-name */
-    char                 *filename; /* owned, for messages */
-    VitIoThread          *thread;   /* borrowed */
-    VitBlockNode         *child;    /* owned; NULL for protocols */
-    unsigned              in_flight;
-    GSList               *drains;   /* of those who wait for in_flight to reach 0 */
-    VitBlockFullFunc      full;     /* NULL: a full host is an error like others */
-    void                 *full_opaque;
-    bool                  given_up; /* nothing is held until the next retry */
-    GQueue                held;     /* of VitBlockRequest*: writes that found the host full */
-};
+/* ---- opening and closing: any thread but the node's own, or a fiber of it ------------------------ */
 
-/* Opens a regular file, block device ("file"/"host_device") or the like, with the raw format on top
- * when format is "raw".  Errors name the file and the remedy ("in use by another machine ..."). */
-[[nodiscard]] VitBlockNode *vit_block_open_file(const char *path, const VitBlockOptions *options,
-                                                VitIoThread *thread, GError **error);
-[[nodiscard]] VitBlockNode *vit_block_open(const char *format /* "raw", NULL = probe */,
-                                           const char *path, const VitBlockOptions *options,
-                                           VitIoThread *thread, GError **error);
-void vit_block_node_close(VitBlockNode *node);      /* waits for requests in flight; NULL is fine */
+/* One image without a graph.  format NULL: probed; "raw", "qcow2" ... or "file".  Errors name the file
+ * and the remedy ("in use by another machine ...").  Backing files are opened read-only. */
+[[nodiscard]] VitBlockNode *vit_block_open(const char *format, const char *path,
+                                           const VitBlockOptions *options, VitIoThread *thread,
+                                           GError **error);
+VitBlockNode *vit_block_node_ref(VitBlockNode *node);
+/* The last one closes the node and lets go of its children; waits for requests in flight. NULL is fine. */
+void vit_block_node_unref(VitBlockNode *node);
+/* What device users call when they are done: gives up held requests, drains, drops the reference. */
+void vit_block_node_close(VitBlockNode *node);
+const char *vit_block_node_name(const VitBlockNode *node); /* node-name */
+const char *vit_block_node_filename(const VitBlockNode *node); /* for messages and "info" */
+const char *vit_block_node_format(const VitBlockNode *node); /* driver's name */
+VitIoThread *vit_block_node_thread(const VitBlockNode *node);
 
-/* Checks bounds (-EINVAL, -EIO past the end), read-only (-EROFS), alignment is the node's business.
- * On the node's iothread. */
+/* ---- requests: on the node's iothread ------------------------------------------------------------ */
+
+/* Checks bounds (-EINVAL, -EIO past the end), read-only (-EROFS); alignment is the node's business. */
 void vit_block_submit(VitBlockNode *node, VitBlockRequest *req);
-VitBlockInfo vit_block_info(VitBlockNode *node);
+VitBlockInfo vit_block_info(VitBlockNode *node); /* any thread */
 /* Between these, requests may be held back so that many start with one system call.  They nest; on
  * the node's iothread. */
 void vit_block_plug(VitBlockNode *node);
@@ -98,7 +110,7 @@ void vit_block_drain(VitBlockNode *node);
  * node's iothread, of the first one: it has the machine paused.  Held requests count as in flight
  * until they are tried again or given up.  Before the first request; NULL turns it off. */
 void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque);
-void vit_block_retry(VitBlockNode *node);       /* any thread, like the next: they wait for nothing */
+void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
 /* Held requests end with their error, and so do others that find the host full, until a retry. */
 void vit_block_give_up(VitBlockNode *node);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */

@@ -1,31 +1,155 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/raw.c - the raw format: the file's bytes are the disk's
+/* block/raw.c - the raw format (the file's bytes are the disk's), and the root that devices hold
  *
  * The size is rounded up to whole 512-byte sectors; what lies past the file's end reads as zero and
- * comes into being when it is written. */
+ * comes into being when it is written.  "offset" and "size" cut out a part. */
+#include "block/drivers.h"
 #include "block/node-private.h"
 
-static void raw_submit(VitBlockNode *node, VitBlockRequest *req)
+#include <errno.h>
+
+typedef struct {
+    VitBlockNode parent;
+    uint64_t offset, length;    /* length 0: to the end */
+} Raw;
+
+static bool forward(VitBlockNode *node, VitBlockRequest *req)
 {
-    node->child->driver->submit(node->child, req);
+    VitBlockRequest *child = vit_block_child_request(req);
+
+    child->offset += node->driver == &vit_block_raw_driver ? ((Raw *)node)->offset : 0;
+    vit_block_submit(node->file->node, child);
+    return true;
 }
 
-static void raw_info(VitBlockNode *node, VitBlockInfo *info)
+static void child_info(VitBlockNode *node, VitBlockInfo *info)
 {
-    *info = vit_block_info(node->child);
-    info->size = (info->size + 511) & ~UINT64_C(511);
+    uint64_t size = info->size;
+    bool read_only = info->read_only;
+
+    *info = vit_block_info(node->file->node);
+    info->size = size;
+    info->read_only |= read_only;
 }
 
-static const VitBlockDriver raw = {
+static int raw_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
+{
+    Raw *r = (Raw *)node;
+
+    int result = vit_co_status(node->file->node, offset + r->offset, bytes, extent);
+    extent->flags |= VIT_EXTENT_ALLOCATED;
+    if (result == 0 && extent->bytes == 0) {    /* the last sector, past the file's end */
+        extent->bytes = bytes;
+        extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED;
+    }
+    return result;
+}
+
+static void set_size(Raw *r)
+{
+    uint64_t size = (r->parent.file->node->size + 511) & ~UINT64_C(511);
+
+    size = size > r->offset ? size - r->offset : 0;
+    r->parent.size = r->length ? MIN(r->length, size) : size;
+}
+
+static bool raw_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
+                         GError **error)
+{
+    Raw *r = (Raw *)node;
+
+    if (r->length)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                              "“%s”: cannot be resized, since its size option is set",
+                              node->filename);
+    if (!vit_co_truncate(node->file->node, size + r->offset, exact, prealloc, error)) return false;
+    set_size(r);
+    return true;
+}
+
+static bool raw_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+{
+    Raw *r = (Raw *)node;
+
+    if (!vit_block_args_size(args, "offset", &r->offset, error) ||
+        !vit_block_args_size(args, "size", &r->length, error) ||
+        !vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error))
+        return false;
+    uint64_t have = (node->file->node->size + 511) & ~UINT64_C(511);
+    if (r->offset > have || (r->length && r->length > have - r->offset))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "“%s”: offset and size lie outside of its %" G_GUINT64_FORMAT
+                              " bytes",
+                              node->filename, node->file->node->size);
+    set_size(r);
+    return true;
+}
+
+static bool raw_create(VitBlockCreate *create, GError **error)
+{
+    VitBlockNode *file = create->file ? vit_block_node_ref(create->file) : NULL;
+    bool good = true;
+
+    if (!file) file = vit_co_create_file(create, create->size, error);
+    else good = vit_co_truncate(file, create->size, false, VIT_PREALLOC_OFF, error);
+    if (!file) return false;
+    vit_block_node_unref(file);
+    return good;
+}
+
+static bool raw_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t size,
+                        VitBlockMeasure *result, GError **error)
+{
+    result->required = result->fully_allocated = source ? source->size : size;
+    return true;
+}
+
+static const VitBlockOption raw_create_options[] = { { .name = NULL } };
+
+const VitBlockDriver vit_block_raw_driver = {
     .name = "raw",
-    .instance_size = sizeof(VitBlockNode),
-    .submit = raw_submit,
-    .info = raw_info,
+    .kind = VIT_BLOCK_FORMAT,
+    .instance_size = sizeof(Raw),
+    .create_options = raw_create_options,
+    .co_open = raw_open,
+    .try_submit = forward,
+    .info = child_info,
+    .co_status = raw_status,
+    .co_truncate = raw_truncate,
+    .co_create = raw_create,
+    .co_measure = raw_measure,
 };
 
-VitBlockNode *vit_block_raw_new(VitBlockNode *child)
+/* ---- roots ------------------------------------------------------------------------------------------- */
+
+static int root_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {
-    VitBlockNode *node = vit_block_node_new(&raw, child->filename, child->thread);
-    node->child = child;
-    return node;
+    return vit_co_status(node->file->node, offset, bytes, extent);
+}
+
+const VitBlockDriver vit_block_root_driver = {
+    .name = "root",
+    .kind = VIT_BLOCK_FILTER,
+    .instance_size = sizeof(VitBlockNode),
+    .try_submit = forward,
+    .info = child_info,
+    .co_status = root_status,
+};
+
+VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id)
+{
+    VitBlockNode *root = vit_block_node_new(&vit_block_root_driver, node->filename, node->thread);
+
+    g_free(root->name);
+    root->name = g_strdup(id);
+    root->size = node->size;
+    root->how = node->how;
+    root->opened = true;
+    vit_block_add_edge(root, node, "root", VIT_EDGE_FILTERED);
+    return root;
+}
+
+VitBlockNode *vit_block_root_node(VitBlockNode *root)
+{
+    return root->file->node;
 }

@@ -65,7 +65,7 @@ bool control_drive_is_cd(VitControl *c, const char *id)
 
     for (guint i = 0; node && i < config->drives->len; i++) {
         const VitDriveConfig *d = config->drives->pdata[i];
-        if (d->cdrom && d->file && !g_strcmp0(d->file, node->filename))
+        if (d->cdrom && d->file && !g_strcmp0(d->file, vit_block_node_filename(node)))
             return true;
     }
     return false;

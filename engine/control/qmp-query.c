@@ -132,15 +132,15 @@ static JsonObject *inserted(VitBlockNode *node)
     JsonObject *object = json_object_new(), *image = json_object_new();
     Ask a = { .node = node };
 
-    vit_io_thread_call_sync(node->thread, ask, &a);
-    json_object_set_string_member(image, "filename", node->filename);
-    json_object_set_string_member(image, "format", node->driver->name);
+    vit_io_thread_call_sync(vit_block_node_thread(node), ask, &a);
+    json_object_set_string_member(image, "filename", vit_block_node_filename(node));
+    json_object_set_string_member(image, "format", vit_block_node_format(node));
     json_object_set_int_member(image, "virtual-size", (gint64) a.info.size);
-    json_object_set_string_member(object, "file", node->filename);
-    json_object_set_string_member(object, "drv", node->driver->name);
+    json_object_set_string_member(object, "file", vit_block_node_filename(node));
+    json_object_set_string_member(object, "drv", vit_block_node_format(node));
     json_object_set_boolean_member(object, "ro", a.info.read_only);
-    if (node->name)
-        json_object_set_string_member(object, "node-name", node->name);
+    if (vit_block_node_name(node))
+        json_object_set_string_member(object, "node-name", vit_block_node_name(node));
     json_object_set_object_member(object, "image", image);
     return object;
 }

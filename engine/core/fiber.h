@@ -32,9 +32,9 @@ void vit_fiber_offload(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 
 /* First come, first served.  Zeroed memory with `thread` set is an open lock. */
 typedef struct {
-    VitIoThread *thread;        /* borrowed */
-    VitFiber    *owner;
-    GQueue       waiting;       /* of VitFiber* */
+    VitIoThread *thread; /* borrowed */
+    VitFiber *owner;
+    GQueue waiting; /* of VitFiber* */
 } VitFiberMutex;
 
 void vit_fiber_mutex_lock(VitFiberMutex *mutex);
@@ -42,8 +42,8 @@ void vit_fiber_mutex_unlock(VitFiberMutex *mutex);
 
 /* Fibers that wait for something to change.  Zeroed memory with `thread` set is an empty one. */
 typedef struct {
-    VitIoThread *thread;        /* borrowed */
-    GQueue       waiting;       /* of VitFiber* */
+    VitIoThread *thread; /* borrowed */
+    GQueue waiting; /* of VitFiber* */
 } VitFiberCond;
 
 /* Leaves mutex (NULL: none) while it waits.  Check your condition again afterwards. */

@@ -22,7 +22,7 @@ static void host_full(void *opaque, VitBlockNode *node, int error)
     VitEngine *e = opaque;
     g_autofree char *reason = g_strdup_printf(
         "“%s” cannot be written: %s. Make room on the host's disk, then let the machine run on",
-        node->filename, g_strerror(-error));
+        vit_block_node_filename(node), g_strerror(-error));
 
     vit_system_request(e->sys, VIT_REQUEST_PAUSE, 0, reason);
 }
@@ -76,7 +76,7 @@ static bool check_iso(VitBlockNode *node, GError **error)
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
                 "%s: the CD image is cut off: it should have %" G_GUINT64_FORMAT
                 " bytes but has %" G_GUINT64_FORMAT "; download or copy it again",
-                node->filename, whole, size);
+                vit_block_node_filename(node), whole, size);
     return false;
 }
 

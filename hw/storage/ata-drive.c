@@ -154,14 +154,14 @@ static bool drive_init(VitDevice *dev, GError **error)
     if (!d->cd && d->sectors == 0) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "%s: the disk%s%s is smaller than one sector of 512 bytes", dev->id,
-                    d->node ? " " : "", d->node ? d->node->filename : "");
+                    d->node ? " " : "", d->node ? vit_block_node_filename(d->node) : "");
         return false;
     }
     if (!d->cd && vit_block_info(d->node).read_only) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     "%s: “%s” cannot be written, and ATA disks know no write protection; "
                     "make it writable or attach it as a CD or a virtio disk",
-                    dev->id, d->node->filename);
+                    dev->id, vit_block_node_filename(d->node));
         return false;
     }
     if (!d->serial)

@@ -142,7 +142,7 @@ VitTransfer *vit_transfer_start(VitTransferQueue *q, VitBlockOp op, uint32_t fla
     t->iov = (struct iovec) { buffer, bytes };
     t->req = (VitBlockRequest) { .op = op, .flags = flags, .offset = offset, .bytes = bytes,
                                  .iov = &t->iov, .niov = 1, .done = request_done, .opaque = t };
-    vit_io_thread_call(q->node->thread, begin, t);
+    vit_io_thread_call(vit_block_node_thread(q->node), begin, t);
     return t;
 }
 

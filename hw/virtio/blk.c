@@ -295,7 +295,7 @@ static bool blk_init(VitDevice *d, GError **error)
 
     if (b->node) {
         b->info = vit_block_info(b->node);
-        b->virtio.thread = b->node->thread;
+        b->virtio.thread = vit_block_node_thread(b->node);
         b->logical_block = MAX(b->logical_block, b->info.logical_block);
     }
     if (!power_of_two(b->logical_block, 512, 32768) ||

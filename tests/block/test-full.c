@@ -10,20 +10,16 @@ typedef struct {
     unsigned     submitted;
 } Fake;
 
-static void fake_submit(VitBlockNode *node, VitBlockRequest *req)
+static bool fake_submit(VitBlockNode *node, VitBlockRequest *req)
 {
     Fake *f = (Fake *) node;
     f->submitted++;
     vit_block_complete_later(req, req->op == VIT_BLOCK_READ ? 0 : g_atomic_int_get(&f->full));
-}
-
-static void fake_info(VitBlockNode *node, VitBlockInfo *info)
-{
-    info->size = 1 << 20;
+    return true;
 }
 
 static const VitBlockDriver fake = {
-    .name = "fake", .instance_size = sizeof(Fake), .submit = fake_submit, .info = fake_info,
+    .name = "fake", .instance_size = sizeof(Fake), .try_submit = fake_submit,
 };
 
 typedef struct {
@@ -52,6 +48,7 @@ static void set_up(Fixture *f, gconstpointer data)
 {
     f->thread = vit_io_thread_new("block");
     f->disk = (Fake *) vit_block_node_new(&fake, "/fake", f->thread);
+    f->disk->parent.size = 1 << 20;
     vit_block_set_full_handler(&f->disk->parent, on_full, f);
     f->iov = (struct iovec) { f->data, sizeof f->data };
 }

@@ -5,12 +5,12 @@
 #include <string.h>
 
 typedef struct {
-    VitIoThread  *thread;
-    GString      *trace;
-    VitFiber     *first;
+    VitIoThread *thread;
+    GString *trace;
+    VitFiber *first;
     VitFiberMutex mutex;
-    VitFiberCond  cond;
-    int           ready, inside, ended;
+    VitFiberCond cond;
+    int ready, inside, ended;
 } Fixture;
 
 static void set_up(Fixture *f, gconstpointer data)
@@ -91,8 +91,7 @@ static void crowd_member(void *opaque)
     for (int i = 0; i < 10; i++) {
         vit_fiber_mutex_lock(&f->mutex);
         g_assert_cmpint(f->inside++, ==, 0);
-        if (i % 3 == 0)
-            vit_fiber_sleep(f->thread, 0);
+        if (i % 3 == 0) vit_fiber_sleep(f->thread, 0);
         f->inside--;
         vit_fiber_mutex_unlock(&f->mutex);
     }
@@ -105,11 +104,9 @@ static void crowd(void *opaque)
 {
     Fixture *f = opaque;
 
-    for (int i = 0; i < CROWD; i++)
-        vit_fiber_start(f->thread, crowd_member, f);
+    for (int i = 0; i < CROWD; i++) vit_fiber_start(f->thread, crowd_member, f);
     vit_fiber_mutex_lock(&f->mutex);
-    while (f->ended < CROWD)
-        vit_fiber_cond_wait(&f->cond, &f->mutex);
+    while (f->ended < CROWD) vit_fiber_cond_wait(&f->cond, &f->mutex);
     vit_fiber_mutex_unlock(&f->mutex);
 }
 

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/drivers.c - the list of drivers */
+#include "block/drivers.h"
+
+#include <string.h>
+
+static const VitBlockDriver *const drivers[] = {
+    &vit_block_file_driver,
+    &vit_block_host_device_driver,
+    &vit_block_raw_driver,
+    NULL,
+};
+
+const VitBlockDriver *const *vit_block_drivers(void)
+{
+    return drivers;
+}
+
+const VitBlockDriver *vit_block_driver_find(const char *name)
+{
+    for (unsigned i = 0; drivers[i]; i++) {
+        if (strcmp(drivers[i]->name, name) == 0) return drivers[i];
+    }
+    return NULL;
+}

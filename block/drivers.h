@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/drivers.h - every driver's descriptor; drivers.c lists them */
+#pragma once
+#include "block/driver.h"
+
+extern const VitBlockDriver vit_block_file_driver, vit_block_host_device_driver;
+extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver;

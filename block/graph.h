@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/graph.h - the named nodes of one machine or tool: opening by options, finding, changing
+ *
+ * A graph is used by one thread at a time for opening and changing (fibers of its nodes' thread, or any
+ * other thread, which then waits); finding is safe from any thread. */
+#pragma once
+#include "block/args.h"
+#include "block/node.h"
+
+/* thread: where nodes are opened; borrowed. */
+[[nodiscard]] VitBlockGraph *vit_block_graph_new(VitIoThread *thread);
+/* Drops the references that names hold.  Nodes that others hold live on without it. */
+void vit_block_graph_free(VitBlockGraph *graph);
+VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph);
+
+/* By "blockdev-add" options; args: its context begins messages.  Returns a reference. */
+[[nodiscard]] VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args,
+                                                 GError **error);
+
+typedef enum {
+    VIT_OPEN_READ_ONLY = 1 << 0,
+    VIT_OPEN_NO_BACKING = 1 << 1,       /* the image alone */
+    VIT_OPEN_DIRECT = 1 << 2,           /* cache=none, directsync */
+    VIT_OPEN_NO_FLUSH = 1 << 3,         /* cache=unsafe */
+    VIT_OPEN_FORCE_SHARE = 1 << 4,      /* -U: no image lock */
+    VIT_OPEN_DISCARD = 1 << 5,
+    VIT_OPEN_AUTO_READ_ONLY = 1 << 6,
+    VIT_OPEN_NO_IO = 1 << 7, /* facts only: encrypted images open without their secret */
+    VIT_OPEN_CHECK = 1 << 8, /* to be checked or repaired: corrupt and dirty images open */
+    VIT_OPEN_PROTOCOL = 1 << 9, /* the protocol node alone */
+} VitBlockOpenFlags;
+
+/* As tools name images: a path, "nbd://...", "json:{...}", "driver=qcow2,file.filename=..." never.
+ * format NULL: probed.  extra: more options (borrowed), NULL: none.  Returns a reference. */
+[[nodiscard]] VitBlockNode *vit_block_graph_open_image(VitBlockGraph *graph, const char *filename,
+                                                       const char *format, JsonObject *extra,
+                                                       unsigned flags, GError **error);
+/* Gives the node a name that keeps it alive ("blockdev-add"), and takes it away again. */
+[[nodiscard]] bool vit_block_graph_add(VitBlockGraph *graph, VitBlockNode *node, GError **error);
+[[nodiscard]] bool vit_block_graph_remove(VitBlockGraph *graph, const char *name, GError **error);
+VitBlockNode *vit_block_graph_find(VitBlockGraph *graph,
+                                   const char *name); /* borrowed, NULL: none */
+/* All nodes that are open, in order of opening: borrowed nodes in a new array. */
+GPtrArray *vit_block_graph_nodes(VitBlockGraph *graph);
+
+/* Creates an image: format and options as in "-f" and "-o".  size UINT64_MAX: the backing file's. */
+[[nodiscard]] bool vit_block_graph_create(VitBlockGraph *graph, const char *filename,
+                                          const char *format, uint64_t size,
+                                          const char *backing_file, const char *backing_format,
+                                          VitBlockArgs *options, GError **error);
+
+/* All edges to `from` (but those of `to` and below) become edges to `to`.  Fiber; both drained. */
+[[nodiscard]] bool vit_block_graph_replace(VitBlockGraph *graph, VitBlockNode *from,
+                                           VitBlockNode *to, GError **error);
+/* Puts a node in the place of what an edge had: drains both sides.  Fiber.  child NULL: drops the edge. */
+struct VitBlockEdge;
+void vit_block_set_child(VitBlockEdge *edge, VitBlockNode *child);
+
+/* Who uses a node and how.  A second writer is refused unless both share; the message names the first. */
+enum { VIT_CLAIM_READ = 1, VIT_CLAIM_WRITE = 2, VIT_CLAIM_SHARE_WRITE = 4 };
+typedef struct VitBlockClaim VitBlockClaim;
+[[nodiscard]] VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who,
+                                             GError **error);
+void vit_block_claim_free(VitBlockClaim *claim);
+/* read_only false on a node that was opened read-only: opened anew for writing, with its file. */
+[[nodiscard]] bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error);
+
+/* A root: what a device or an export holds, so that the graph below it can change.  A node of its own
+ * that passes requests on; owns a reference of node. */
+[[nodiscard]] VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id);
+VitBlockNode *vit_block_root_node(VitBlockNode *root); /* borrowed: what is below now */
+
+const VitBlockDriver *vit_block_driver_find(const char *name); /* NULL: none */
+/* NULL-ended, in order of drivers.c; with a phrase for "did you mean" in messages. */
+const VitBlockDriver *const *vit_block_drivers(void);
