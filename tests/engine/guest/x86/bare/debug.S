@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* debug.S - single step, instruction and data breakpoints, the shadow of MOV SS, DR7.GD, in 32-bit protected mode */
+/* debug.S - single step, instruction and data breakpoints, the shadow of MOV SS, DR7.GD, in 32-bit
+ * protected mode */
 #include "common.inc"
     START in32
 

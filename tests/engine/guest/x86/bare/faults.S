@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* faults.S - exceptions of ordinary instructions, double faults with IST, SYSCALL, non-canonical addresses, in 64-bit mode */
+/* faults.S - exceptions of ordinary instructions, double faults with IST, SYSCALL, non-canonical
+ * addresses, in 64-bit mode */
 #include "common.inc"
 .macro TRY
     movabs $1f, %rax

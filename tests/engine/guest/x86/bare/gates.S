@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* gates.S - user mode, call gates, traps, I/O permission, virtual-8086 mode, in 32-bit protected mode */
+/* gates.S - user mode, call gates, traps, I/O permission, virtual-8086 mode, in 32-bit protected
+ * mode */
 #include "common.inc"
     START in32
 

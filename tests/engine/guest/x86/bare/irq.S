@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* irq.S - local APIC: self interrupts, priorities, the timer, HLT, STI's shadow, CR8, NMI, in 64-bit mode */
+/* irq.S - local APIC: self interrupts, priorities, the timer, HLT, STI's shadow, CR8, NMI, in
+ * 64-bit mode */
 #include "common.inc"
-#define APIC 0xfee00000
-#define SVR 0xf0
-#define EOI 0xb0
-#define ICR 0x300
-#define LVT_TIMER 0x320
-#define INITIAL 0x380
-#define DIVIDE 0x3e0
+#include "apic.inc"
     START in32
 
     .code32
@@ -16,14 +11,7 @@ in32:
 
     .code64
 in64:
-    /* the fourth GiB, where the APIC is, as a 2 MiB page */
-    movq $PML4 + 0x3003, PML4 + 0x1018
-    mov $PML4 + 0x3000, %edi
-    mov $0x400, %ecx
-    xor %eax, %eax
-    rep stosl
-    mov $0xfee00093, %eax
-    mov %rax, PML4 + 0x3000 + 0x1f7 * 8
+    MAP_APIC
     GATE64 0x41, handler41
     GATE64 0x51, handler51
     GATE64 0x61, timer

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* modes.S - real, 32-bit, 64-bit, compatibility, 16-bit protected, real mode again with INT and big segments */
+/* modes.S - real, 32-bit, 64-bit, compatibility, 16-bit protected, real mode again with INT and big
+ * segments */
 #include "common.inc"
     START in32
 

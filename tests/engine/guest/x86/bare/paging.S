@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* paging.S - page faults, their error codes, accessed and dirty bits, INVLPG, NX, WP, user mode, in 64-bit mode
+/* paging.S - page faults, their error codes, accessed and dirty bits, INVLPG, NX, WP, user mode, in
+ * 64-bit mode
  *
  * PT maps 4 KiB pages at 0x40000000. */
 #include "common.inc"

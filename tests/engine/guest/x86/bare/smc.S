@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* smc.S - self-modifying code: in place, through another mapping, as kernels patch jump labels, in 64-bit mode */
+/* smc.S - self-modifying code: in place, through another mapping, as kernels patch jump labels, in
+ * 64-bit mode */
 #include "common.inc"
 #define CODE 0x300000
 #define ALIAS 0x40000000
@@ -51,7 +52,8 @@ in64:
     call *%rbp
     cmp $2, %al
     EXPECT_EQ 4
-    /* as text_poke does: INT3 first, then the tail, then the head, with a flushed mapping each time */
+    /* as text_poke does: INT3 first, then the tail, then the head, with a flushed mapping each
+     * time */
     mov $100, %r12d
 1:  movb $0xcc, (%rbx)
     mov %cr3, %rax

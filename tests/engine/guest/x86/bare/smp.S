@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* smp.S - two processors: INIT and start-up, locked arithmetic, a spin lock, an IPI that ends HLT, code changed for another */
+/* smp.S - two processors: INIT and start-up, locked arithmetic, a spin lock, an IPI that ends HLT,
+ * code changed for another */
 #include "common.inc"
-#define APIC 0xfee00000
+#include "apic.inc"
 #define TRAMPOLINE 0x8000
 #define ROUNDS 100000
     START in32
@@ -9,7 +10,7 @@
     .code32
 in32:
     mov $APIC, %ebx
-    movl $0x1ff, 0xf0(%ebx)
+    movl $0x1ff, SVR(%ebx)
     mov $trampoline, %esi
     mov $TRAMPOLINE, %edi
     mov $trampoline_end - trampoline, %ecx
@@ -81,7 +82,7 @@ other:
     mov %ax, %ss
     mov $STACK - 0x8000, %esp
     lidt idtr32
-    movl $0x1ff, APIC + 0xf0
+    movl $0x1ff, APIC + SVR
     movl $1, arrived
 1:  pause
     cmpl $1, stage
@@ -101,7 +102,7 @@ other:
     jmp 4b
 
 ipi:
-    movl $0, APIC + 0xb0
+    movl $0, APIC + EOI
     movl $1, woken
     iret
 

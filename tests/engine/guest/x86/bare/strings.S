@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* strings.S - faults and traps within repeated string instructions, in 64-bit mode (Intel SDM vol. 2: REP)
+/* strings.S - faults and traps within repeated string instructions, in 64-bit mode (Intel SDM vol.
+ * 2: REP)
  *
  * What suspends one finds the registers after the iterations that are complete; a fault finds the
  * flags of before the instruction.  PT maps 4 KiB pages at LINEAR; the page-fault handler notes the
