@@ -294,19 +294,29 @@ static unsigned free_port(int type)
     return ntohs(at.sin_port);
 }
 
+/* A card with a free port of the host forwarded to the guest's 4000; a socket to send to it. */
+static int open_forward(Card *c, struct sockaddr_in *to)
+{
+    unsigned host = free_port(SOCK_DGRAM);
+    g_autofree char *spec = g_strdup_printf("user,hostfwd=udp::%u-:4000", host);
+
+    *to = (struct sockaddr_in) { .sin_family = AF_INET,
+                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                                 .sin_port = htons((uint16_t) host) };
+    card_new(c, spec);
+    arp(c);
+    return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+}
+
 /* A forward brings the host's datagrams to the guest, and listens on 127.0.0.1 alone. */
 static void test_forward(void)
 {
     Card c;
     size_t size;
-    unsigned host = free_port(SOCK_DGRAM), port = 4000;
-    g_autofree char *spec = g_strdup_printf("user,hostfwd=udp::%u-:4000", host);
-    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons((uint16_t) host) };
+    unsigned port = 4000;
+    struct sockaddr_in to;
+    int s = open_forward(&c, &to);
 
-    card_new(&c, spec);
-    arp(&c);
     g_assert_cmpint(sendto(s, "hello", 5, 0, (struct sockaddr *) &to, sizeof to), ==, 5);
     const uint8_t *frame = card_expect(&c, is_udp_to, &port, &size);
     g_assert_nonnull(frame);
@@ -325,14 +335,10 @@ static void test_backlog(void)
 {
     Card c;
     size_t size;
-    unsigned host = free_port(SOCK_DGRAM), port = 4000;
-    g_autofree char *spec = g_strdup_printf("user,hostfwd=udp::%u-:4000", host);
-    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-                              .sin_port = htons((uint16_t) host) };
+    unsigned port = 4000;
+    struct sockaddr_in to;
+    int s = open_forward(&c, &to);
 
-    card_new(&c, spec);
-    arp(&c);
     g_mutex_lock(&c.lock);
     c.full = true;
     g_mutex_unlock(&c.lock);
