@@ -13,6 +13,8 @@ enum { CONTROL_ERROR_GENERIC, CONTROL_ERROR_COMMAND_NOT_FOUND, CONTROL_ERROR_DEV
        CONTROL_ERROR_DEVICE_NOT_ACTIVE };
 GQuark control_error_quark(void);
 const char *control_error_class(const GError *error);
+/* Sets a GenericError; false. */
+bool control_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 typedef struct ControlSession ControlSession;
 typedef struct ControlKeys ControlKeys;

@@ -15,3 +15,14 @@ const char *control_error_class(const GError *error)
 
     return names[error->domain == CONTROL_ERROR ? error->code : CONTROL_ERROR_GENERIC];
 }
+
+bool control_fail(GError **error, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, text);
+    return false;
+}

@@ -9,18 +9,6 @@
 #include <linux/input-event-codes.h>
 #include <string.h>
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, text);
-    return false;
-}
-
 /* Words between blanks; empty ones left out. */
 static char **words(const char *args, unsigned *n)
 {
@@ -52,7 +40,7 @@ static bool run_help(HmpContext *h, const char *args, GError **error)
         g_string_append_printf(h->out, "%-36s %s\n", usage, row->help);
         any = true;
     }
-    return any || fail(error, "there is no command '%s'", args);
+    return any || control_fail(error, "there is no command '%s'", args);
 }
 
 static bool run_stop(HmpContext *h, const char *args, GError **error)
@@ -97,7 +85,7 @@ static bool run_cpu(HmpContext *h, const char *args, GError **error)
     uint64_t n;
 
     if (!vit_parse_uint(args, UINT_MAX, &n))
-        return fail(error, "cpu: the number of a CPU is missing");
+        return control_fail(error, "cpu: the number of a CPU is missing");
     if (!control_cpu(h->control, (int64_t) n, error))
         return false;
     h->cpu = (unsigned) n;
@@ -112,9 +100,9 @@ static bool run_screendump(HmpContext *h, const char *args, GError **error)
     g_auto(GStrv) word = words(args, &n);
 
     if (n != 1 && (n != 3 || strcmp(word[1], "-f")))
-        return fail(error, "screendump FILE [-f png|ppm]");
+        return control_fail(error, "screendump FILE [-f png|ppm]");
     if (n == 3 && strcmp(word[2], "png") && strcmp(word[2], "ppm"))
-        return fail(error, "screendump: the format is png or ppm");
+        return control_fail(error, "screendump: the format is png or ppm");
     return control_screendump(h->control, word[0], n == 3 ? word[2] : NULL, 0, error);
 }
 
@@ -126,16 +114,17 @@ static bool run_sendkey(HmpContext *h, const char *args, GError **error)
     g_auto(GStrv) word = words(args, &n);
 
     if (n < 1 || n > 2 || (n == 2 && !vit_parse_uint(word[1], CONTROL_MAX_HOLD_MS, &hold)))
-        return fail(error, "sendkey KEY[-KEY...] [HOLD_MS], at most %d ms", CONTROL_MAX_HOLD_MS);
+        return control_fail(error, "sendkey KEY[-KEY...] [HOLD_MS], at most %d ms",
+                            CONTROL_MAX_HOLD_MS);
     g_auto(GStrv) keys = g_strsplit(word[0], "-", -1);
     for (char **k = keys; *k; k++) {
         uint64_t number;
         int found = g_str_has_prefix(*k, "0x") && vit_parse_uint(*k, 255, &number)
                         ? control_key_by_number((int64_t) number) : control_key_by_name(*k);
         if (found < 0)
-            return fail(error, "there is no key '%s'", *k);
+            return control_fail(error, "there is no key '%s'", *k);
         if (codes == CONTROL_KEYS_AT_ONCE)
-            return fail(error, "at most %d keys at once", CONTROL_KEYS_AT_ONCE);
+            return control_fail(error, "at most %d keys at once", CONTROL_KEYS_AT_ONCE);
         code[codes++] = (uint16_t) found;
     }
     return control_keys_send(h->control->keys, code, codes, (unsigned) hold, error);
@@ -148,7 +137,7 @@ static bool run_mouse_move(HmpContext *h, const char *args, GError **error)
     gint64 value[3] = { 0 };
 
     if (n < 2 || n > 3)
-        return fail(error, "mouse_move DX DY [DZ]");
+        return control_fail(error, "mouse_move DX DY [DZ]");
     for (unsigned i = 0; i < n; i++) {
         if (!g_ascii_string_to_signed(word[i], 10, -32768, 32767, &value[i], error))
             return false;
@@ -169,7 +158,8 @@ static bool run_mouse_button(HmpContext *h, const char *args, GError **error)
     unsigned n = 0;
 
     if (!vit_parse_uint(args, 7, &state))
-        return fail(error, "mouse_button STATE, the sum of 1 (left), 2 (middle), 4 (right)");
+        return control_fail(error,
+                            "mouse_button STATE, the sum of 1 (left), 2 (middle), 4 (right)");
     g_mutex_lock(&h->control->lock);
     for (unsigned i = 0; i < G_N_ELEMENTS(buttons); i++) {
         if ((h->control->buttons ^ state) & 1u << i)
@@ -190,7 +180,7 @@ static bool run_dump(HmpContext *h, const char *args, GError **error)
     VitDevice *d = *args ? vit_system_find_device(h->control->sys, args) : NULL;
 
     if (!d)
-        return fail(error, "dump: there is no device '%s'; info qtree lists them", args);
+        return control_fail(error, "dump: there is no device '%s'; info qtree lists them", args);
     g_autofree char *text = vit_device_dump(d);
     g_string_append(h->out, text);
     return true;

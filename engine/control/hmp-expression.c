@@ -124,60 +124,54 @@ static bool unary(Parser *p, uint64_t *value)
     return true;
 }
 
-static bool product(Parser *p, uint64_t *value)
+static bool apply(Parser *p, char op, uint64_t *value, uint64_t right)
+{
+    switch (op) {
+    case '*': *value *= right; return true;
+    case '+': *value += right; return true;
+    case '-': *value -= right; return true;
+    case '&': *value &= right; return true;
+    case '|': *value |= right; return true;
+    case '^': *value ^= right; return true;
+    }
+    if (!right)
+        return fail(p, "division by zero");
+    *value = op == '/' ? *value / right : *value % right;
+    return true;
+}
+
+/* Operands with any of ops between them, taken from the left. */
+static bool chain(Parser *p, const char *ops, bool (*operand)(Parser *, uint64_t *),
+                  uint64_t *value)
 {
     uint64_t right;
 
-    if (!unary(p, value))
+    if (!operand(p, value))
         return false;
     for (;;) {
         skip(p);
         char op = *p->at;
-        if (op != '*' && op != '/' && op != '%')
+        if (!op || !strchr(ops, op))
             return true;
         p->at++;
-        if (!unary(p, &right))
+        if (!operand(p, &right) || !apply(p, op, value, right))
             return false;
-        if (op != '*' && !right)
-            return fail(p, "division by zero");
-        *value = op == '*' ? *value * right : op == '/' ? *value / right : *value % right;
     }
+}
+
+static bool product(Parser *p, uint64_t *value)
+{
+    return chain(p, "*/%", unary, value);
 }
 
 static bool sum(Parser *p, uint64_t *value)
 {
-    uint64_t right;
-
-    if (!product(p, value))
-        return false;
-    for (;;) {
-        skip(p);
-        char op = *p->at;
-        if (op != '+' && op != '-')
-            return true;
-        p->at++;
-        if (!product(p, &right))
-            return false;
-        *value = op == '+' ? *value + right : *value - right;
-    }
+    return chain(p, "+-", product, value);
 }
 
 static bool bits(Parser *p, uint64_t *value)
 {
-    uint64_t right;
-
-    if (!sum(p, value))
-        return false;
-    for (;;) {
-        skip(p);
-        char op = *p->at;
-        if (op != '&' && op != '|' && op != '^')
-            return true;
-        p->at++;
-        if (!sum(p, &right))
-            return false;
-        *value = op == '&' ? *value & right : op == '|' ? *value | right : *value ^ right;
-    }
+    return chain(p, "&|^", sum, value);
 }
 
 bool hmp_evaluate(HmpContext *h, const char *text, uint64_t *value, const char **rest,

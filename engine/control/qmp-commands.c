@@ -6,18 +6,6 @@
 #include <linux/input-event-codes.h>
 #include <string.h>
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error_literal(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, text);
-    return false;
-}
-
 static int64_t get_int(JsonObject *args, const char *name, int64_t fallback)
 {
     return json_object_get_int_member_with_default(args, name, fallback);
@@ -113,7 +101,7 @@ static bool save(VitControl *c, VitCpu *cpu, JsonObject *args, GError **error)
     int64_t size = get_int(args, "size", 0);
 
     if (size < 0)
-        return fail(error, "Parameter 'size' is negative");
+        return control_fail(error, "Parameter 'size' is negative");
     return control_save_memory(c, cpu, (uint64_t) get_int(args, "val", 0), (uint64_t) size,
                                get_text(args, "filename"), error);
 }
@@ -145,7 +133,7 @@ static int parse_key(JsonNode *node, GError **error)
                                        { 0 } };
 
     if (!JSON_NODE_HOLDS_OBJECT(node)) {
-        fail(error, "Invalid parameter type for a key, expected: object");
+        control_fail(error, "Invalid parameter type for a key, expected: object");
         return -1;
     }
     JsonObject *key = json_node_get_object(node);
@@ -157,11 +145,11 @@ static int parse_key(JsonNode *node, GError **error)
     int code = number ? control_key_by_number(get_int(key, "data", 0))
                       : control_key_by_name(get_text(key, "data"));
     if (code < 0 && number)
-        fail(error, "There is no key of the number %d",
-             (int) CLAMP(get_int(key, "data", 0), INT_MIN, INT_MAX));
+        control_fail(error, "There is no key of the number %d",
+                     (int) CLAMP(get_int(key, "data", 0), INT_MIN, INT_MAX));
     else if (code < 0)
-        fail(error, "Parameter 'data' does not accept value '%s': there is no such key",
-             get_text(key, "data"));
+        control_fail(error, "Parameter 'data' does not accept value '%s': there is no such key",
+                     get_text(key, "data"));
     return code;
 }
 
@@ -177,9 +165,9 @@ static bool run_send_key(VitControl *c, JsonObject *args, JsonNode **result, GEr
     guint n = json_array_get_length(keys);
 
     if (n > CONTROL_KEYS_AT_ONCE)
-        return fail(error, "At most %d keys at once", CONTROL_KEYS_AT_ONCE);
+        return control_fail(error, "At most %d keys at once", CONTROL_KEYS_AT_ONCE);
     if (hold < 0 || hold > CONTROL_MAX_HOLD_MS)
-        return fail(error, "Parameter 'hold-time' must be 0 to %d ms", CONTROL_MAX_HOLD_MS);
+        return control_fail(error, "Parameter 'hold-time' must be 0 to %d ms", CONTROL_MAX_HOLD_MS);
     for (guint i = 0; i < n; i++) {
         int code = parse_key(json_array_get_element(keys, i), error);
         if (code < 0)
@@ -259,7 +247,7 @@ static bool add_axis(VitControl *c, Batch *b, JsonObject *data, bool absolute, G
 static bool add_event(VitControl *c, Batch *b, JsonNode *node, GError **error)
 {
     if (!JSON_NODE_HOLDS_OBJECT(node))
-        return fail(error, "Invalid parameter type for an event, expected: object");
+        return control_fail(error, "Invalid parameter type for an event, expected: object");
     JsonObject *event = json_node_get_object(node);
     if (!qmp_check(event_args, event, error))
         return false;
@@ -289,7 +277,7 @@ static bool run_send_event(VitControl *c, JsonObject *args, JsonNode **result, G
     Batch b = { 0 };
 
     if (json_array_get_length(events) > MAX_EVENTS)
-        return fail(error, "At most %d events at once", MAX_EVENTS);
+        return control_fail(error, "At most %d events at once", MAX_EVENTS);
     for (guint i = 0; i < json_array_get_length(events); i++) {
         if (!add_event(c, &b, json_array_get_element(events, i), error))
             return false;
