@@ -177,8 +177,8 @@ static bool info_block(HmpContext *h, const char *args, GError **error)
     for (GList *l = ids; l; l = l->next) {
         const VitBlockNode *node = g_hash_table_lookup(vit_engine_drives(h->control->engine),
                                                        l->data);
-        g_string_append_printf(h->out, "%s: %s (%s)%s\n", (char *) l->data, vit_block_node_filename(node),
-                               vit_block_node_format(node),
+        g_string_append_printf(h->out, "%s: %s (%s)%s\n", (char *) l->data,
+                               vit_block_node_filename(node), vit_block_node_format(node),
                                control_drive_is_cd(h->control, l->data) ? ", removable" : "");
     }
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/core/fiber.c - see fiber.h.  A switch saves what the ABI calls callee-saved (System V AMD64
- * psABI 3.2.1; AAPCS64 6.1), a few nanoseconds; other hosts use ucontext(3). */
+/* engine/core/fiber.c - see fiber.h.  A switch saves what the ABI calls callee-saved (System V
+ * AMD64 psABI 3.2.1; AAPCS64 6.1), a few nanoseconds; other hosts use ucontext(3). */
 #include "engine/core/fiber.h"
 #include "engine/core/iothread-private.h"
 
@@ -49,7 +49,7 @@ struct VitFibers {
     GThreadPool *workers; /* owned, made when first needed */
 };
 
-/* ---- switching --------------------------------------------------------------------------------- */
+/* ---- switching ------------------------------------------------------------------------------- */
 
 #if defined(__x86_64__)
 void vit_fiber_switch(void **save, void *load);
@@ -58,8 +58,8 @@ __asm__(
     ".text\n"
     ".globl vit_fiber_switch\n.hidden vit_fiber_switch\n.type vit_fiber_switch, @function\n"
     "vit_fiber_switch:\n"
-    "    pushq %rbp\n    pushq %rbx\n    pushq %r12\n    pushq %r13\n    pushq %r14\n    pushq %r15\n"
-    "    subq $8, %rsp\n    stmxcsr (%rsp)\n    fnstcw 4(%rsp)\n"
+    "    pushq %rbp\n    pushq %rbx\n    pushq %r12\n    pushq %r13\n    pushq %r14\n"
+    "    pushq %r15\n    subq $8, %rsp\n    stmxcsr (%rsp)\n    fnstcw 4(%rsp)\n"
     "    movq %rsp, (%rdi)\n"
     "    movq %rsi, %rsp\n"
     "    ldmxcsr (%rsp)\n    fldcw 4(%rsp)\n    addq $8, %rsp\n"
@@ -228,7 +228,7 @@ static void run_ready(VitFibers *home)
     while (!home->current && (f = g_queue_pop_head(&home->ready))) resume(f);
 }
 
-/* ---- starting and waiting ---------------------------------------------------------------------- */
+/* ---- starting and waiting -------------------------------------------------------------------- */
 
 typedef struct {
     VitIoThread *thread;
@@ -360,7 +360,7 @@ void vit_fibers_free(VitFibers *fibers)
     g_free(fibers);
 }
 
-/* ---- time and workers -------------------------------------------------------------------------- */
+/* ---- time and workers ------------------------------------------------------------------------ */
 
 typedef struct {
     VitFiber *fiber;
@@ -430,7 +430,7 @@ void vit_fiber_offload(VitIoThread *thread, VitFiberFunc fn, void *opaque)
     while (!o.over) vit_fiber_yield(thread);
 }
 
-/* ---- locks ------------------------------------------------------------------------------------- */
+/* ---- locks ----------------------------------------------------------------------------------- */
 
 void vit_fiber_mutex_lock(VitFiberMutex *mutex)
 {

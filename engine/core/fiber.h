@@ -2,9 +2,9 @@
 /* engine/core/fiber.h - straight-line code that waits: stackful coroutines of a VitIoThread
  *
  * A fiber lives on one thread from start to end; only vit_fiber_start() and vit_fiber_wake() may be
- * called from others.  Between two waits nothing else runs on the thread, so data of the thread need
- * no lock; what must hold across a wait takes a VitFiberMutex.  Stacks are 256 KiB with a guard page,
- * kept for reuse: no recursion that input can deepen. */
+ * called from others.  Between two waits nothing else runs on the thread, so data of the thread
+ * need no lock; what must hold across a wait takes a VitFiberMutex.  Stacks are 256 KiB with a
+ * guard page, kept for reuse: no recursion that input can deepen. */
 #pragma once
 #include "engine/core/iothread.h"
 
@@ -15,7 +15,8 @@ typedef void (*VitFiberFunc)(void *opaque);
  * thread: when the loop comes to it. */
 void vit_fiber_start(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 /* The same, and returns when fn has ended.  From within a fiber of the thread fn is simply called;
- * from other threads the caller is blocked; on the thread outside of a fiber it must not be called. */
+ * from other threads the caller is blocked; on the thread outside of a fiber it must not be
+ * called. */
 void vit_fiber_run_sync(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 
 /* The running fiber of this thread, NULL outside of fibers.  On the thread. */
@@ -23,7 +24,8 @@ VitFiber *vit_fiber_self(VitIoThread *thread);
 /* Waits until somebody wakes this fiber; a wake that came earlier counts.  One wake may answer
  * several waits too few: wait in a loop on your own condition. */
 void vit_fiber_yield(VitIoThread *thread);
-/* Lets a fiber that waits, or is about to, go on.  Any thread.  Outside of fibers it runs at once. */
+/* Lets a fiber that waits, or is about to, go on.  Any thread.  Outside of fibers it runs at
+ * once. */
 void vit_fiber_wake(VitFiber *fiber);
 
 void vit_fiber_sleep(VitIoThread *thread, uint64_t nanoseconds);
