@@ -2,6 +2,7 @@
 /* app/application.c - the application: library, windows, command line */
 #include "app/application.h"
 
+#include "app/menu-names.h"
 #include "app/window.h"
 
 #include <glib-unix.h>
@@ -169,6 +170,7 @@ static void startup(GApplication *application)
     VitrineApplication *app = VITRINE_APPLICATION(application);
 
     G_APPLICATION_CLASS(vitrine_application_parent_class)->startup(application);
+    vitrine_menu_names_install();
     g_action_map_add_action_entries(G_ACTION_MAP(app), actions, G_N_ELEMENTS(actions), app);
     app->library = vitrine_library_new(NULL);
     app->problems = vitrine_library_load(app->library);

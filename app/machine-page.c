@@ -16,17 +16,23 @@ struct _VitrineMachinePage {
     AdwToolbarView  *toolbar;
     AdwWindowTitle  *heading;
     GtkButton       *pause, *start;
+    GtkWidget       *header;
     GtkWidget       *wide_tools, *narrow_tools;     /* the same buttons, above or below */
+    GtkMenuButton   *menu, *wide_keys, *narrow_keys;
+    GtkButton       *wide_fullscreen, *narrow_fullscreen;
     GtkStack        *stack;
     VitDisplayView  *view;
     AdwStatusPage   *off_status, *busy;
-    GtkRevealer     *paused_revealer, *leave_revealer;
+    GtkRevealer     *paused_revealer;
+    AdwBanner       *shortcuts;     /* which keys the desktop keeps */
+    gboolean         shortcuts_told;
     char            *problem;       /* why it did not start; NULL */
     char            *ending;        /* why it stopped by itself; NULL */
     GtkWindow       *window;        /* borrowed: the root while there is one */
 };
 G_DEFINE_FINAL_TYPE(VitrineMachinePage, vitrine_machine_page, ADW_TYPE_NAVIGATION_PAGE)
 
+enum { EDGE = 2, SLACK = 24 };      /* logical pixels: where the bars come, how far they stay */
 enum { PROP_SCALE = 1, N_PROPS };
 static GParamSpec *props[N_PROPS];
 
@@ -257,17 +263,34 @@ static void on_fullscreen(GtkWidget *widget, const char *name, GVariant *paramet
     gtk_widget_grab_focus(GTK_WIDGET(page->view));
 }
 
+static void reveal_bars(VitrineMachinePage *page, gboolean reveal)
+{
+    adw_toolbar_view_set_reveal_top_bars(page->toolbar, reveal);
+    adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, reveal);
+}
+
+static void update_fullscreen_button(GtkButton *button, gboolean full)
+{
+    gtk_button_set_icon_name(button, full ? "view-restore-symbolic" : "view-fullscreen-symbolic");
+    gtk_widget_set_tooltip_text(GTK_WIDGET(button), full ? _("Leave Fullscreen") : _("Fullscreen"));
+}
+
 /* However it came about: the compositor may change it too. */
 static void on_fullscreened(VitrineMachinePage *page)
 {
     gboolean full = page->window && gtk_window_is_fullscreen(page->window);
+    AdwToolbarStyle style = full ? ADW_TOOLBAR_RAISED : ADW_TOOLBAR_FLAT;
 
-    adw_toolbar_view_set_reveal_top_bars(page->toolbar, !full);
-    adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, !full);
-    gtk_revealer_set_reveal_child(page->leave_revealer, FALSE);
+    /* Over the guest's screen, which keeps its size while they come and go. */
+    adw_toolbar_view_set_extend_content_to_top_edge(page->toolbar, full);
+    adw_toolbar_view_set_extend_content_to_bottom_edge(page->toolbar, full);
+    adw_toolbar_view_set_top_bar_style(page->toolbar, style);
+    adw_toolbar_view_set_bottom_bar_style(page->toolbar, style);
+    reveal_bars(page, !full);
+    update_fullscreen_button(page->wide_fullscreen, full);
+    update_fullscreen_button(page->narrow_fullscreen, full);
     if (full)
-        g_object_unref(
-            toast(page, _("Ctrl+Alt or the pointer at the upper edge leaves fullscreen")));
+        g_object_unref(toast(page, _("Ctrl+Alt leaves fullscreen")));
 }
 
 static void root(GtkWidget *widget)
@@ -299,14 +322,47 @@ static void hiding(AdwNavigationPage *navigation_page)
         gtk_window_unfullscreen(page->window);
 }
 
-/* In fullscreen the pointer at the upper edge shows the way out. */
+static gboolean menu_is_open(VitrineMachinePage *page)
+{
+    return gtk_menu_button_get_active(page->menu) ||
+           gtk_menu_button_get_active(page->wide_keys) ||
+           gtk_menu_button_get_active(page->narrow_keys);
+}
+
+/* In fullscreen the pointer at the upper edge brings the bars, and takes them away with it. */
 static void on_edge(GtkEventControllerMotion *controller, double x, double y,
                     VitrineMachinePage *page)
 {
-    gboolean hidden = !adw_toolbar_view_get_reveal_top_bars(page->toolbar);
-    gboolean shown = gtk_revealer_get_reveal_child(page->leave_revealer);
+    int height = gtk_widget_get_height(GTK_WIDGET(page));
+    int bottom = adw_toolbar_view_get_bottom_bar_height(page->toolbar);
+    gboolean shown = adw_toolbar_view_get_reveal_top_bars(page->toolbar);
 
-    gtk_revealer_set_reveal_child(page->leave_revealer, hidden && (y < 2 || (shown && y < 60)));
+    if (!page->window || !gtk_window_is_fullscreen(page->window))
+        return;
+    if (!shown && y < EDGE)
+        reveal_bars(page, TRUE);
+    else if (shown && y > gtk_widget_get_height(page->header) + SLACK &&
+             y < height - bottom - SLACK && !menu_is_open(page))
+        reveal_bars(page, FALSE);
+}
+
+/* ---- Shortcuts that the desktop keeps -------------------------------------------------------- */
+
+static void on_shortcuts_kept(VitDisplayView *view, VitrineMachinePage *page)
+{
+    if (page->shortcuts_told)
+        return;
+    page->shortcuts_told = TRUE;
+    gtk_widget_set_visible(GTK_WIDGET(page->shortcuts), TRUE);
+    adw_banner_set_revealed(page->shortcuts, TRUE);
+    vitrine_application_stage(application(), "%s: the desktop keeps its shortcuts",
+                              vitrine_machine_title(page->machine));
+}
+
+static void on_shortcuts_read(VitrineMachinePage *page)
+{
+    gtk_widget_set_visible(GTK_WIDGET(page->shortcuts), FALSE);
+    gtk_widget_grab_focus(GTK_WIDGET(page->view));
 }
 
 /* ---- Keys and pictures --------------------------------------------------------------------- */
@@ -424,6 +480,12 @@ static void bind_children(GtkWidgetClass *widget)
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, heading);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, pause);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, start);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, header);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, menu);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_keys);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_keys);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_fullscreen);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_fullscreen);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_tools);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_tools);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, stack);
@@ -431,7 +493,8 @@ static void bind_children(GtkWidgetClass *widget)
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, off_status);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, busy);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, paused_revealer);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, leave_revealer);
+    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, shortcuts);
+    gtk_widget_class_bind_template_callback(widget, on_shortcuts_read);
 }
 
 static void vitrine_machine_page_class_init(VitrineMachinePageClass *klass)
@@ -460,6 +523,7 @@ static void vitrine_machine_page_class_init(VitrineMachinePageClass *klass)
     gtk_widget_class_install_action(widget, "machine.screenshot", NULL, on_screenshot);
     gtk_widget_class_install_action(widget, "machine.send-keys", "s", on_send_keys);
     gtk_widget_class_install_property_action(widget, "machine.scale", "scale");
+    gtk_widget_class_add_binding_action(widget, GDK_KEY_F11, 0, "machine.fullscreen", NULL);
 }
 
 static void vitrine_machine_page_init(VitrineMachinePage *page)
@@ -472,6 +536,7 @@ static void vitrine_machine_page_init(VitrineMachinePage *page)
     gtk_widget_add_controller(GTK_WIDGET(page), motion);
     g_signal_connect(page->view, "notify::grabbed", G_CALLBACK(on_grabbed), page);
     g_signal_connect(page->view, "leave", G_CALLBACK(on_leave), page);
+    g_signal_connect(page->view, "shortcuts-kept", G_CALLBACK(on_shortcuts_kept), page);
 }
 
 AdwNavigationPage *vitrine_machine_page_new(VitMachine *machine)

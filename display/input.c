@@ -27,6 +27,7 @@ struct VitInputHub {
     Sink       sinks[MAX_SINKS];
     unsigned   n_sinks;
     unsigned   leds;
+    bool       leds_reported;
     Sink       pressed[N_CODES];    /* machine lock */
 };
 
@@ -241,7 +242,16 @@ void vit_input_hub_set_leds(VitInputHub *hub, unsigned leds)
 {
     g_mutex_lock(&hub->lock);
     hub->leds = leds;
+    hub->leds_reported = true;
     g_mutex_unlock(&hub->lock);
+}
+
+bool vit_input_hub_leds_reported(VitInputHub *hub)
+{
+    g_mutex_lock(&hub->lock);
+    bool reported = hub->leds_reported;
+    g_mutex_unlock(&hub->lock);
+    return reported;
 }
 
 unsigned vit_input_hub_leds(VitInputHub *hub)

@@ -40,3 +40,4 @@ bool vit_input_hub_has_absolute(VitInputHub *hub);          /* any thread */
 /* Keyboard LEDs as the guest set them (bit 0 scroll, 1 num, 2 caps). */
 void vit_input_hub_set_leds(VitInputHub *hub, unsigned leds);
 unsigned vit_input_hub_leds(VitInputHub *hub);
+bool vit_input_hub_leds_reported(VitInputHub *hub);    /* the guest has set them at least once */

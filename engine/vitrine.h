@@ -22,7 +22,9 @@ G_DECLARE_FINAL_TYPE(VitDisplay, vit_display, VIT, DISPLAY, GObject)
  * pointer.
  *
  * Properties: "width", "height" (int, guest pixels; 0 while blank), "absolute" (boolean: the guest
- * takes absolute pointer positions), "leds" (uint: bit 0 scroll, 1 num, 2 caps).
+ * takes absolute pointer positions), "leds" (uint: bit 0 scroll, 1 num, 2 caps; as
+ * of the last refresh), "leds-reported" (boolean: the guest has set LEDs since it was switched on;
+ * before that "leds" says nothing about its lock keys).
  * Signals: "damaged" (int x, int y, int width, int height: union since the last one, at most one a
  * main-loop turn), "surface-changed" (size or memory is another: drop what was kept),
  * "cursor-changed".

@@ -9,7 +9,7 @@ enum { WIDTH_STEP = 8 };        /* display timings count in character cells (VES
 enum { PROP_DISPLAY = 1, PROP_INTERACTIVE, PROP_SCALE_MODE, PROP_GRABBED, N_PROPS };
 
 static GParamSpec *props[N_PROPS];
-enum { SIGNAL_LEAVE, N_SIGNALS };
+enum { SIGNAL_LEAVE, SIGNAL_SHORTCUTS_KEPT, N_SIGNALS };
 static guint signals[N_SIGNALS];
 
 G_DEFINE_ENUM_TYPE(VitScaleMode, vit_scale_mode,
@@ -235,10 +235,12 @@ void vit_display_view_set_display(VitDisplayView *view, VitDisplay *display)
     g_set_object(&view->display, display);
     forget_texture(view);
     view->asked_width = view->asked_height = 0;
+    view->assumed_locks = 0;            /* of a machine that has just been switched on */
     if (display) {
         g_signal_connect(display, "damaged", G_CALLBACK(on_damaged), view);
         g_signal_connect(display, "surface-changed", G_CALLBACK(on_surface_changed), view);
         g_signal_connect(display, "cursor-changed", G_CALLBACK(on_cursor_changed), view);
+        display_view_check_locks(view);
     }
     update_timer(view);
     gtk_widget_queue_resize(GTK_WIDGET(view));
@@ -274,6 +276,11 @@ void display_view_leave(VitDisplayView *view)
 {
     vit_display_view_release(view);
     g_signal_emit(view, signals[SIGNAL_LEAVE], 0);
+}
+
+void display_view_shortcuts_kept(VitDisplayView *view)
+{
+    g_signal_emit(view, signals[SIGNAL_SHORTCUTS_KEPT], 0);
 }
 
 /* ---- Widget -------------------------------------------------------------------------------- */
@@ -314,7 +321,7 @@ static void set_property(GObject *object, guint id, const GValue *value, GParamS
         vit_display_view_set_interactive(view, g_value_get_boolean(value));
         break;
     case PROP_SCALE_MODE:
-        vit_display_view_set_scale_mode(view, (VitScaleMode)g_value_get_enum(value));
+        vit_display_view_set_scale_mode(view, (VitScaleMode) g_value_get_enum(value));
         break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
@@ -325,9 +332,8 @@ static void dispose(GObject *object)
     VitDisplayView *view = VIT_DISPLAY_VIEW(object);
 
     vit_display_view_set_display(view, NULL);
-    if (view->resize_timer)
-        g_source_remove(view->resize_timer);
-    view->resize_timer = 0;
+    display_view_stop_keyboard(view);
+    g_clear_handle_id(&view->resize_timer, g_source_remove);
     forget_texture(view);
     G_OBJECT_CLASS(vit_display_view_parent_class)->dispose(object);
 }
@@ -357,6 +363,9 @@ static void vit_display_view_class_init(VitDisplayViewClass *klass)
     g_object_class_install_properties(object, N_PROPS, props);
     signals[SIGNAL_LEAVE] = g_signal_new("leave", VIT_TYPE_DISPLAY_VIEW, G_SIGNAL_RUN_LAST, 0, NULL,
                                          NULL, NULL, G_TYPE_NONE, 0);
+    signals[SIGNAL_SHORTCUTS_KEPT] = g_signal_new("shortcuts-kept", VIT_TYPE_DISPLAY_VIEW,
+                                                  G_SIGNAL_RUN_LAST, 0, NULL, NULL, NULL,
+                                                  G_TYPE_NONE, 0);
     gtk_widget_class_set_css_name(widget, "displayview");
     gtk_widget_class_set_accessible_role(widget, GTK_ACCESSIBLE_ROLE_IMG);
 }
@@ -367,7 +376,8 @@ static void vit_display_view_init(VitDisplayView *view)
     view->last_x = view->last_y = -1;
     gtk_widget_set_focusable(GTK_WIDGET(view), TRUE);
     gtk_widget_set_overflow(GTK_WIDGET(view), GTK_OVERFLOW_HIDDEN);
-    display_view_add_controllers(view);
+    display_view_add_keyboard(view);
+    display_view_add_pointer(view);
 }
 
 GtkWidget *vit_display_view_new(void)

@@ -24,7 +24,10 @@ G_DECLARE_FINAL_TYPE(VitDisplayView, vit_display_view, VIT, DISPLAY_VIEW, GtkWid
  * Properties: "display" (VitDisplay or NULL), "interactive" (boolean: FALSE for thumbnails),
  * "scale-mode" (VitScaleMode), "grabbed" (boolean, read-only: keys go to the guest, system
  * shortcuts too where the compositor allows).
- * Signals: "leave" (a person pressed Ctrl and Alt alone: put the focus elsewhere).
+ * Signals: "leave" (a person pressed Ctrl and Alt alone: put the focus elsewhere),
+ * "shortcuts-kept" (keys go to the guest, but the compositor keeps its own shortcuts).
+ *
+ * F11 goes to the guest only while the keyboard is grabbed.
  */
 GtkWidget *vit_display_view_new(void);
 void vit_display_view_set_display(VitDisplayView *view, VitDisplay *display);

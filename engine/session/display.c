@@ -23,13 +23,14 @@ struct _VitDisplay {
     int           width, height;
     bool          absolute;
     unsigned      leds;
+    bool          leds_reported;
     double        scroll_x, scroll_y;   /* fractions of 1/120 detent not yet sent */
     double        rel_x, rel_y;
     guint8        down[MAX_KEYS];   /* keys and buttons that the guest believes pressed */
 };
 G_DEFINE_FINAL_TYPE(VitDisplay, vit_display, G_TYPE_OBJECT)
 
-enum { PROP_WIDTH = 1, PROP_HEIGHT, PROP_ABSOLUTE, PROP_LEDS, N_PROPS };
+enum { PROP_WIDTH = 1, PROP_HEIGHT, PROP_ABSOLUTE, PROP_LEDS, PROP_LEDS_REPORTED, N_PROPS };
 static GParamSpec *props[N_PROPS];
 enum { SIGNAL_DAMAGED, SIGNAL_SURFACE, SIGNAL_CURSOR, N_SIGNALS };
 static guint signals[N_SIGNALS];
@@ -61,6 +62,10 @@ static void read_input_state(VitDisplay *d)
     if (absolute != d->absolute) {
         d->absolute = absolute;
         g_object_notify_by_pspec(G_OBJECT(d), props[PROP_ABSOLUTE]);
+    }
+    if (d->input && vit_input_hub_leds_reported(d->input) != d->leds_reported) {
+        d->leds_reported = !d->leds_reported;
+        g_object_notify_by_pspec(G_OBJECT(d), props[PROP_LEDS_REPORTED]);
     }
     if (leds != d->leds) {
         d->leds = leds;
@@ -249,7 +254,7 @@ static void send(VitDisplay *d, VitInputKind kind, unsigned code, int value, int
 
 static void press(VitDisplay *d, VitInputKind kind, unsigned code, bool down)
 {
-    if (code >= MAX_KEYS)
+    if (code >= MAX_KEYS || (!down && !d->down[code]))
         return;
     d->down[code] = down ? (guint8) (kind + 1) : 0;
     send(d, kind, code, down, 0);
@@ -314,6 +319,7 @@ static void get_property(GObject *object, guint id, GValue *value, GParamSpec *s
     case PROP_HEIGHT: g_value_set_int(value, d->height); break;
     case PROP_ABSOLUTE: g_value_set_boolean(value, d->absolute); break;
     case PROP_LEDS: g_value_set_uint(value, d->leds); break;
+    case PROP_LEDS_REPORTED: g_value_set_boolean(value, d->leds_reported); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
 }
@@ -337,6 +343,7 @@ static void vit_display_class_init(VitDisplayClass *klass)
     props[PROP_HEIGHT] = g_param_spec_int("height", NULL, NULL, 0, G_MAXINT, 0, flags);
     props[PROP_ABSOLUTE] = g_param_spec_boolean("absolute", NULL, NULL, FALSE, flags);
     props[PROP_LEDS] = g_param_spec_uint("leds", NULL, NULL, 0, 7, 0, flags);
+    props[PROP_LEDS_REPORTED] = g_param_spec_boolean("leds-reported", NULL, NULL, FALSE, flags);
     g_object_class_install_properties(G_OBJECT_CLASS(klass), N_PROPS, props);
     signals[SIGNAL_DAMAGED] = g_signal_new("damaged", VIT_TYPE_DISPLAY, G_SIGNAL_RUN_LAST, 0, NULL,
                                            NULL, NULL, G_TYPE_NONE, 4, G_TYPE_INT, G_TYPE_INT,

@@ -111,8 +111,10 @@ static void test_routing(void)
     send(hub, VIT_INPUT_BUTTON, BTN_LEFT, 0, 0);
     settle(sys);
     g_assert_cmpuint(t->n, ==, 3);
+    g_assert_false(vit_input_hub_leds_reported(hub));
     vit_input_hub_set_leds(hub, 5);
     g_assert_cmpuint(vit_input_hub_leds(hub), ==, 5);
+    g_assert_true(vit_input_hub_leds_reported(hub));
     vit_input_hub_free(hub);
     vit_system_free(sys);
 }

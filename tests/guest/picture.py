@@ -128,3 +128,18 @@ def glyphs_of_bgf(data):
             rows = content + 4 * word(entry + 4)
             glyphs[bytes(word(rows + 4 * line) >> 24 for line in range(16))] = chr(code)
     return glyphs
+
+
+def read_png(path):
+    """A PNG file of 8 bits a channel as a Picture, without its alpha."""
+    import gi
+    gi.require_version("GdkPixbuf", "2.0")
+    from gi.repository import GdkPixbuf
+    image = GdkPixbuf.Pixbuf.new_from_file(path)
+    width, height, channels = image.get_width(), image.get_height(), image.get_n_channels()
+    stride, data = image.get_rowstride(), image.get_pixels()
+    rows = b"".join(data[y * stride:y * stride + width * channels] for y in range(height))
+    rgb = bytearray(width * height * 3)
+    for channel in range(3):
+        rgb[channel::3] = rows[channel::channels]
+    return Picture(b"P6 %d %d 255\n" % (width, height) + rgb)

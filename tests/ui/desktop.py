@@ -1,8 +1,9 @@
 # tests/ui/desktop.py - a desktop of our own: X server, session bus, folders, and eyes on it.
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Windows are driven as a person would: xdotool sends real key and pointer events to the X server,
-the accessibility bus tells what a screen reader would say, and pictures come from the X server's
-memory."""
+"""Windows are driven as a person would: real key and pointer events come from the X server or the
+Wayland compositor (sway.py), the accessibility bus tells what a screen reader would say, and
+pictures are what is on the screen."""
+import json
 import os
 import re
 import signal
@@ -44,18 +45,54 @@ def enter_session():
         sys.exit(status)
 
 
+class XScreen(FrameBuffer):
+    """An X server, with xdotool for hands. There is no window manager: a window fills the screen
+    and gets the keyboard by focus()."""
+
+    def __init__(self, scale=1):
+        self.size = [side * scale for side in WINDOW]
+        super().__init__(*self.size)
+        self.environment = {"DISPLAY": self.display, "GDK_BACKEND": "x11", "GDK_SCALE": str(scale)}
+
+    def xdotool(self, *arguments):
+        done = subprocess.run(["xdotool", *map(str, arguments)],
+                              env={**os.environ, **self.environment},
+                              capture_output=True, text=True, check=False)
+        return done.stdout.split()
+
+    def window(self):
+        for number in reversed(self.xdotool("search", "--onlyvisible", "--name", "")):
+            size = " ".join(self.xdotool("getwindowgeometry", number))
+            ours = f"{self.size[0]}x{self.size[1]}" in size
+            if ours and self.xdotool("getwindowpid", number):
+                return number
+        return None
+
+    def focus(self):
+        deadline = time.monotonic() + 20
+        while not (window := self.window()):
+            if time.monotonic() > deadline:
+                raise Failure("no window to give the keyboard to")
+            time.sleep(0.1)
+        self.xdotool("windowfocus", "--sync", window)
+
+    def key(self, *keys):
+        self.xdotool("key", "--delay", "50", *keys)
+
+    def click(self, x, y):
+        self.xdotool("mousemove", x, y)
+        time.sleep(0.1)
+        self.xdotool("click", 1)
+
+
 class Application:
     """The running application on a screen of its own, with empty user folders."""
 
-    def __init__(self, command, *arguments, before=None, scale=1):
+    def __init__(self, command, *arguments, before=None, screen=None, environment=None):
         self.home = tempfile.TemporaryDirectory(prefix="vitrine-ui-")
-        self.size = [side * scale for side in WINDOW]
-        self.screen = FrameBuffer(*self.size)
+        self.screen = screen or XScreen()
         self.environment = {
             **os.environ,
-            "DISPLAY": self.screen.display,
-            "GDK_BACKEND": "x11",
-            "GDK_SCALE": str(scale),
             "GSETTINGS_BACKEND": "memory",
             "HOME": self.home.name,
             "LC_ALL": "C.UTF-8",
@@ -63,9 +100,11 @@ class Application:
             "XDG_CONFIG_HOME": self.home.name + "/config",
             "XDG_DATA_HOME": self.home.name + "/data",
         }
-        self.environment.pop("WAYLAND_DISPLAY", None)
-        self.environment.pop("GTK_A11Y", None)
-        os.environ["DISPLAY"] = self.screen.display     # the accessibility library looks there
+        for name in ("DISPLAY", "WAYLAND_DISPLAY", "GTK_A11Y"):
+            self.environment.pop(name, None)
+        self.environment |= self.screen.environment | (environment or {})
+        # the accessibility library looks there
+        os.environ["DISPLAY"] = self.screen.environment.get("DISPLAY", "")
         self.arguments = list(arguments)
         if before:
             before(self)
@@ -102,6 +141,13 @@ class Application:
     def path(self, *parts):
         return os.path.join(self.home.name, "data", "vitrine", *parts)
 
+    def describe(self, file, **members):
+        """Puts a machine's description into the library."""
+        path = self.path("machines", file)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w", encoding="utf-8") as out:
+            json.dump({"schema": 1, **members}, out)
+
     def trouble(self, what):
         return Failure("\n".join([what, *("  | " + line for line in self.output[-25:])]))
 
@@ -133,29 +179,15 @@ class Application:
 
     # ---- Keys and pointer ----
 
-    def xdotool(self, *arguments):
-        done = subprocess.run(["xdotool", *map(str, arguments)], env=self.environment,
-                              capture_output=True, text=True, check=False)
-        return done.stdout.split()
-
     def focus(self):
         """Gives the window the keyboard, as a window manager would."""
-        def window():
-            for number in reversed(self.xdotool("search", "--onlyvisible", "--name", "")):
-                size = " ".join(self.xdotool("getwindowgeometry", number))
-                ours = f"{self.size[0]}x{self.size[1]}" in size
-                if ours and self.xdotool("getwindowpid", number):
-                    return number
-            return None
-        self.xdotool("windowfocus", "--sync", self.wait_for("a window", window, 20))
+        self.screen.focus()
 
     def key(self, *keys):
-        self.xdotool("key", "--delay", "50", *keys)
+        self.screen.key(*keys)
 
     def click(self, x, y):
-        self.xdotool("mousemove", x, y)
-        time.sleep(0.1)
-        self.xdotool("click", 1)
+        self.screen.click(x, y)
 
     # ---- What a screen reader sees ----
 

@@ -7,21 +7,16 @@ import subprocess
 import sys
 import time
 
-from desktop import Application, enter_session
+from desktop import Application, XScreen, enter_session
 import assets
 from harness import Failure, run_tests
 from picture import glyphs_of
 
 COMMAND = sys.argv[1:]
-NAMED_ROLES = ("button", "push button", "toggle button", "check box", "switch", "entry", "text",
-               "spin button", "menu item", "radio menu item", "image view", "grid", "link")
-
-
-def describe(app, file, **members):
-    path = app.path("machines", file)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as out:
-        json.dump({"schema": 1, **members}, out)
+INTERACTIVE = ("button", "push button", "toggle button", "check box", "switch", "entry", "text",
+               "spin button", "menu", "menu item", "check menu item", "radio menu item", "link",
+               "grid", "slider", "combo box", "list item", "page tab")
+CONTAINERS = ("frame", "scroll pane", "panel", "grouping", "list", "viewport")
 
 
 def first_frame():
@@ -36,30 +31,91 @@ def first_frame():
             raise app.trouble("complaints on standard error")
 
 
+def controls(app):
+    """(role, name, node) of what can be operated by keyboard or pointer."""
+    from gi.repository import Atspi
+    for role, name, node in app.walk():
+        focusable = node.get_state_set().contains(Atspi.StateType.FOCUSABLE)
+        if role in INTERACTIVE or (focusable and role not in CONTAINERS):
+            yield role, name, node
+
+
+def where(node):
+    names = []
+    while node := node.get_parent():
+        names.append(node.get_name() or node.get_role_name())
+    return " < ".join(names)
+
+
+def nameless(page, app):
+    """Fails for a control without a name; returns how many have one."""
+    def without():
+        return [(role, node) for role, name, node in controls(app) if not name.strip()]
+    if without():
+        time.sleep(1)           # it may be on its way in or out
+        for role, node in without():
+            raise Failure(f"{page} has a {role} without a name, in {where(node)}")
+    return len(list(controls(app)))
+
+
+def check_menu(app, button, item):
+    app.press(f"^{button}$")
+    app.expect("menu item", item)
+    seen = nameless(f"the menu “{button}”", app)
+    app.key("Escape")
+    app.wait_for("the menu to close", lambda: not app.find("menu item", item), 10)
+    return seen
+
+
+def check_dialog(app, item, heading):
+    """A dialog that an item of the open page's menu asks with."""
+    app.press("^Machine Menu$")
+    app.press(item, "menu item")
+    app.expect("label|heading", heading)
+    seen = nameless(f"the dialog “{heading}”", app)
+    app.press("^Cancel$")
+    app.wait_for("the dialog to close", lambda: not app.find("label|heading", heading), 10)
+    return seen
+
+
 def controls_have_names():
+    """Every page, menu and dialog."""
     def prepare(app):
-        describe(app, "one.json", name="One")
-        describe(app, "two.json", name="Two")
+        app.describe("one.json", name="One")
+        app.describe("two.json", name="Two", kernel="/no/such/kernel")
+        app.describe("odd.json", name="Odd", drivs=[])
     with Application(COMMAND, before=prepare) as app:
         app.expect("button", "^Two, Off$")
-        pages = {"the library": app.walk}
-        seen = 0
-        for page, walk in pages.items():
-            seen += check_names(page, walk())
+        app.focus()
+        counts = [nameless("the library", app),
+                  check_menu(app, "Main Menu", "^About Vitrine$")]
+        app.press("^Main Menu$")
+        app.press("^About Vitrine$", "menu item")
+        app.expect("label", "^The Vitrine developers$")
+        counts.append(nameless("About Vitrine", app))
+        app.key("Escape")
+        app.press("^Details$")
+        app.expect("label|heading", "^Descriptions That Cannot Be Read$")
+        counts.append(nameless("the unreadable descriptions", app))
+        app.press("^Close$")
         app.press("^New Machine$")
         app.expect("button", "^C?reate$")
-        seen += check_names("the form", app.walk())
-        print(f"# {seen} controls")
-        if seen < 12:
-            raise Failure(f"only {seen} controls were seen")
-
-
-def check_names(page, nodes):
-    nodes = [(role, name) for role, name, _ in nodes if role in NAMED_ROLES]
-    nameless = [role for role, name in nodes if not name.strip()]
-    if nameless:
-        raise Failure(f"{page} has nameless controls: {', '.join(nameless)}")
-    return len(nodes)
+        counts.append(nameless("the form", app))
+        app.press("^Cancel$")
+        app.press("^Two, Off$")
+        app.expect("label|heading", "^The Machine Cannot Start$")
+        counts.append(nameless("a machine that cannot start", app))
+        app.press("^Back$")
+        app.press("^One, Off$")
+        app.stage("One: Running", 20)
+        counts.append(nameless("a running machine", app))
+        counts.append(check_menu(app, "Machine Menu", "^Take Screenshot$"))
+        counts.append(check_menu(app, "Send Keys", "^Super$"))
+        counts.append(check_dialog(app, "^Reset$", r"^Reset\?$"))
+        counts.append(check_dialog(app, "^Power Off$", r"^Power Off\?$"))
+        print(f"# controls: {counts}")
+        if min(counts) < 3 or sum(counts) < 70:
+            raise Failure(f"only {counts} controls were seen")
 
 
 def new_machine():
@@ -85,7 +141,7 @@ def cannot_start():
     """A file that is not there: the page says so and offers another try, which works once it is."""
     def prepare(app):
         app.kernel = os.path.join(app.home.name, "no-such-kernel")
-        describe(app, "broken.json", name="Broken", kernel=app.kernel)
+        app.describe("broken.json", name="Broken", kernel=app.kernel)
     with Application(COMMAND, "--start", "Broken", before=prepare) as app:
         app.expect("heading|label", "The Machine Cannot Start")
         app.expect("label", "no-such-kernel")
@@ -101,9 +157,9 @@ def refused_beside_running():
         with open(disk, "wb") as file:
             file.truncate(1 << 20)
         drives = [{"file": disk, "format": "raw", "interface": "virtio"}]
-        describe(app, "first.json", name="First", drives=drives)
-        describe(app, "second.json", name="Second", drives=drives)
-        describe(app, "big.json", name="Big", ram_size=1 << 40)
+        app.describe("first.json", name="First", drives=drives)
+        app.describe("second.json", name="Second", drives=drives)
+        app.describe("big.json", name="Big", ram_size=1 << 40)
     with Application(COMMAND, "--start", "First", before=prepare) as app:
         app.stage("First: Running", 20)
         for name, words in (("Second", "shared.img"), ("Big", "memory")):
@@ -117,8 +173,8 @@ def refused_beside_running():
 
 def unreadable_description():
     def prepare(app):
-        describe(app, "good.json", name="Good")
-        describe(app, "odd.json", name="Odd", drivs=[])
+        app.describe("good.json", name="Good")
+        app.describe("odd.json", name="Odd", drivs=[])
     with Application(COMMAND, before=prepare) as app:
         app.expect("button", "^Good, Off$")
         app.expect("label", "1 machine cannot be shown")
@@ -141,8 +197,8 @@ def unknown_names():
 def start_and_stop():
     """On and off again and again, two machines at once, and quitting in the middle of it."""
     def prepare(app):
-        describe(app, "one.json", name="One", cpu="max")
-        describe(app, "two.json", name="Two", machine="pc")
+        app.describe("one.json", name="One", cpu="max")
+        app.describe("two.json", name="Two", machine="pc")
     with Application(COMMAND, "--start", "One", before=prepare) as app:
         app.stage("One: Running", 20)
         for _ in range(5):
@@ -160,11 +216,9 @@ def start_and_stop():
         print(f"# {time.monotonic() - begin:.2f} s to switch two machines off and end")
 
 
-def choose_in_menu(app, number):
+def choose_in_menu(app, item):
     app.press("^Machine Menu$")
-    app.expect("menu", "^Machine Menu$")
-    time.sleep(1)                   # the menu takes the keyboard once it has come up
-    app.key(*["Down"] * number, "Return")
+    app.press(item, "menu item")
 
 
 def guest_pixels():
@@ -172,13 +226,14 @@ def guest_pixels():
     glyphs = glyphs_of(assets.vga_bios())
     for scale in (1, 2):
         def prepare(app):
-            describe(app, "one.json", name="One")
-        with Application(COMMAND, "--start", "One", before=prepare, scale=scale) as app:
+            app.describe("one.json", name="One")
+        with Application(COMMAND, "--start", "One", before=prepare,
+                         screen=XScreen(scale)) as app:
             app.stage("One: Running", 20)
             app.focus()
-            choose_in_menu(app, 2)                  # past the screenshot and fitting
+            choose_in_menu(app, "^Original Size$")
             app.expect_text(glyphs, "SeaBIOS", 20)
-            choose_in_menu(app, 3)
+            choose_in_menu(app, "^Double Size$")
             app.wait_for("the picture at twice its size",
                          lambda: not app.screen.picture().find_text(glyphs, "SeaBIOS"), 10)
 
