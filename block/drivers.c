@@ -5,6 +5,10 @@
 #include <string.h>
 
 static const VitBlockDriver *const drivers[] = {
+    &vit_block_blkdebug_driver,
+    &vit_block_blkverify_driver,
+    &vit_block_compress_driver,
+    &vit_block_copy_on_read_driver,
     &vit_block_file_driver,
     &vit_block_host_device_driver,
     &vit_block_raw_driver,

@@ -39,6 +39,10 @@ static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
     node->stats.ops[req->op]++;
     if (result < 0) node->stats.errors[req->op]++;
     else if (req->op != VIT_BLOCK_FLUSH) node->stats.bytes[req->op] += req->bytes;
+    /* What a format writes past the end of its file makes the file longer. */
+    if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD && node->driver->kind == VIT_BLOCK_PROTOCOL &&
+        req->offset + req->bytes > node->size)
+        __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     if (changes && node->bitmaps) /* also of a failed write: parts of it may have happened */
         vit_block_bitmaps_mark(node, req->offset, req->bytes);
 }

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* tests/block/crash.h - a file in memory that records its write stream, and what a crash leaves of it
+ *
+ * The host may lose what was not flushed: a crash image is made of the first n writes, of those with
+ * the last one torn at a sector, or of any subset of those that came after the last flush. */
+#pragma once
+#include "block/node-private.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { CRASH_SECTOR = 512 };
+
+typedef enum { LOG_WRITE, LOG_ZERO, LOG_TRUNCATE, LOG_FLUSH } LogKind;
+typedef struct {
+    LogKind kind;
+    uint64_t offset, bytes;
+    uint8_t *data; /* owned */
+    bool durable; /* FUA */
+} LogEntry;
+
+typedef struct {
+    GByteArray *file; /* owned: the bytes now */
+    GArray *log; /* of LogEntry, owned; NULL: nothing is recorded */
+    GRand *rand; /* borrowed; NULL: no delays */
+    bool fail_all; /* every request ends with -EIO */
+} CrashStore;
+
+typedef struct {
+    VitBlockNode parent;
+    CrashStore *store; /* borrowed */
+} CrashNode;
+
+static inline void crash_grow(GByteArray *file, uint64_t size)
+{
+    guint old = file->len;
+
+    if (size <= old) return;
+    g_assert_cmpuint(size, <, 512u << 20);
+    g_byte_array_set_size(file, (guint)size);
+    memset(file->data + old, 0, size - old);
+}
+
+static inline void crash_pause(CrashNode *c)
+{
+    if (c->store->rand && g_rand_int_range(c->store->rand, 0, 4) == 0)
+        vit_fiber_sleep(c->parent.thread, 0);
+}
+
+static inline void crash_log(CrashNode *c, LogKind kind, uint64_t offset, uint64_t bytes,
+                             const void *data, bool durable)
+{
+    LogEntry entry = { kind, offset, bytes, data ? g_memdup2(data, bytes) : NULL, durable };
+
+    if (c->store->log) g_array_append_val(c->store->log, entry);
+    else g_free(entry.data);
+}
+
+static inline int crash_read(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                             const struct iovec *iov, int niov)
+{
+    CrashNode *c = (CrashNode *)node;
+    uint64_t have = offset < c->store->file->len ? MIN(bytes, c->store->file->len - offset) : 0;
+
+    crash_pause(c);
+    if (c->store->fail_all) return -EIO;
+    have = offset < c->store->file->len ? MIN(bytes, c->store->file->len - offset) : 0;
+    if (have > 0) vit_iov_from(iov, niov, 0, c->store->file->data + offset, have);
+    vit_iov_zero(iov, niov, have, bytes - have);
+    return 0;
+}
+
+static inline int crash_write(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                              const struct iovec *iov, int niov, uint32_t flags)
+{
+    CrashNode *c = (CrashNode *)node;
+    g_autofree uint8_t *data = g_malloc(bytes);
+
+    if (c->store->fail_all) return -EIO;
+    vit_iov_to(iov, niov, 0, data, bytes);
+    crash_pause(c);
+    crash_log(c, LOG_WRITE, offset, bytes, data, flags & VIT_BLOCK_FUA);
+    crash_grow(c->store->file, offset + bytes);
+    memcpy(c->store->file->data + offset, data, bytes);
+    crash_pause(c);
+    return 0;
+}
+
+static inline int crash_zero(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
+{
+    CrashNode *c = (CrashNode *)node;
+
+    if (c->store->fail_all) return -EIO;
+    crash_pause(c);
+    crash_log(c, LOG_ZERO, offset, bytes, NULL, flags & VIT_BLOCK_FUA);
+    crash_grow(c->store->file, offset + bytes);
+    memset(c->store->file->data + offset, 0, bytes);
+    crash_pause(c);
+    return 0;
+}
+
+static inline int crash_flush(VitBlockNode *node)
+{
+    CrashNode *c = (CrashNode *)node;
+    GArray *log = c->store->log;
+    guint before = log ? log->len : 0;
+
+    if (c->store->fail_all) return -EIO;
+    crash_pause(c);
+    if (log) { /* covers what had been written when it began */
+        LogEntry entry = { LOG_FLUSH, before, 0, NULL, false };
+        g_array_append_val(log, entry);
+    }
+    return 0;
+}
+
+static inline int crash_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                               VitBlockExtent *extent)
+{
+    *extent = (VitBlockExtent){ .bytes = bytes,
+                                .flags = VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET,
+                                .host_offset = offset,
+                                .file = node };
+    return 0;
+}
+
+static inline bool crash_truncate(VitBlockNode *node, uint64_t size, bool exact,
+                                  VitPrealloc prealloc, GError **error)
+{
+    CrashNode *c = (CrashNode *)node;
+
+    if (c->store->fail_all) return vit_block_fail_errno(error, -EIO, "truncate");
+    crash_log(c, LOG_TRUNCATE, size, 0, NULL, false);
+    if (size < c->store->file->len) g_byte_array_set_size(c->store->file, (guint)size);
+    else crash_grow(c->store->file, size);
+    node->size = size;
+    return true;
+}
+
+static const VitBlockDriver crash_driver = {
+    .name = "crash",
+    .kind = VIT_BLOCK_PROTOCOL,
+    .instance_size = sizeof(CrashNode),
+    .co_read = crash_read,
+    .co_write = crash_write,
+    .co_write_zeroes = crash_zero,
+    .co_discard = NULL,
+    .co_flush = crash_flush,
+    .co_status = crash_status,
+    .co_truncate = crash_truncate,
+};
+
+static inline CrashStore *crash_store_new(bool record, GRand *rand)
+{
+    CrashStore *s = g_new0(CrashStore, 1);
+
+    s->file = g_byte_array_new();
+    s->rand = rand;
+    if (record) s->log = g_array_new(FALSE, FALSE, sizeof(LogEntry));
+    return s;
+}
+
+static inline void crash_store_free(CrashStore *s)
+{
+    for (guint i = 0; s->log && i < s->log->len; i++)
+        g_free(g_array_index(s->log, LogEntry, i).data);
+    if (s->log) g_array_unref(s->log);
+    g_byte_array_unref(s->file);
+    g_free(s);
+}
+
+/* A protocol node over the store. */
+static inline VitBlockNode *crash_node_new(CrashStore *store, VitIoThread *thread)
+{
+    CrashNode *c = (CrashNode *)vit_block_node_new(&crash_driver, "/crash/image", thread);
+
+    c->store = store;
+    c->parent.size = store->file->len;
+    c->parent.opened = true;
+    return &c->parent;
+}
+
+/* Opens a format on it, on a fiber; takes the file's reference. */
+static inline VitBlockNode *crash_open(VitBlockNode *file, const char *format, const char *options,
+                                       const VitBlockOptions *how, GError **error)
+{
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("crash", options, NULL, error);
+
+    g_assert_nonnull(args);
+    vit_block_args_set(args, "driver", format);
+    vit_block_args_set_child(args, "file", file);
+    file->how = *how;
+    return vit_co_open(NULL, file->thread, args, how, error);
+}
+
+static inline void crash_apply(GByteArray *file, const LogEntry *e, uint64_t bytes)
+{
+    switch (e->kind) {
+    case LOG_WRITE:
+        crash_grow(file, e->offset + bytes);
+        memcpy(file->data + e->offset, e->data, bytes);
+        break;
+    case LOG_ZERO:
+        crash_grow(file, e->offset + bytes);
+        memset(file->data + e->offset, 0, bytes);
+        break;
+    case LOG_TRUNCATE:
+        if (e->offset < file->len) g_byte_array_set_size(file, (guint)e->offset);
+        else crash_grow(file, e->offset);
+        break;
+    case LOG_FLUSH: break;
+    }
+}
+
+/* What a crash after `count` entries leaves.  torn: bytes of the last entry that arrived (a multiple of a
+ * sector), UINT64_MAX for all.  lose: entries from `safe` on that no flush covers are lost by the toss of a
+ * coin. */
+static inline CrashStore *crash_image(const GArray *log, guint count, uint64_t torn, guint safe,
+                                      GRand *lose)
+{
+    CrashStore *s = crash_store_new(false, NULL);
+
+    for (guint i = 0; i < count; i++) {
+        const LogEntry *e = &g_array_index(log, LogEntry, i);
+        if (e->kind == LOG_FLUSH) safe = MAX(safe, (guint)e->offset);
+    }
+    for (guint i = 0; i < count; i++) {
+        const LogEntry *e = &g_array_index(log, LogEntry, i);
+        uint64_t bytes = e->bytes;
+        if (lose && i >= safe && !e->durable && g_rand_boolean(lose)) continue;
+        if (i == count - 1) bytes = MIN(bytes, torn);
+        crash_apply(s->file, e, bytes);
+    }
+    return s;
+}
