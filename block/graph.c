@@ -14,6 +14,7 @@ struct VitBlockGraph {
     GHashTable
         *named; /* of VitBlockNode* (a reference): kept by "blockdev-add"; guarded by mutex */
     unsigned next_name; /* guarded by mutex */
+    VitBlockObjects *objects; /* owned */
 };
 
 VitBlockGraph *vit_block_graph_new(VitIoThread *thread)
@@ -23,6 +24,7 @@ VitBlockGraph *vit_block_graph_new(VitIoThread *thread)
     graph->thread = thread;
     g_mutex_init(&graph->mutex);
     graph->nodes = g_ptr_array_new();
+    graph->objects = vit_block_objects_new();
     graph->named = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vit_block_node_unref, NULL);
     return graph;
 }
@@ -35,6 +37,7 @@ void vit_block_graph_free(VitBlockGraph *graph)
     for (guint i = 0; i < graph->nodes->len; i++)
         ((VitBlockNode *)graph->nodes->pdata[i])->graph = NULL;
     g_ptr_array_unref(graph->nodes);
+    vit_block_objects_free(graph->objects);
     g_mutex_clear(&graph->mutex);
     g_free(graph);
 }
@@ -42,6 +45,11 @@ void vit_block_graph_free(VitBlockGraph *graph)
 VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph)
 {
     return graph->thread;
+}
+
+VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph)
+{
+    return graph ? graph->objects : NULL;
 }
 
 static VitBlockNode *find(VitBlockGraph *graph, const char *name)

@@ -6,12 +6,15 @@
 #pragma once
 #include "block/args.h"
 #include "block/node.h"
+#include "block/objects.h"
 
 /* thread: where nodes are opened; borrowed. */
 [[nodiscard]] VitBlockGraph *vit_block_graph_new(VitIoThread *thread);
 /* Drops the references that names hold.  Nodes that others hold live on without it. */
 void vit_block_graph_free(VitBlockGraph *graph);
 VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph);
+/* Secrets and the like that options name; borrowed, any thread.  NULL for a NULL graph. */
+VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph);
 
 /* By "blockdev-add" options; args: its context begins messages.  Returns a reference. */
 [[nodiscard]] VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args,

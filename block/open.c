@@ -9,7 +9,9 @@
 #include <stdarg.h>
 #include <string.h>
 
-G_DEFINE_QUARK(vit - block - error - quark, vit_block_error)
+/* clang-format off: not a subtraction */
+G_DEFINE_QUARK(vit-block-error-quark, vit_block_error)
+/* clang-format on */
 
 bool vit_block_fail(GError **error, VitBlockErrorCode code, const char *format, ...)
 {

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from house import report, sources
 
 BELOW = ["glib-2.0", "gio-2.0", "gio-unix-2.0"]
-HOST = ["json-glib-1.0", "pixman-1", "libusb-1.0", "virglrenderer", "epoxy", "slirp"]
+HOST = ["gnutls", "json-glib-1.0", "libgcrypt", "pixman-1", "libusb-1.0", "virglrenderer", "epoxy",
+        "slirp"]
 ABOVE = ["gtk4", "libadwaita-1", "epoxy"]
 FLAGS = ["-std=gnu23", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-parameter",
          "-Wmissing-prototypes", "-Wstrict-prototypes", "-Wvla"]

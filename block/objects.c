@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/objects.c - see objects.h: the table of user-created objects and their types */
+#include "block/objects.h"
+
+#include "block/driver.h"
+#include "block/objects/object.h"
+#include "engine/core/suggest.h"
+
+#include <string.h>
+
+struct VitBlockObjects {
+    GMutex mutex;
+    GPtrArray *list; /* of VitBlockObject*, a reference each, in order; guarded by mutex */
+};
+
+static const VitBlockObjectClass *const classes[] = {
+    &vit_block_iothread_class,       &vit_block_secret_class,   &vit_block_secret_keyring_class,
+    &vit_block_throttle_group_class, &vit_block_tls_anon_class, &vit_block_tls_psk_class,
+    &vit_block_tls_x509_class,
+};
+
+static const char *const type_names[] = {
+    "iothread",       "secret",        "secret_keyring", "throttle-group",
+    "tls-creds-anon", "tls-creds-psk", "tls-creds-x509", NULL,
+};
+
+/* Types of QEMU's that say who may connect, or tune its own threads: refused rather than ignored. */
+static const char *const refused[] = {
+    "authz-list", "authz-list-file",   "authz-pam",      "authz-simple",
+    "main-loop",  "pr-manager-helper", "thread-context", NULL,
+};
+
+static_assert(G_N_ELEMENTS(type_names) == G_N_ELEMENTS(classes) + 1);
+
+const char *const *vit_block_object_types(void)
+{
+    return type_names;
+}
+
+VitBlockObjects *vit_block_objects_new(void)
+{
+    VitBlockObjects *objects = g_new0(VitBlockObjects, 1);
+
+    g_mutex_init(&objects->mutex);
+    objects->list = g_ptr_array_new();
+    return objects;
+}
+
+void vit_block_object_release(VitBlockObject *object)
+{
+    if (!object || !g_atomic_int_dec_and_test(&object->references)) return;
+    if (object->klass->destroy) object->klass->destroy(object);
+    g_free(object->id);
+    g_free(object);
+}
+
+void vit_block_objects_free(VitBlockObjects *objects)
+{
+    if (!objects) return;
+    for (guint i = objects->list->len; i-- > 0;) { /* those that need others come after them */
+        VitBlockObject *object = objects->list->pdata[i];
+        object->table = NULL;
+        vit_block_object_release(object);
+    }
+    g_ptr_array_unref(objects->list);
+    g_mutex_clear(&objects->mutex);
+    g_free(objects);
+}
+
+const char *vit_block_object_id(const VitBlockObject *object)
+{
+    return object->id;
+}
+
+const char *vit_block_object_type(const VitBlockObject *object)
+{
+    return object->klass->type;
+}
+
+/* Table locked. */
+static VitBlockObject *find(VitBlockObjects *objects, const char *id)
+{
+    for (guint i = 0; i < objects->list->len; i++) {
+        VitBlockObject *object = objects->list->pdata[i];
+        if (strcmp(object->id, id) == 0) return object;
+    }
+    return NULL;
+}
+
+VitBlockObject *vit_block_objects_use(VitBlockObjects *objects, const char *id, const char *type,
+                                      GError **error)
+{
+    VitBlockObject *object = NULL;
+
+    if (objects) {
+        g_mutex_lock(&objects->mutex);
+        object = find(objects, id);
+        if (object) g_atomic_int_inc(&object->references);
+        g_mutex_unlock(&objects->mutex);
+    }
+    if (!object) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                       "No %s with id '%s'; make one with --object %s,id=%s,...", type ?: "object",
+                       id, type ?: "TYPE", id);
+        return NULL;
+    }
+    if (type && strcmp(type, object->klass->type) != 0) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Object with id '%s' is a %s, not a %s", id,
+                       object->klass->type, type);
+        vit_block_object_release(object);
+        return NULL;
+    }
+    return object;
+}
+
+void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, void *opaque)
+{
+    g_mutex_lock(&objects->mutex);
+    for (guint i = 0; i < objects->list->len; i++) {
+        VitBlockObject *object = objects->list->pdata[i];
+        fn(opaque, object->id, object->klass->type);
+    }
+    g_mutex_unlock(&objects->mutex);
+}
+
+/* ---- adding and removing ----------------------------------------------------------------------------- */
+
+static const VitBlockObjectClass *find_class(const char *type, GError **error)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(classes); i++) {
+        if (strcmp(classes[i]->type, type) == 0) return classes[i];
+    }
+    if (g_strv_contains(refused, type)) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       "Objects of type '%s' are not supported by this program", type);
+        return NULL;
+    }
+    g_autofree char *phrase = vit_suggest_phrase(type, type_names);
+    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                   "Parameter 'qom-type' does not accept value '%s'%s", type, phrase);
+    return NULL;
+}
+
+static bool is_identifier(const char *id)
+{
+    if (!g_ascii_isalpha(*id)) return false;
+    for (; *id; id++) {
+        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) return false;
+    }
+    return true;
+}
+
+bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError **error)
+{
+    const char *type = vit_block_args_str(args, "qom-type"), *id = vit_block_args_str(args, "id");
+
+    if (!type)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'qom-type' is missing");
+    const VitBlockObjectClass *klass = find_class(type, error);
+    if (!klass) return false;
+    if (!id) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'id' is missing");
+    if (!is_identifier(id))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "Parameter 'id' expects an identifier: letters, digits, '-', '.', "
+                              "'_', starting with a letter");
+
+    VitBlockObject *object = g_malloc0(klass->instance_size);
+    *object = (VitBlockObject){ klass, g_strdup(id), 1, objects };
+    if (!klass->create(object, args, error) || !vit_block_args_finish(args, error)) {
+        vit_block_object_release(object);
+        return false;
+    }
+    g_mutex_lock(&objects->mutex);
+    bool fresh = !find(objects, id);
+    if (fresh) g_ptr_array_add(objects->list, object);
+    g_mutex_unlock(&objects->mutex);
+    if (fresh) return true;
+    vit_block_object_release(object);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,
+                          "attempt to add duplicate property '%s' to object (type 'container')",
+                          id);
+}
+
+bool vit_block_objects_add_text(VitBlockObjects *objects, const char *text, GError **error)
+{
+    g_autoptr(VitBlockArgs) args = NULL;
+
+    if (*text == '{') {
+        g_autoptr(JsonParser) parser = json_parser_new();
+        g_autoptr(GError) why = NULL;
+        if (!json_parser_load_from_data(parser, text, -1, &why) ||
+            !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  "Could not parse the JSON of --object%s%s", why ? ": " : "",
+                                  why ? why->message : "");
+        args = vit_block_args_new("--object", json_node_get_object(json_parser_get_root(parser)),
+                                  error);
+    } else {
+        args = vit_block_args_parse("--object", text, "qom-type", error);
+    }
+    return args && vit_block_objects_add(objects, args, error);
+}
+
+bool vit_block_objects_remove(VitBlockObjects *objects, const char *id, GError **error)
+{
+    g_mutex_lock(&objects->mutex);
+    VitBlockObject *object = find(objects, id);
+    bool used = object && g_atomic_int_get(&object->references) > 1;
+    if (object && !used) g_ptr_array_remove(objects->list, object);
+    g_mutex_unlock(&objects->mutex);
+    if (!object)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "object '%s' not found", id);
+    if (used)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
+                              "object '%s' is in use, can not be deleted", id);
+    object->table = NULL;
+    vit_block_object_release(object);
+    return true;
+}
+
+/* ---- iothread ---------------------------------------------------------------------------------------- */
+
+typedef struct {
+    VitBlockObject parent;
+    VitIoThread *thread; /* owned */
+} IoThread;
+
+static bool iothread_create(VitBlockObject *object, VitBlockArgs *args, GError **error)
+{
+    static const char *const hints[] = { "poll-max-ns",   "poll-grow",       "poll-shrink",
+                                         "aio-max-batch", "thread-pool-min", "thread-pool-max" };
+    uint64_t ignored; /* an event loop that never polls has nothing to tune */
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(hints); i++) {
+        if (!vit_block_args_uint(args, hints[i], INT64_MAX, &ignored, error)) return false;
+    }
+    ((IoThread *)object)->thread = vit_io_thread_new(object->id);
+    return true;
+}
+
+static void iothread_destroy(VitBlockObject *object)
+{
+    IoThread *t = (IoThread *)object;
+
+    if (t->thread) vit_io_thread_free(t->thread);
+}
+
+VitIoThread *vit_block_object_io_thread(VitBlockObject *object)
+{
+    return ((IoThread *)object)->thread;
+}
+
+const VitBlockObjectClass vit_block_iothread_class = {
+    .type = "iothread",
+    .instance_size = sizeof(IoThread),
+    .create = iothread_create,
+    .destroy = iothread_destroy,
+};
