@@ -23,6 +23,8 @@ struct VitIoEngine {
     unsigned     in_flight;
     unsigned     plugged;
     bool         retry_queued;
+    bool         completing;    /* in completed(); what runs there may free the engine */
+    bool         dead;          /* to be freed when completed() has ended */
     /* worker threads */
     GThreadPool *pool;
 };
@@ -92,12 +94,18 @@ static void completed(void *opaque, GIOCondition ready)
     if (read(e->event_fd, &count, sizeof count) < 0 && errno != EAGAIN)
         return;
     e->plugged++;       /* what done() submits goes to the kernel in one call */
-    while (io_uring_peek_cqe(&e->ring, &cqe) == 0) {
+    e->completing = true;
+    while (!e->dead && io_uring_peek_cqe(&e->ring, &cqe) == 0) {
         VitIo *io = io_uring_cqe_get_data(cqe);
         io->result = cqe->res;
         io_uring_cqe_seen(&e->ring, cqe);
         e->in_flight--;
         io->done(io);
+    }
+    e->completing = false;
+    if (e->dead) {
+        vit_io_engine_free(e);
+        return;
     }
     while (!g_queue_is_empty(&e->waiting) && prepare(e, g_queue_peek_head(&e->waiting)))
         g_queue_pop_head(&e->waiting);
@@ -178,6 +186,10 @@ void vit_io_engine_free(VitIoEngine *e)
 {
     if (!e)
         return;
+    if (e->completing) {
+        e->dead = true;
+        return;
+    }
     while (e->retry_queued)
         g_main_context_iteration(vit_io_thread_context(e->thread), TRUE);
     if (e->pool) {
