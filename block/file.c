@@ -240,10 +240,12 @@ static void step(Op *op)
         op->io.kind = VIT_IO_ALLOCATE;
         op->io.offset = req->offset;
         op->io.bytes = req->bytes;
+        bool grows = req->op == VIT_BLOCK_WRITE_ZEROES && !f->is_device &&
+                     req->offset + req->bytes > f->parent.size;
         if (req->op == VIT_BLOCK_DISCARD ||
-            ((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch))
+            ((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch && !grows))
             op->io.mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-        else op->io.mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+        else op->io.mode = FALLOC_FL_ZERO_RANGE | (grows ? 0 : FALLOC_FL_KEEP_SIZE);
         vit_io_engine_submit(f->engine, &op->io);
         return;
     default: break;
@@ -303,6 +305,8 @@ static void allocated(Op *op, int64_t result)
     bool punched = op->io.mode & FALLOC_FL_PUNCH_HOLE;
 
     if (result >= 0) {
+        if (!(op->io.mode & FALLOC_FL_KEEP_SIZE))
+            f->parent.size = MAX(f->parent.size, req->offset + req->bytes);
         if ((req->flags & VIT_BLOCK_FUA) && !f->no_flush) sync_file(op);
         else finish(op, 0);
         return;

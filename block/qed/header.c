@@ -167,10 +167,6 @@ static bool write_new(const QedHeader *h, VitBlockNode *file, const char *backin
     if (backing) memcpy(first + h->backing_filename_offset, backing, h->backing_filename_size);
     /* The header last: until then it is no image. */
     result = vit_co_zero(file, 0, head + table, 0);
-    if (result == 0 && file->size < head + table) {
-        uint8_t none[512] = { 0 };
-        result = vit_co_write(file, head + table - sizeof none, none, sizeof none, 0);
-    }
     if (result == 0) result = vit_co_flush(file);
     if (result == 0) result = vit_co_write(file, 0, first, QED_MIN_CLUSTER, 0);
     if (result == 0) result = vit_co_flush(file);

@@ -157,16 +157,11 @@ static int write_entries(Qed *q, const QedSlice *s, uint64_t first, uint64_t n)
 /* A table of zeroes at the file's end. */
 static int new_table(Qed *q, uint64_t *offset)
 {
-    static const uint8_t zeroes[SECTOR];
     uint64_t bytes = q->table_entries * 8, at = q->end;
-    VitBlockNode *file = file_of(q);
 
     q->end += bytes;
-    int result = vit_co_zero(file, at, bytes, 0);
-    if (result == 0 && file->size < at + bytes)
-        result = vit_co_write(file, at + bytes - SECTOR, zeroes, SECTOR, 0);
     *offset = at;
-    return result;
+    return vit_co_zero(file_of(q), at, bytes, 0);
 }
 
 static int link_l1(Qed *q, uint64_t in_l1, uint64_t table)
