@@ -76,7 +76,6 @@ bool vit_block_graph_enter(VitBlockGraph *graph, VitBlockNode *node, GError **er
     bool taken = find(graph, node->name) != NULL;
     if (!taken) {
         g_ptr_array_add(graph->nodes, node);
-        node->graph = graph;
     }
     g_mutex_unlock(&graph->mutex);
     return !taken || vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,

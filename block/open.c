@@ -93,6 +93,7 @@ static VitBlockNode *open_one(VitBlockGraph *graph, VitIoThread *thread, VitBloc
     if (!driver) return NULL;
     VitBlockNode *node = vit_block_node_new(driver, "", thread);
     g_clear_pointer(&node->name, g_free);
+    node->graph = graph;            /* children are looked up in it */
     if (inherited) node->how = *inherited;
     bool good = take_common(node, args, error) && driver->co_open(node, args, error);
     node->opened = good;

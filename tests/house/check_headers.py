@@ -33,7 +33,8 @@ def main(top, build):
         if not os.path.exists(stub) or open(stub, encoding="utf-8").read() != text:
             with open(stub, "w", encoding="utf-8") as file:
                 file.write(text)
-        flags = above if path.startswith(("app/", "widgets/")) else below
+        window = path.startswith(("app/", "widgets/")) and not path.startswith("app/cli/")
+        flags = above if window else below
         done = subprocess.run(
             ["ccache", "gcc", *FLAGS, *flags, "-I", top, "-I", build, "-c", stub,
              "-o", stub[:-1] + "o"],
