@@ -3,6 +3,7 @@
 #include "display/scanout.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <glib/gstdio.h>
 #include <png.h>
 #include <stdio.h>
@@ -122,7 +123,7 @@ bool vit_surface_save(VitSurface *surface, const char *path, GError **error)
 
     if (!ppm && !g_str_has_suffix(path, ".png")) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "“%s”: a screenshot's name ends in .png or .ppm", path);
+                    _("“%s”: a screenshot's name ends in .png or .ppm"), path);
         return false;
     }
     return vit_surface_save_as(surface, path, !ppm, error);
@@ -136,7 +137,7 @@ bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GEr
     if (!file) {
         int code = errno;
         g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code),
-                    "Cannot write “%s”: %s", path, g_strerror(code));
+                    _("Cannot write “%s”: %s"), path, g_strerror(code));
         return false;
     }
     g_autofree uint8_t *row = g_malloc((size_t) surface->width * 3 + 1);
@@ -149,7 +150,7 @@ bool vit_surface_save_as(VitSurface *surface, const char *path, bool as_png, GEr
     }
     if (!good) {
         g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code),
-                    "Cannot write “%s”: %s", path, code ? g_strerror(code) : message);
+                    _("Cannot write “%s”: %s"), path, code ? g_strerror(code) : message);
         g_unlink(path);
     }
     return good;

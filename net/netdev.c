@@ -6,6 +6,7 @@
 
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static const VitNetdevType *const types[] = {
@@ -30,7 +31,7 @@ VitNetdev *vit_netdev_open(const char *spec, VitIoThread *thread, GError **error
     if (!found) {
         g_autofree char *known = g_strjoinv(", ", (char **) names);
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-netdev: unknown type “%s”; known: %s", type ? type : "", known);
+                    _("-netdev: unknown type “%s”; known: %s"), type ? type : "", known);
         return NULL;
     }
     VitNetdev *n = g_atomic_rc_box_alloc0(found->driver.instance_size);

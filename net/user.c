@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <libslirp.h>
 #include <netinet/in.h>
 #include <string.h>
@@ -189,7 +190,7 @@ static void notify(void *opaque)
 
 static bool refuse(GError **error, const char *key, const char *value, const char *remedy)
 {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-netdev user: “%s=%s” %s", key,
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("-netdev user: “%s=%s” %s"), key,
                 value, remedy);
     return false;
 }
@@ -199,7 +200,7 @@ static bool take_ipv4(VitOptions *o, const char *key, struct in_addr *address, G
     const char *text = vit_options_take(o, key);
     if (!text || inet_pton(AF_INET, text, address) == 1)
         return true;
-    return refuse(error, key, text, "is not an IPv4 address");
+    return refuse(error, key, text, _("is not an IPv4 address"));
 }
 
 static bool take_net(VitOptions *o, SlirpConfig *c, GError **error)
@@ -213,15 +214,15 @@ static bool take_net(VitOptions *o, SlirpConfig *c, GError **error)
         struct in_addr netmask;
         uint64_t bits = 24;
         if (!parts[0] || inet_pton(AF_INET, parts[0], &c->vnetwork) != 1)
-            return refuse(error, "net", text, "is not an IPv4 network such as 10.0.2.0/24");
+            return refuse(error, "net", text, _("is not an IPv4 network such as 10.0.2.0/24"));
         if (parts[1] && inet_pton(AF_INET, parts[1], &netmask) == 1)
             mask = ntohl(netmask.s_addr);
         else if (!parts[1] || vit_parse_uint(parts[1], 28, &bits))
             mask = bits ? ~0u << (32 - bits) : 0;
         else
-            return refuse(error, "net", text, "has no prefix length of 8 to 28 bits");
+            return refuse(error, "net", text, _("has no prefix length of 8 to 28 bits"));
         if (mask < 0xff000000 || mask > 0xfffffff0 || (~mask & (~mask + 1)))
-            return refuse(error, "net", text, "has no prefix length of 8 to 28 bits");
+            return refuse(error, "net", text, _("has no prefix length of 8 to 28 bits"));
     }
     uint32_t base = ntohl(c->vnetwork.s_addr) & mask;
     c->vnetwork.s_addr = htonl(base);
@@ -258,7 +259,7 @@ static bool take_config(VitOptions *o, SlirpConfig *c, char ***search, GError **
         if (!inside(c, *addresses[i])) {
             char buffer[INET_ADDRSTRLEN];
             inet_ntop(AF_INET, addresses[i], buffer, sizeof buffer);
-            return refuse(error, names[i], buffer, "is outside of the network (see “net”)");
+            return refuse(error, names[i], buffer, _("is outside of the network (see “net”)"));
         }
     c->restricted = restricted;
     c->in_enabled = ipv4;
@@ -273,7 +274,7 @@ static bool take_config(VitOptions *o, SlirpConfig *c, char ***search, GError **
     c->tftp_path = vit_options_take(o, "tftp");
     c->bootfile = vit_options_take(o, "bootfile");
     if (c->tftp_path && !g_file_test(c->tftp_path, G_FILE_TEST_IS_DIR))
-        return refuse(error, "tftp", c->tftp_path, "is not a folder");
+        return refuse(error, "tftp", c->tftp_path, _("is not a folder"));
     while ((text = vit_options_take_next(o, "dnssearch")))
         g_strv_builder_add(domains, text);
     *search = g_strv_builder_end(domains);
@@ -284,7 +285,7 @@ static bool take_config(VitOptions *o, SlirpConfig *c, char ***search, GError **
 /* "tcp:[host address]:host port-[guest address]:guest port"; the text is cut in place. */
 static bool forward(User *u, const char *text, GError **error)
 {
-    static const char form[] = "is not [tcp|udp]:[address]:port-[guest address]:port";
+    static const char form[] = N_("is not [tcp|udp]:[address]:port-[guest address]:port");
     g_autofree char *copy = g_strdup(text);
     char *fields[3], *guest[2], *rest = copy;
     struct sockaddr_in host = { .sin_family = AF_INET }, to = { .sin_family = AF_INET };
@@ -292,7 +293,7 @@ static bool forward(User *u, const char *text, GError **error)
 
     char *dash = strchr(copy, '-');
     if (!dash)
-        return refuse(error, "hostfwd", text, form);
+        return refuse(error, "hostfwd", text, _(form));
     *dash = '\0';
     for (int i = 0; i < 3; i++) {
         fields[i] = rest;
@@ -303,21 +304,21 @@ static bool forward(User *u, const char *text, GError **error)
     guest[0] = dash + 1;
     guest[1] = strchr(dash + 1, ':');
     if (!fields[2] || rest || !guest[1])
-        return refuse(error, "hostfwd", text, form);
+        return refuse(error, "hostfwd", text, _(form));
     *guest[1]++ = '\0';
 
     bool udp = strcmp(fields[0], "udp") == 0;
     if (!udp && *fields[0] && strcmp(fields[0], "tcp") != 0)
-        return refuse(error, "hostfwd", text, "names neither tcp nor udp");
+        return refuse(error, "hostfwd", text, _("names neither tcp nor udp"));
     host.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (*fields[1] && inet_pton(AF_INET, fields[1], &host.sin_addr) != 1)
-        return refuse(error, "hostfwd", text, "has no IPv4 address before the host port");
+        return refuse(error, "hostfwd", text, _("has no IPv4 address before the host port"));
     if (*guest[0] && inet_pton(AF_INET, guest[0], &to.sin_addr) != 1)
-        return refuse(error, "hostfwd", text, "has no IPv4 address before the guest port");
+        return refuse(error, "hostfwd", text, _("has no IPv4 address before the guest port"));
     if (!vit_parse_uint(fields[2], 65535, &host_port) ||
         !vit_parse_uint(guest[1], 65535, &guest_port) || guest_port == 0)
         return refuse(error, "hostfwd", text,
-                      "needs ports of 1 to 65535 (host port 0: any free one)");
+                      _("needs ports of 1 to 65535 (host port 0: any free one)"));
     host.sin_port = htons((uint16_t) host_port);
     to.sin_port = htons((uint16_t) guest_port);
 
@@ -327,9 +328,9 @@ static bool forward(User *u, const char *text, GError **error)
         int code = errno;
         inet_ntop(AF_INET, &host.sin_addr, address, sizeof address);
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "-netdev user: cannot listen on %s port %s %" G_GUINT64_FORMAT
-                    ": %s; choose another host port in “hostfwd=%s”",
-                    address, udp ? "UDP" : "TCP", host_port, g_strerror(code), text);
+                    _("-netdev user: cannot listen on %s port %s %u: %s; choose another host port "
+                      "in “hostfwd=%s”"),
+                    address, udp ? "UDP" : "TCP", (unsigned) host_port, g_strerror(code), text);
         return false;
     }
     return true;
@@ -390,7 +391,7 @@ static void open_on_thread(void *data)
     u->slirp = slirp_new(&config, &callbacks, u);
     if (!u->slirp) {
         g_set_error(open->error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                    "-netdev user: libslirp does not accept these settings");
+                    _("-netdev user: libslirp does not accept these settings"));
         return;
     }
     while ((text = vit_options_take_next(open->options, "hostfwd")))

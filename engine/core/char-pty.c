@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -40,7 +41,7 @@ VitChar *vit_char_open_pty(VitSystem *sys, const char *id, GError **error)
         || (slave = open(name, O_RDWR | O_NOCTTY | O_CLOEXEC)) < 0
         || tcgetattr(slave, &modes) != 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "There is no pseudo-terminal to be had: %s", g_strerror(errno));
+                    _("There is no pseudo-terminal to be had: %s"), g_strerror(errno));
         if (slave >= 0)
             close(slave);
         if (master >= 0)

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <gio/gio.h>
 #include <glib-unix.h>
+#include <glib/gi18n-lib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -101,8 +102,9 @@ static bool parse_options(char **parts, Address *a, GError **error)
         else if (!g_str_equal(*p, "wait") && !g_str_equal(*p, "wait=on")
                  && !g_str_equal(*p, "server=off")) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                        "\"%s\" is no option of a character device on a socket: these are server "
-                        "and nowait", *p);
+                        _("\"%s\" is no option of a character device on a socket: these are server "
+                          "and nowait"),
+                        *p);
             return false;
         }
     }
@@ -114,7 +116,7 @@ static bool parse_unix(const char *path, Address *a, GError **error)
     struct sockaddr_un *un = (struct sockaddr_un *) (void *) &a->addr;
     if (!*path || strlen(path) >= sizeof(un->sun_path)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "The socket path \"%s\" must have 1 to %zu bytes", path,
+                    _("The socket path \"%s\" must have 1 to %zu bytes"), path,
                     sizeof(un->sun_path) - 1);
         return false;
     }
@@ -129,7 +131,7 @@ static bool parse_tcp(const char *text, Address *a, GError **error)
     const char *colon = strrchr(text, ':');
     if (!colon || !colon[1]) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"tcp:%s\" has no port: write tcp:HOST:PORT", text);
+                    _("\"tcp:%s\" has no port: write tcp:HOST:PORT"), text);
         return false;
     }
     g_autofree char *host = g_strndup(text, (gsize) (colon - text));
@@ -141,7 +143,7 @@ static bool parse_tcp(const char *text, Address *a, GError **error)
     struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *found = NULL;
     int code = getaddrinfo(*host ? host : "127.0.0.1", colon + 1, &hints, &found);
     if (code != 0) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_HOST_NOT_FOUND, "Cannot find \"tcp:%s\": %s",
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_HOST_NOT_FOUND, _("Cannot find \"tcp:%s\": %s"),
                     text, gai_strerror(code));
         return false;
     }
@@ -156,8 +158,8 @@ static bool parse_tcp(const char *text, Address *a, GError **error)
 static bool fail(GError **error, const Address *a, const char *what)
 {
     int code = errno;
-    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), "Cannot %s %s: %s", what, a->text,
-                g_strerror(code));
+    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code), _("Cannot %s %s: %s"), what,
+                a->text, g_strerror(code));
     return false;
 }
 
@@ -192,14 +194,14 @@ static int open_server(const Address *a, GError **error)
 {
     int one = 1, fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
-        fail(error, a, "make a socket for");
+        fail(error, a, _("make a socket for"));
         return -1;
     }
     remove_stale(a);
     if (a->addr.ss_family != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (bind(fd, (const struct sockaddr *) &a->addr, a->length) != 0 || listen(fd, 4) != 0) {
-        fail(error, a, "listen on");
+        fail(error, a, _("listen on"));
         close(fd);
         return -1;
     }
@@ -210,7 +212,7 @@ static int open_client(const Address *a, GError **error)
 {
     int fd = socket(a->addr.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (const struct sockaddr *) &a->addr, a->length) != 0) {
-        fail(error, a, "connect to");
+        fail(error, a, _("connect to"));
         if (fd >= 0)
             close(fd);
         return -1;

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 #include <termios.h>
@@ -66,15 +67,16 @@ static void make_raw(Stdio *s, bool monitor)
 VitChar *vit_char_open_stdio(VitSystem *sys, const char *id, bool monitor, GError **error)
 {
     if (fcntl(STDOUT_FILENO, F_GETFD) < 0) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                            "Standard output is closed; use file:PATH for the serial port instead");
+        g_set_error_literal(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
+            _("Standard output is closed; use file:PATH for the serial port instead"));
         return NULL;
     }
     for (guint i = 0; i < sys->chars->len; i++) {
         const VitChar *other = sys->chars->pdata[i];
         if (other->back == &stdio_back) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                        "\"%s\" has the terminal already; use pty or file:PATH for \"%s\"",
+                        _("\"%s\" has the terminal already; use pty or file:PATH for \"%s\""),
                         other->id, id);
             return NULL;
         }
@@ -130,7 +132,7 @@ VitChar *vit_char_open_file(VitSystem *sys, const char *id, const char *path, GE
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY, 0644);
     if (fd < 0) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                    "Cannot write \"%s\": %s; name a file in a folder that is yours", path,
+                    _("Cannot write \"%s\": %s; name a file in a folder that is yours"), path,
                     g_strerror(errno));
         return NULL;
     }

@@ -4,6 +4,7 @@
 #include "engine/core/suggest.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { CTRL_A = 1 };
@@ -139,7 +140,7 @@ static void escape(VitChar *chr, uint8_t key)
     switch (key) {
     case 'x':
         say(chr, "\r\nVitrine: ended from the terminal\r\n");
-        vit_system_request(chr->sys, VIT_REQUEST_EXIT, 0, "ended from the terminal");
+        vit_system_request(chr->sys, VIT_REQUEST_EXIT, 0, _("ended from the terminal"));
         break;
     case 'c':
         if (chr->monitor)
@@ -189,9 +190,9 @@ VitChar *vit_char_open(VitSystem *sys, const char *id, const char *spec, GError 
     static const char *const known[] = { "stdio", "mon", "null", "file", "pty", "unix", "tcp",
                                          NULL };
     if (vit_char_find(sys, id)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "The machine has a character device \"%s\" already; give this one another id",
-                    id);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+            _("The machine has a character device \"%s\" already; give this one another id"), id);
         return NULL;
     }
     bool monitor = g_str_has_prefix(spec, "mon:");
@@ -213,9 +214,11 @@ VitChar *vit_char_open(VitSystem *sys, const char *id, const char *spec, GError 
         chr = vit_char_open_socket(sys, id, kind, colon + 1, error);
     } else {
         g_autofree char *hint = vit_suggest_phrase(kind, known);
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "\"%s\" is no character device: it is stdio, mon:stdio, null, pty, file:PATH, "
-                    "unix:PATH or tcp:HOST:PORT%s", whole, hint);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
+            _("\"%s\" is no character device: it is stdio, mon:stdio, null, pty, file:PATH, "
+              "unix:PATH or tcp:HOST:PORT%s"),
+            whole, hint);
     }
     if (chr && monitor)
         chr->escapes = true;

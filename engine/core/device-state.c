@@ -9,6 +9,7 @@
 #include "engine/core/device-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum {
@@ -248,7 +249,7 @@ static char *take_name(VitReader *r)
 static bool refuse(GError **error, const VitDevice *d, const char *name, const char *what)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "The saved state of device \"%s\" is damaged: %s %s", d->id, name, what);
+                _("The saved state of device \"%s\" is damaged: %s %s"), d->id, name, what);
     return false;
 }
 
@@ -260,13 +261,13 @@ static bool take_record(VitDeviceStage *stage, VitReader *r, const char *name, u
     uint64_t found_kind = 0, found_size = 0;
     size_t length = MIN(strlen(name), 255);
     if (!found || !take_uint(r, &found_kind, 1) || !take_uint(r, &found_size, 4))
-        return refuse(error, stage->d, name, "is missing");
+        return refuse(error, stage->d, name, _("is missing"));
     if (strncmp(found, name, length) != 0 || found[length] || found_kind != kind)
-        return refuse(error, stage->d, name, "is not where it belongs");
+        return refuse(error, stage->d, name, _("is not where it belongs"));
     if (*size != UINT64_MAX && found_size != *size)
-        return refuse(error, stage->d, name, "has a wrong size");
+        return refuse(error, stage->d, name, _("has a wrong size"));
     if (kind != VIT_FIELD_STRUCTS && found_size > r->left)
-        return refuse(error, stage->d, name, "is cut short");
+        return refuse(error, stage->d, name, _("is cut short"));
     *size = found_size;
     return true;
 }
@@ -286,11 +287,11 @@ static bool load_uints(VitDeviceStage *stage, VitReader *r, const VitField *f, s
 {
     uint8_t *at = staged(stage, offset, (size_t) f->count * f->width);
     if (!at)
-        return refuse(error, stage->d, f->name, "lies outside the state");
+        return refuse(error, stage->d, f->name, _("lies outside the state"));
     for (uint32_t i = 0; i < f->count; i++) {
         uint64_t value = 0;
         if (!take_uint(r, &value, f->width) || (f->max && value > f->max))
-            return refuse(error, stage->d, f->name, "is too large");
+            return refuse(error, stage->d, f->name, _("is too large"));
         vit_uint_put(at + (size_t) i * f->width, f->width, value);
     }
     return true;
@@ -301,11 +302,11 @@ static bool load_bytes(VitDeviceStage *stage, VitReader *r, const VitField *f, s
 {
     uint8_t *at = staged(stage, offset, f->count);
     if (!at || !take(r, at, f->count))
-        return refuse(error, stage->d, f->name, "lies outside the state");
+        return refuse(error, stage->d, f->name, _("lies outside the state"));
     for (uint32_t i = 0; f->kind == VIT_FIELD_BOOL && i < f->count; i++)
         if (at[i] > 1) {
             at[i] = 0;
-            return refuse(error, stage->d, f->name, "is neither true nor false");
+            return refuse(error, stage->d, f->name, _("is neither true nor false"));
         }
     return true;
 }
@@ -318,11 +319,11 @@ static bool load_fifo(VitDeviceStage *stage, VitReader *r, const VitField *f, si
     uint64_t capacity = 0, used = 0;
     if (!at || !take_uint(r, &capacity, 4) || !take_uint(r, &used, 4)
         || !take(r, fifo.data, sizeof(fifo.data)))
-        return refuse(error, stage->d, f->name, "lies outside the state");
+        return refuse(error, stage->d, f->name, _("lies outside the state"));
     fifo.capacity = (uint32_t) capacity;
     fifo.used = (uint32_t) used;
     if (!vit_fifo8_is_valid(&fifo))
-        return refuse(error, stage->d, f->name, "is no valid queue");
+        return refuse(error, stage->d, f->name, _("is no valid queue"));
     *at = fifo;
     return true;
 }
@@ -333,7 +334,7 @@ static bool load_timer(VitDeviceStage *stage, VitReader *r, const VitField *f, s
     VitTimer *timer = *(VitTimer **) (void *) ((uint8_t *) stage->d + offset);
     uint64_t value = 0;
     if (!take_uint(r, &value, 8) || (int64_t) value < 0)
-        return refuse(error, stage->d, f->name, "is no point in time");
+        return refuse(error, stage->d, f->name, _("is no point in time"));
     StagedTimer entry = { timer, (int64_t) value };
     if (timer)
         g_array_append_val(stage->timers, entry);
@@ -346,9 +347,9 @@ static bool load_varbytes(VitDeviceStage *stage, VitReader *r, const VitField *f
     uint8_t *at = staged(stage, base + f->offset, sizeof(uint8_t *));
     uint8_t *length = staged(stage, base + f->len_offset, sizeof(size_t));
     if (!at || !length)
-        return refuse(error, stage->d, f->name, "lies outside the state");
+        return refuse(error, stage->d, f->name, _("lies outside the state"));
     if (size > (f->max ? f->max : VARBYTES_LIMIT))
-        return refuse(error, stage->d, f->name, "is too large");
+        return refuse(error, stage->d, f->name, _("is too large"));
     uint8_t *buffer = size ? g_memdup2(r->data, size) : NULL;
     take(r, NULL, size);
     size_t where = (size_t) (at - stage->st);
@@ -406,7 +407,7 @@ static bool load_regs(VitDeviceStage *stage, VitReader *r, GError **error)
         for (unsigned i = 0; i < vit_reg_count(reg); i++) {
             uint8_t *at = staged(stage, vit_reg_storage(klass, reg, i), width);
             if (!at || !take_uint(r, &value, width))
-                return refuse(error, stage->d, reg->name, "lies outside the state");
+                return refuse(error, stage->d, reg->name, _("lies outside the state"));
             vit_uint_put(at, width, value);
         }
     }
@@ -420,7 +421,7 @@ static bool load_levels(VitDeviceStage *stage, VitReader *r, GError **error)
         return false;
     for (unsigned n = 0; n < stage->d->klass->n_irqs; n++) {
         if (!take_uint(r, &value, 1) || value > 1)
-            return refuse(error, stage->d, "irqs", "are neither high nor low");
+            return refuse(error, stage->d, "irqs", _("are neither high nor low"));
         stage->levels[n] = value;
     }
     return true;
@@ -447,21 +448,23 @@ static VitDevice *check_header(VitSystem *sys, VitDevice *d, VitReader *r, GErro
     uint64_t version = 0;
     if (!id || !name || !take_uint(r, &version, 4)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The saved state is damaged: a device section has no header");
+                    _("The saved state is damaged: a device section has no header"));
         return NULL;
     }
     if (!d)
         d = vit_system_find_device(sys, id);
     if (!d || strcmp(d->id, id) != 0 || strcmp(d->klass->name, name) != 0) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The saved state is of a device \"%s\" (%s), which this machine does not have; "
-                    "give it the devices that it was saved with", id, name);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+            _("The saved state is of a device \"%s\" (%s), which this machine does not have; "
+              "give it the devices that it was saved with"),
+            id, name);
         return NULL;
     }
     if (version != d->klass->version) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The saved state of device \"%s\" is of version %u, this program reads %u", id,
-                    (unsigned) version, d->klass->version);
+                    _("The saved state of device \"%s\" is of version %u, this program reads %u"),
+                    id, (unsigned) version, d->klass->version);
         return NULL;
     }
     return d;
@@ -474,9 +477,11 @@ VitDeviceStage *vit_device_stage_new(VitSystem *sys, VitDevice *d, VitReader *re
     if (!take_uint(reader, &magic, 4) || magic != SECTION_MAGIC || !take_uint(reader, &size, 4)
         || !take_uint(reader, &sum, 4) || size > reader->left
         || vit_crc32(0, reader->data, size) != sum) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The saved state%s%s is damaged: a device section is cut short or its checksum "
-                    "is wrong", d ? " of device " : "", d ? d->id : "");
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+            _("The saved state%s%s is damaged: a device section is cut short or its checksum "
+              "is wrong"),
+            d ? " of device " : "", d ? d->id : "");
         return NULL;
     }
     VitReader section = { reader->data, size };
@@ -496,11 +501,11 @@ VitDeviceStage *vit_device_stage_new(VitSystem *sys, VitDevice *d, VitReader *re
               && load_fields(stage, &section, klass->hidden, 0, error)
               && load_levels(stage, &section, error);
     if (ok && section.left)
-        ok = refuse(error, d, "it", "has more bytes than it should");
+        ok = refuse(error, d, "it", _("has more bytes than it should"));
     if (ok && klass->validate && !klass->validate(d, stage->st, error)) {
         ok = false;
         if (error && !*error)
-            refuse(error, d, "its content", "cannot be");
+            refuse(error, d, "its content", _("cannot be"));
     }
     if (!ok)
         g_clear_pointer(&stage, vit_device_stage_free);
@@ -549,7 +554,7 @@ bool vit_device_load(VitDevice *d, const uint8_t *data, size_t size, GError **er
     vit_device_quiesce(d, true);
     VitDeviceStage *stage = vit_device_stage_new(d->sys, d, &reader, error);
     if (stage && reader.left) {
-        refuse(error, d, "it", "is followed by more bytes");
+        refuse(error, d, "it", _("is followed by more bytes"));
         g_clear_pointer(&stage, vit_device_stage_free);
     }
     bool ok = stage != NULL;

@@ -6,6 +6,7 @@
 #include "engine/core/suggest.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* ---- Options --------------------------------------------------------------------------------- */
@@ -13,13 +14,13 @@
 static const char *kind_text(VitPropKind kind)
 {
     switch (kind) {
-    case VIT_PROP_BOOL: return "on or off";
-    case VIT_PROP_U32: return "a number up to 4294967295";
-    case VIT_PROP_U64: return "a number";
-    case VIT_PROP_SIZE: return "a size, such as 64M";
+    case VIT_PROP_BOOL: return _("on or off");
+    case VIT_PROP_U32: return _("a number up to 4294967295");
+    case VIT_PROP_U64: return _("a number");
+    case VIT_PROP_SIZE: return _("a size, such as 64M");
     case VIT_PROP_STR: break;
     }
-    return "a text";
+    return _("a text");
 }
 
 static bool set_prop(VitDevice *d, const VitProp *prop, const char *value)
@@ -68,12 +69,12 @@ bool vit_device_set_prop(VitDevice *d, const char *name, const char *value, GErr
         g_ptr_array_add(known, NULL);
         g_autofree char *hint = vit_suggest_phrase(name, (const char *const *) known->pdata);
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "Device \"%s\" has no option \"%s\"%s", d->klass->name, name, hint);
+                    _("Device \"%s\" has no option \"%s\"%s"), d->klass->name, name, hint);
         return false;
     }
     if (!set_prop(d, prop, value)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "Option \"%s\" of device \"%s\" takes %s, not \"%s\"", name, d->klass->name,
+                    _("Option \"%s\" of device \"%s\" takes %s, not \"%s\""), name, d->klass->name,
                     kind_text(prop->kind), value);
         return false;
     }
@@ -132,7 +133,7 @@ bool vit_device_init(VitDevice *d, GError **error)
     bool ok = id_is_unique(d);
     if (!ok) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "The machine has a device \"%s\" already; give this one another id", d->id);
+                    _("The machine has a device \"%s\" already; give this one another id"), d->id);
     } else {
         d->priv->initialized = true;
         ok = !d->klass->init || d->klass->init(d, error);

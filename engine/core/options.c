@@ -4,6 +4,7 @@
 
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 typedef struct { char *key, *value; bool taken; } Pair;
@@ -71,7 +72,7 @@ VitOptions *vit_options_parse(const char *context, const char *text, const char 
         }
         if (!*p.key) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "%s: an option without a name before “=%s”", context, p.value);
+                        _("%s: an option without a name before “=%s”"), context, p.value);
             clear_pair(&p);
             vit_options_free(o);
             return NULL;
@@ -159,8 +160,8 @@ const char *vit_options_take_next(VitOptions *o, const char *key)
 static bool bad_value(const VitOptions *o, const char *key, const char *text, const char *wanted,
                       GError **error)
 {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "%s: “%s=%s” is not %s", o->context, key, text, wanted);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s: “%s=%s” is not %s"),
+                o->context, key, text, wanted);
     return false;
 }
 
@@ -169,7 +170,7 @@ bool vit_options_take_bool(VitOptions *o, const char *key, bool *value, GError *
     const char *text = vit_options_take(o, key);
     if (!text || vit_parse_bool(text, value))
         return true;
-    return bad_value(o, key, text, "“on” or “off”", error);
+    return bad_value(o, key, text, _("“on” or “off”"), error);
 }
 
 bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_t *value,
@@ -178,7 +179,8 @@ bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_
     const char *text = vit_options_take(o, key);
     if (!text || vit_parse_uint(text, max, value))
         return true;
-    g_autofree char *wanted = g_strdup_printf("a number up to %" G_GUINT64_FORMAT, max);
+    g_autofree char *most = g_strdup_printf("%" G_GUINT64_FORMAT, max);
+    g_autofree char *wanted = g_strdup_printf(_("a number up to %s"), most);
     return bad_value(o, key, text, wanted, error);
 }
 
@@ -187,7 +189,7 @@ bool vit_options_take_size(VitOptions *o, const char *key, uint64_t *value, GErr
     const char *text = vit_options_take(o, key);
     if (!text || vit_parse_size(text, value))
         return true;
-    return bad_value(o, key, text, "a size such as 512M or 4G", error);
+    return bad_value(o, key, text, _("a size such as 512M or 4G"), error);
 }
 
 bool vit_options_finish(const VitOptions *o, GError **error)
@@ -200,7 +202,7 @@ bool vit_options_finish(const VitOptions *o, GError **error)
         for (unsigned k = 0; k < o->known->len; k++) {
             if (strcmp(o->known->pdata[k], p->key) == 0) {
                 g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                            "%s: option “%s” cannot be used here, or not twice", o->context,
+                            _("%s: option “%s” cannot be used here, or not twice"), o->context,
                             p->key);
                 return false;
             }
@@ -209,7 +211,7 @@ bool vit_options_finish(const VitOptions *o, GError **error)
         g_ptr_array_add(names, NULL);
         g_autofree char *phrase = vit_suggest_phrase(p->key, (const char *const *) names->pdata);
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_UNKNOWN_OPTION,
-                    "%s: unknown option “%s”%s", o->context, p->key, phrase);
+                    _("%s: unknown option “%s”%s"), o->context, p->key, phrase);
         return false;
     }
     return true;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -47,8 +48,9 @@ static bool fits_host(const char *name, uint64_t size, GError **error)
     g_autofree char *there = g_format_size_full(most, G_FORMAT_SIZE_IEC_UNITS);
     g_autofree char *half = g_format_size_full(most / 2, G_FORMAT_SIZE_IEC_UNITS);
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NO_SPACE,
-                "Memory \"%s\" of %s does not fit: this computer has %s. Give the machine less "
-                "memory, %s for instance", name, wanted, there, half);
+                _("Memory \"%s\" of %s does not fit: this computer has %s. Give the machine less "
+                  "memory, %s for instance"),
+                name, wanted, there, half);
     return false;
 }
 
@@ -80,8 +82,9 @@ fail:
         int code = errno;
         g_autofree char *wanted = g_format_size_full(ram->size, G_FORMAT_SIZE_IEC_UNITS);
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
-                    "Memory \"%s\" of %s cannot be had: %s. Close other programs or give the "
-                    "machine less memory", ram->name, wanted, g_strerror(code));
+                    _("Memory \"%s\" of %s cannot be had: %s. Close other programs or give the "
+                      "machine less memory"),
+                    ram->name, wanted, g_strerror(code));
     }
     return false;
 }

@@ -3,6 +3,7 @@
  * without regard to case and with "-" equal to "_" */
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -64,5 +65,5 @@ const char *vit_suggest(const char *word, const char *const *known)
 char *vit_suggest_phrase(const char *word, const char *const *known)
 {
     const char *near = vit_suggest(word, known);
-    return near ? g_strdup_printf("; did you mean “%s”?", near) : g_strdup("");
+    return near ? g_strdup_printf(_("; did you mean “%s”?"), near) : g_strdup("");
 }

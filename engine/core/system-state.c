@@ -7,6 +7,7 @@
 #include "engine/core/device-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 typedef struct {
@@ -26,7 +27,7 @@ bool vit_system_save(VitSystem *sys, GByteArray *out, GError **error)
 {
     if (vit_clock_running(sys->clock)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                            "The machine must be paused before its state is saved");
+                            _("The machine must be paused before its state is saved"));
         return false;
     }
     vit_system_lock(sys);
@@ -50,20 +51,20 @@ static bool check_header(VitSystem *sys, const Header *header, GError **error)
         || GUINT32_FROM_LE(header->sum) != vit_crc32(0, header, offsetof(Header, sum))
         || GINT64_FROM_LE(header->now) < 0 || GINT64_FROM_LE(header->now) > LATEST) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                            "This is no saved machine state, or it is damaged");
+                            _("This is no saved machine state, or it is damaged"));
         return false;
     }
     if (GUINT32_FROM_LE(header->format) != FORMAT) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The state is saved in format %u, this program reads %u",
+                    _("The state is saved in format %u, this program reads %u"),
                     GUINT32_FROM_LE(header->format), FORMAT);
         return false;
     }
     if (GUINT32_FROM_LE(header->sections) != sys->devices->len) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "The state is of a machine with %u devices, this one has %u; give it the "
-                    "devices that it was saved with", GUINT32_FROM_LE(header->sections),
-                    sys->devices->len);
+                    _("The state is of a machine with %u devices, this one has %u; give it the "
+                      "devices that it was saved with"),
+                    GUINT32_FROM_LE(header->sections), sys->devices->len);
         return false;
     }
     return true;
@@ -81,14 +82,14 @@ static GPtrArray *stage_all(VitSystem *sys, VitReader *reader, GError **error)
         g_ptr_array_add(stages, stage);
         if (!g_hash_table_add(seen, vit_device_stage_device(stage))) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "The saved state is damaged: it has device \"%s\" twice",
+                        _("The saved state is damaged: it has device \"%s\" twice"),
                         vit_device_stage_device(stage)->id);
             return NULL;
         }
     }
     if (reader->left) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                            "The saved state is damaged: it is longer than it should be");
+                            _("The saved state is damaged: it is longer than it should be"));
         return NULL;
     }
     return g_steal_pointer(&stages);
@@ -99,12 +100,12 @@ bool vit_system_load(VitSystem *sys, const uint8_t *data, size_t size, GError **
     Header header;
     if (vit_clock_running(sys->clock)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_BUSY,
-                            "The machine must be paused before a state is loaded");
+                            _("The machine must be paused before a state is loaded"));
         return false;
     }
     if (size < sizeof(header)) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                            "This is no saved machine state, or it is cut short");
+                            _("This is no saved machine state, or it is cut short"));
         return false;
     }
     memcpy(&header, data, sizeof(header));

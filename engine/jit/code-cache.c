@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -56,8 +57,8 @@ bool jit_cache_init(JitAccel *a, GError **error)
     a->rw = rw == MAP_FAILED ? NULL : rw;
     if (!a->rw || !a->rx) {
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
-                    "The translator cannot have executable memory: %s. Allow it, "
-                    "or use -accel interp",
+                    _("The translator cannot have executable memory: %s. Allow it, "
+                      "or use -accel interp"),
                     g_strerror(code));
         return false;
     }

@@ -6,6 +6,7 @@
 #include "engine/jit/jit-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -34,7 +35,7 @@ static VitAccel *create_jit(VitSystem *sys, GError **error)
 {
     if (!jit_host_available()) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "The translator does not know this computer's processor; use -accel interp");
+                    _("The translator does not know this computer's processor; use -accel interp"));
         return NULL;
     }
     return create(sys, &vit_accel_jit, error);

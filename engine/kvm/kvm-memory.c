@@ -5,6 +5,7 @@
 #include "engine/kvm/kvm-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -101,7 +102,7 @@ static void update(KvmAccel *a)
     }
     if (!good) {
         g_autofree char *reason = g_strdup_printf(
-            "KVM does not take the machine's memory: %s; use -accel jit", g_strerror(errno));
+            _("KVM does not take the machine's memory: %s; use -accel jit"), g_strerror(errno));
         vit_system_request(a->accel.sys, VIT_REQUEST_PAUSE, 0, reason);
     }
 }

@@ -10,6 +10,7 @@
 #include "engine/cpu/run.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -82,8 +83,9 @@ static void on_io(KvmCpu *kc)
 
 static void give_up(KvmCpu *kc, const char *what, uint64_t detail)
 {
-    g_autofree char *reason = g_strdup_printf(
-        "KVM cannot go on: %s (%#" G_GINT64_MODIFIER "x); use -accel jit", what, detail);
+    g_autofree char *number = g_strdup_printf("%#" G_GINT64_MODIFIER "x", detail);
+    g_autofree char *reason = g_strdup_printf(_("KVM cannot go on: %s (%s); use -accel jit"), what,
+                                              number);
 
     kc->stuck = true;
     vit_system_request(kc->x->cpu.sys, VIT_REQUEST_PAUSE, 0, reason);
@@ -111,22 +113,21 @@ static void on_exit_reason(KvmCpu *kc)
         kvm_fetch(kc);
         x->shutdown = true;
         x->cpu.halted = 1;
-        vit_system_request(x->cpu.sys, VIT_REQUEST_RESET, 0, "triple fault");
+        vit_system_request(x->cpu.sys, VIT_REQUEST_RESET, 0, _("triple fault"));
         break;
     case KVM_EXIT_IRQ_WINDOW_OPEN:
     case KVM_EXIT_SET_TPR:
     case KVM_EXIT_INTR:
         break;
     case KVM_EXIT_FAIL_ENTRY:
-        give_up(kc, "the processor refuses the guest's state",
+        give_up(kc, _("the processor refuses the guest's state"),
                 run->fail_entry.hardware_entry_failure_reason);
         break;
     case KVM_EXIT_INTERNAL_ERROR:
-        give_up(kc, "an instruction that it does not emulate, or an internal error",
+        give_up(kc, _("an instruction that it does not emulate, or an internal error"),
                 run->internal.suberror);
         break;
-    default:
-        give_up(kc, "an exit that is not known", run->exit_reason);
+    default: give_up(kc, _("an exit that is not known"), run->exit_reason);
     }
 }
 
@@ -203,14 +204,14 @@ static void inject(KvmCpu *kc)
     if (lines_of(x) & X86_LINE_NMI) {
         __atomic_fetch_and(&x->lines, ~(uint32_t) X86_LINE_NMI, __ATOMIC_SEQ_CST);
         if (ioctl(kc->fd, KVM_NMI) < 0)
-            give_up(kc, "it takes no NMI", (uint64_t) errno);
+            give_up(kc, _("it takes no NMI"), (uint64_t) errno);
     }
     if ((lines_of(x) & X86_LINE_INTR) && kc->run->ready_for_interrupt_injection && x->ops) {
         int vector = x->ops->intr_ack(x->ops_opaque);
         if (vector >= 0) {
             interrupt.irq = (uint32_t) vector;
             if (ioctl(kc->fd, KVM_INTERRUPT, &interrupt) < 0)
-                give_up(kc, "it takes no interrupt", (uint64_t) errno);
+                give_up(kc, _("it takes no interrupt"), (uint64_t) errno);
             kc->run->ready_for_interrupt_injection = 0;
             x->cpu.stats[VIT_CPU_STAT_INTERRUPTS]++;
         }
@@ -304,7 +305,7 @@ static void set_signals(KvmCpu *kc)
     sigdelset(&old, VIT_KICK_SIGNAL);
     memcpy(mask.head.sigset, &old, 8);      /* the kernel's part of it */
     if (ioctl(kc->fd, KVM_SET_SIGNAL_MASK, &mask.head) < 0)
-        give_up(kc, "it takes no signal mask", (uint64_t) errno);
+        give_up(kc, _("it takes no signal mask"), (uint64_t) errno);
 }
 
 void kvm_cpu_loop(VitAccel *accel, VitCpu *cpu)

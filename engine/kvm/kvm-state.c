@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -304,7 +305,7 @@ void kvm_push(KvmCpu *kc)
     transfer_msrs(kc, false);
     if (!good || ioctl(kc->fd, KVM_SET_VCPU_EVENTS, &kc->events) < 0) {
         g_autofree char *reason = g_strdup_printf(
-            "KVM does not take a vCPU's registers: %s; use -accel jit", g_strerror(errno));
+            _("KVM does not take a vCPU's registers: %s; use -accel jit"), g_strerror(errno));
         vit_system_request(x->cpu.sys, VIT_REQUEST_PAUSE, 0, reason);
         kc->stuck = true;
     }
@@ -403,8 +404,9 @@ bool kvm_set_cpuid(KvmCpu *kc, GError **error)
         if (ioctl(kc->fd, KVM_SET_CPUID2, &c->head) == 0)
             return true;
     }
-    g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
-                "-accel kvm: KVM does not take this CPU model: %s; try another -cpu, or -accel jit",
-                g_strerror(errno));
+    g_set_error(
+        error, G_IO_ERROR, g_io_error_from_errno(errno),
+        _("-accel kvm: KVM does not take this CPU model: %s; try another -cpu, or -accel jit"),
+        g_strerror(errno));
     return false;
 }

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -18,16 +19,17 @@
 enum : uint64_t { IDENTITY_MAP = 0xfeffc000, TSS_PAGES = 0xfeffd000 };
 
 static const struct { int cap; const char *name; } needed[] = {
-    { KVM_CAP_USER_MEMORY, "user memory" }, { KVM_CAP_READONLY_MEM, "read-only memory" },
-    { KVM_CAP_IMMEDIATE_EXIT, "immediate exits" }, { KVM_CAP_EXT_CPUID, "CPUID tables" },
-    { KVM_CAP_VCPU_EVENTS, "vCPU events" }, { KVM_CAP_DEBUGREGS, "debug registers" },
-    { KVM_CAP_USER_NMI, "NMIs" }, { KVM_CAP_XSAVE, "extended state" },
+    { KVM_CAP_USER_MEMORY, N_("user memory") }, { KVM_CAP_READONLY_MEM, N_("read-only memory") },
+    { KVM_CAP_IMMEDIATE_EXIT, N_("immediate exits") }, { KVM_CAP_EXT_CPUID, N_("CPUID tables") },
+    { KVM_CAP_VCPU_EVENTS, N_("vCPU events") }, { KVM_CAP_DEBUGREGS, N_("debug registers") },
+    { KVM_CAP_USER_NMI, N_("NMIs") }, { KVM_CAP_XSAVE, N_("extended state") },
 };
 
 static void fail(GError **error, const char *what, int code)
 {
     g_set_error(error, G_IO_ERROR, g_io_error_from_errno(code),
-                "-accel kvm: cannot %s: %s; -accel jit works without KVM", what, g_strerror(code));
+                _("-accel kvm: cannot %s: %s; -accel jit works without KVM"), what,
+                g_strerror(code));
 }
 
 static int open_kvm(GError **error)
@@ -38,14 +40,14 @@ static int open_kvm(GError **error)
         return fd;
     if (code == EACCES || code == EPERM)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_PERMISSION_DENIED,
-                    "/dev/kvm: permission denied; add yourself to the group kvm (sudo usermod -aG "
-                    "kvm %s) and log in again, or use -accel jit", g_get_user_name());
+                    _("/dev/kvm: permission denied; add yourself to the group kvm (sudo usermod "
+                      "-aG kvm %s) and log in again, or use -accel jit"), g_get_user_name());
     else if (code == ENOENT || code == ENODEV || code == ENXIO)
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                    "/dev/kvm: %s; switch virtualization on in the computer's firmware setup and "
-                    "load kvm_intel or kvm_amd, or use -accel jit", g_strerror(code));
+                    _("/dev/kvm: %s; switch virtualization on in the computer's firmware setup and "
+                      "load kvm_intel or kvm_amd, or use -accel jit"), g_strerror(code));
     else
-        fail(error, "open /dev/kvm", code);
+        fail(error, _("open /dev/kvm"), code);
     return -1;
 }
 
@@ -54,13 +56,14 @@ static bool check(KvmAccel *a, GError **error)
     if (ioctl(a->kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
         g_set_error_literal(
             error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-            "/dev/kvm: this kernel's interface is another than version 12; use -accel jit");
+            _("/dev/kvm: this kernel's interface is another than version 12; use -accel jit"));
         return false;
     }
     for (size_t i = 0; i < G_N_ELEMENTS(needed); i++) {
         if (ioctl(a->kvm, KVM_CHECK_EXTENSION, needed[i].cap) <= 0) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                        "/dev/kvm: this kernel's KVM has no %s; use -accel jit", needed[i].name);
+                        _("/dev/kvm: this kernel's KVM has no %s; use -accel jit"),
+                        _(needed[i].name));
             return false;
         }
     }
@@ -79,7 +82,7 @@ static bool open_vm(KvmAccel *a, GError **error)
         a->vm = ioctl(a->kvm, KVM_CREATE_VM, 0);
     while (a->vm < 0 && errno == EINTR);
     if (a->vm < 0) {
-        fail(error, "make a virtual machine", errno);
+        fail(error, _("make a virtual machine"), errno);
         return false;
     }
     size = ioctl(a->kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
@@ -87,7 +90,7 @@ static bool open_vm(KvmAccel *a, GError **error)
     if (size < (int) sizeof(struct kvm_run) ||
         ioctl(a->vm, KVM_SET_IDENTITY_MAP_ADDR, &identity) < 0 ||
         ioctl(a->vm, KVM_SET_TSS_ADDR, (unsigned long) TSS_PAGES) < 0) {
-        fail(error, "set the virtual machine up", errno);
+        fail(error, _("set the virtual machine up"), errno);
         return false;
     }
     a->run_size = (size_t) size;
@@ -136,7 +139,7 @@ static bool cpu_init(VitAccel *accel, VitCpu *cpu, GError **error)
 
     if (cpu->isa != &vit_isa_x86) {
         g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                            "-accel kvm: this host runs x86 guests only; use -accel jit");
+                            _("-accel kvm: this host runs x86 guests only; use -accel jit"));
         return false;
     }
     KvmCpu *kc = g_new0(KvmCpu, 1);
@@ -150,7 +153,7 @@ static bool cpu_init(VitAccel *accel, VitCpu *cpu, GError **error)
             kc->run = NULL;
     }
     if (!kc->run) {
-        fail(error, "make a virtual processor", errno);
+        fail(error, _("make a virtual processor"), errno);
         free_cpu(kc);
         return false;
     }

@@ -8,6 +8,7 @@
 #include "engine/jit/jit.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* ---- Characters ------------------------------------------------------------------------------ */
@@ -39,7 +40,7 @@ static bool open_chardev(VitEngine *e, const char *text, GError **error)
         return false;
     if (!backend || !id) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "-chardev %s: needs a backend and id=NAME", text);
+                    _("-chardev %s: needs a backend and id=NAME"), text);
         return false;
     }
     g_autoptr(GString) spec = g_string_new(NULL);
@@ -72,7 +73,7 @@ static bool open_chars(VitEngine *e, VitBoardConfig *board, GError **error)
             board->serial[i] = g_hash_table_lookup(e->chardevs, spec + 8);
             if (!board->serial[i]) {
                 g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                            "-serial %s: there is no -chardev of that id", spec);
+                            _("-serial %s: there is no -chardev of that id"), spec);
                 return false;
             }
         } else if (!(board->serial[i] = open_char(e, id, spec, error))) {
@@ -95,7 +96,7 @@ static bool open_netdevs(VitEngine *e, GError **error)
             return false;
         if (g_hash_table_contains(e->netdevs, netdev->id)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                        "-netdev: the id “%s” is given twice", netdev->id);
+                        _("-netdev: the id “%s” is given twice"), netdev->id);
             vit_netdev_free(netdev);
             return false;
         }
@@ -172,14 +173,14 @@ static bool build_cpus(VitEngine *e, GError **error)
     const VitAccelClass *klass = vit_accel_find(name);
     if (!klass) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "-accel %s: this build of Vitrine does not have it; use -accel jit", name);
+                    _("-accel %s: this build of Vitrine does not have it; use -accel jit"), name);
         return false;
     }
     e->accel = klass->create(e->sys, error);
     if (!e->accel)
         return false;
     if (options && !klass->set_options) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, "-accel %s takes no options",
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT, _("-accel %s takes no options"),
                     name);
         return false;
     }

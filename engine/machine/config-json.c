@@ -7,6 +7,7 @@
 #include "engine/machine/config-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <json-glib/json-glib.h>
 #include <string.h>
 
@@ -108,7 +109,7 @@ char *vit_machine_config_to_json(const VitMachineConfig *config)
 static bool bad(GError **error, const char *name, const char *expected)
 {
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "machine description: member “%s” is not %s", name, expected);
+                _("machine description: member “%s” is not %s"), name, expected);
     return false;
 }
 
@@ -117,21 +118,21 @@ static bool rows_from_json(void *object, JsonObject *json, const ConfigRow *rows
 static bool read_array(GPtrArray *out, JsonNode *node, const ConfigRow *row, GError **error)
 {
     if (!JSON_NODE_HOLDS_ARRAY(node))
-        return bad(error, row->name, "a list");
+        return bad(error, row->name, _("a list"));
     JsonArray *array = json_node_get_array(node);
     for (guint i = 0; i < json_array_get_length(array); i++) {
         JsonNode *e = json_array_get_element(array, i);
 
         if (row->kind == CONFIG_DRIVES) {
             if (!JSON_NODE_HOLDS_OBJECT(e))
-                return bad(error, row->name, "a list of objects");
+                return bad(error, row->name, _("a list of objects"));
             VitDriveConfig *drive = vit_drive_config_new(NULL);
             g_ptr_array_add(out, drive);
             if (!rows_from_json(drive, json_node_get_object(e), config_drive_rows, error))
                 return false;
         } else {
             if (json_node_get_value_type(e) != G_TYPE_STRING)
-                return bad(error, row->name, "a list of texts");
+                return bad(error, row->name, _("a list of texts"));
             g_ptr_array_add(out, g_strdup(json_node_get_string(e)));
         }
     }
@@ -156,7 +157,7 @@ static bool read_member(void *m, JsonNode *node, const ConfigRow *row, GError **
     switch (row->kind) {
     case CONFIG_STRING:
         if (type != G_TYPE_STRING)
-            return bad(error, row->name, "a text");
+            return bad(error, row->name, _("a text"));
         g_free(*(char **) m);
         *(char **) m = json_node_dup_string(node);
         return true;
@@ -173,27 +174,27 @@ static bool read_member(void *m, JsonNode *node, const ConfigRow *row, GError **
     }
     case CONFIG_BOOL:
         if (type != G_TYPE_BOOLEAN)
-            return bad(error, row->name, "true or false");
+            return bad(error, row->name, _("true or false"));
         *(bool *) m = json_node_get_boolean(node);
         return true;
     case CONFIG_INTERFACE:
         if (type != G_TYPE_STRING || !read_interface(m, json_node_get_string(node)))
-            return bad(error, row->name, "one of ide, virtio, none");
+            return bad(error, row->name, _("one of ide, virtio, none"));
         return true;
     default:
         break;
     }
     if (type != G_TYPE_INT64)
-        return bad(error, row->name, "a whole number");
+        return bad(error, row->name, _("a whole number"));
     int64_t v = json_node_get_int(node);
     if (row->kind == CONFIG_UINT64 || row->kind == CONFIG_INT64) {
         if (row->kind == CONFIG_UINT64 && v < 0)
-            return bad(error, row->name, "zero or above");
+            return bad(error, row->name, _("zero or above"));
         *(int64_t *) m = v;
         return true;
     }
     if (v > INT32_MAX || v < (row->kind == CONFIG_UINT ? 0 : INT32_MIN))
-        return bad(error, row->name, "in range");
+        return bad(error, row->name, _("in range"));
     *(int *) m = (int) v;
     return true;
 }
@@ -224,7 +225,7 @@ static bool rows_from_json(void *object, JsonObject *json, const ConfigRow *rows
             g_ptr_array_add(names, NULL);
             g_autofree char *hint = vit_suggest_phrase(name, (const char *const *) names->pdata);
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                        "machine description: member “%s” is not known%s", name, hint);
+                        _("machine description: member “%s” is not known%s"), name, hint);
             return false;
         }
         if (!read_member((char *) object + row->offset, json_object_get_member(json, name), row,
@@ -240,20 +241,21 @@ VitMachineConfig *vit_machine_config_from_json(const char *text, gssize length, 
     g_autoptr(VitMachineConfig) config = vit_machine_config_new();
 
     if (!json_parser_load_from_data(parser, text, length, error)) {
-        g_prefix_error(error, "machine description: ");
+        g_prefix_error(error, _("machine description: "));
         return NULL;
     }
     JsonNode *root = json_parser_get_root(parser);
     if (!root || !JSON_NODE_HOLDS_OBJECT(root)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "machine description: not an object");
+                    _("machine description: not an object"));
         return NULL;
     }
     JsonObject *json = json_node_get_object(root);
     if (json_object_get_int_member_with_default(json, "schema", 0) != SCHEMA) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                    "machine description: written by another version of Vitrine (schema is not %d)",
-                    SCHEMA);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+            _("machine description: written by another version of Vitrine (schema is not %d)"),
+            SCHEMA);
         return NULL;
     }
     if (!rows_from_json(config, json, config_rows, error))

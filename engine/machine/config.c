@@ -4,6 +4,7 @@
 #include "engine/core/suggest.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* The members of both structs; the JSON reader and writer, copy and free all go by these rows. */
@@ -155,7 +156,7 @@ static bool check_word(const char *option, const char *value, const char *const 
     g_autofree char *all = g_strjoinv(", ", (char **) known);
     g_autofree char *hint = vit_suggest_phrase(value, known);
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                "%s: “%s” is not known%s (one of: %s)", option, value, hint, all);
+                _("%s: “%s” is not known%s (one of: %s)"), option, value, hint, all);
     return false;
 }
 
@@ -185,24 +186,26 @@ bool vit_machine_config_validate(const VitMachineConfig *c, GError **error)
         !check_word("-accel", accel, accels, error) || !check_word("-vga", c->vga, vgas, error))
         return false;
     if (c->ram_size < 1 << 20 || c->ram_size % (1 << 20))
-        return refuse(error, "-m: memory must be a whole number of MiB, at least 1M");
+        return refuse(error, _("-m: memory must be a whole number of MiB, at least 1M"));
     if (c->ram_size > 1ULL << 40)
-        return refuse(error, "-m: at most 1T of memory is supported");
+        return refuse(error, _("-m: at most 1T of memory is supported"));
     if (c->n_cpus < 1 || c->n_cpus > CONFIG_MAX_CPUS)
-        return refuse(error, "-smp: %u CPUs asked for; 1 to %d are possible", c->n_cpus,
+        return refuse(error, _("-smp: %u CPUs asked for; 1 to %d are possible"), c->n_cpus,
                       CONFIG_MAX_CPUS);
     if (c->serials->len > 4)
-        return refuse(error, "-serial: at most 4 serial ports are possible");
+        return refuse(error, _("-serial: at most 4 serial ports are possible"));
     if (!c->kernel && c->initrd)
-        return refuse(error, "-initrd needs -kernel");
+        return refuse(error, _("-initrd needs -kernel"));
     if (!c->kernel && c->cmdline)
-        return refuse(error, "-append needs -kernel");
+        return refuse(error, _("-append needs -kernel"));
     for (const char *p = c->boot_order ?: ""; *p; p++) {
         if (!strchr("abcdnp", *p))
-            return refuse(error, "-boot: “%c” is no boot device (a, b floppy; c disk; d CD; "
-                                 "n network)", *p);
+            return refuse(error,
+                          _("-boot: “%c” is no boot device (a, b floppy; c disk; d CD; "
+                            "n network)"),
+                          *p);
     }
     if (c->uuid && !g_uuid_string_is_valid(c->uuid))
-        return refuse(error, "-uuid: “%s” is no UUID (8-4-4-4-12 hexadecimal digits)", c->uuid);
+        return refuse(error, _("-uuid: “%s” is no UUID (8-4-4-4-12 hexadecimal digits)"), c->uuid);
     return true;
 }

@@ -7,6 +7,7 @@
 #include "hw/pci/pci-devices.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static bool take_props(VitDevice *d, VitOptions *options, GError **error)
@@ -39,7 +40,8 @@ static bool take_chardev(VitEngine *e, VitOptions *options, VitChar **chr, GErro
     if (*chr)
         return true;
     g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                id ? "-device: there is no -chardev “%s”" : "-device: chardev=ID is missing", id);
+                id ? _("-device: there is no -chardev “%s”") : _("-device: chardev=ID is missing"),
+                id);
     return false;
 }
 
@@ -71,8 +73,9 @@ static bool create_serial(VitEngine *e, VitOptions *options, GError **error)
         !vit_options_take_uint(options, "index", 3, &index, error))
         return false;
     if (index > 3 || index < e->config->serials->len) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "-device isa-serial: that port is taken already; use -serial or another index");
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_EXISTS,
+            _("-device isa-serial: that port is taken already; use -serial or another index"));
         return false;
     }
     VitDevice *d = create_isa(e, &vit_uart16550_class, options, error);

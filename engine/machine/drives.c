@@ -5,6 +5,7 @@
 #include "engine/machine/engine-private.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static const char *drive_id(VitEngine *e, const VitDriveConfig *d, unsigned index, char **made)
@@ -21,7 +22,7 @@ static void host_full(void *opaque, VitBlockNode *node, int error)
 {
     VitEngine *e = opaque;
     g_autofree char *reason = g_strdup_printf(
-        "“%s” cannot be written: %s. Make room on the host's disk, then let the machine run on",
+        _("“%s” cannot be written: %s. Make room on the host's disk, then let the machine run on"),
         vit_block_node_filename(node), g_strerror(-error));
 
     vit_system_request(e->sys, VIT_REQUEST_PAUSE, 0, reason);
@@ -73,10 +74,12 @@ static bool check_iso(VitBlockNode *node, GError **error)
     uint64_t whole = blocks * (d[128] | (unsigned) d[129] << 8);
     if (whole <= size)
         return true;
-    g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
-                "%s: the CD image is cut off: it should have %" G_GUINT64_FORMAT
-                " bytes but has %" G_GUINT64_FORMAT "; download or copy it again",
-                vit_block_node_filename(node), whole, size);
+    g_autofree char *wanted = g_format_size_full(whole, G_FORMAT_SIZE_LONG_FORMAT);
+    g_autofree char *there = g_format_size_full(size, G_FORMAT_SIZE_LONG_FORMAT);
+    g_set_error(
+        error, G_IO_ERROR, G_IO_ERROR_INVALID_DATA,
+        _("%s: the CD image is cut off: it should have %s but has %s; download or copy it again"),
+        vit_block_node_filename(node), wanted, there);
     return false;
 }
 
@@ -90,12 +93,13 @@ static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
     };
 
     if (g_hash_table_contains(e->drives, id)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, "-drive: the id “%s” is given twice", id);
+        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, _("-drive: the id “%s” is given twice"),
+                    id);
         return false;
     }
     if (d->snapshot) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "-drive file=%s: snapshot=on is not supported yet; copy the image first",
+                    _("-drive file=%s: snapshot=on is not supported yet; copy the image first"),
                     d->file);
         return false;
     }
@@ -138,21 +142,23 @@ static bool open_blockdev(VitEngine *e, const char *text, GError **error)
         return false;
     if (!driver || !name || (!file && !child)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    "-blockdev %s: needs driver=, node-name= and filename= (or file=NODE)", text);
+                    _("-blockdev %s: needs driver=, node-name= and filename= (or file=NODE)"),
+                    text);
         return false;
     }
     bool known = !strcmp(driver, "raw") || !strcmp(driver, "file") ||
                  !strcmp(driver, "host_device");
     if (!known ||
         (child_driver && strcmp(child_driver, "file") && strcmp(child_driver, "host_device"))) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "-blockdev: driver “%s” is not supported yet (file, host_device and raw are)",
-                    known ? child_driver : driver);
+        g_set_error(
+            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
+            _("-blockdev: driver “%s” is not supported yet (file, host_device and raw are)"),
+            known ? child_driver : driver);
         return false;
     }
     if (g_hash_table_contains(e->drives, name)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    "-blockdev: node-name “%s” is given twice", name);
+                    _("-blockdev: node-name “%s” is given twice"), name);
         return false;
     }
     if (child) {        /* raw over a node that exists: the same bytes under another name */
@@ -160,7 +166,7 @@ static bool open_blockdev(VitEngine *e, const char *text, GError **error)
         VitBlockNode *node = NULL;
         if (!g_hash_table_steal_extended(e->drives, child, (void **) &old, (void **) &node)) {
             g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                        "-blockdev: there is no node “%s” for file=", child);
+                        _("-blockdev: there is no node “%s” for file="), child);
             return false;
         }
         g_free(old);

@@ -5,6 +5,7 @@
  * machine thread without it. */
 #include "engine/machine/engine-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static void set_state(VitEngine *e, VitEngineState state, const char *reason)
@@ -69,13 +70,13 @@ static void handle_requests(void *opaque)
         /* nothing more can happen to it */
     } else if (requests & (VIT_REQUEST_SHUTDOWN | VIT_REQUEST_EXIT)) {
         set_stop_cause(e, requests & VIT_REQUEST_EXIT ? VIT_REQUEST_EXIT : VIT_REQUEST_SHUTDOWN);
-        halt(e, VIT_ENGINE_STOPPED, reason ?: "the guest switched off");
+        halt(e, VIT_ENGINE_STOPPED, reason ?: _("the guest switched off"));
     } else if (requests & VIT_REQUEST_PAUSE) {
         halt(e, VIT_ENGINE_FAILED, reason);
     } else if (requests & VIT_REQUEST_RESET) {
         if (e->config->no_reboot) {
             set_stop_cause(e, VIT_REQUEST_RESET);
-            halt(e, VIT_ENGINE_STOPPED, reason ?: "the guest restarted");
+            halt(e, VIT_ENGINE_STOPPED, reason ?: _("the guest restarted"));
         } else {
             bool running = e->state == VIT_ENGINE_RUNNING;
             park_cpus(e);

@@ -5,6 +5,7 @@
  * dispatch on the object's context. */
 #include "engine/session/session-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <math.h>
 #include <string.h>
 
@@ -228,7 +229,7 @@ void vit_display_save_screenshot_async(VitDisplay *d, const char *path,
 
     if (!surface) {
         g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                                "The machine shows no picture at present");
+                                _("The machine shows no picture at present"));
         return;
     }
     Screenshot *shot = g_new(Screenshot, 1);

@@ -7,6 +7,7 @@
 
 #include "engine/cpu/cpu.h"
 
+#include <glib/gi18n-lib.h>
 #include <time.h>
 
 struct _VitMachine {
@@ -239,7 +240,7 @@ void vit_machine_start_async(VitMachine *m, GCancellable *cancellable, GAsyncRea
     GTask *task = g_task_new(m, cancellable, callback, data);
 
     if (m->state != VIT_MACHINE_OFF) {
-        g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_BUSY, "“%s” is already running",
+        g_task_return_new_error(task, G_IO_ERROR, G_IO_ERROR_BUSY, _("“%s” is already running"),
                                 m->config->name ?: "The machine");
         g_object_unref(task);
         return;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/board/firmware.c - finding firmware images of the distribution */
 #include "hw/board/firmware.h"
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static const char *const built_in_dirs[] = {
@@ -52,9 +53,8 @@ GBytes *vit_firmware_load(const char *name, const char *const *dirs, GError **er
         return bytes;
     const char *package = package_of(name);
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_NOENT,
-                "Firmware file \"%s\" is in none of %s. %s%s%s name its folder with -L.", name,
-                searched->str,
-                package ? "Install the package \"" : "Please", package ? package : "",
-                package ? "\", or" : "");
+                _("Firmware file \"%s\" is in none of %s. %s%s%s name its folder with -L."), name,
+                searched->str, package ? "Install the package \"" : "Please",
+                package ? package : "", package ? "\", or" : "");
     return NULL;
 }

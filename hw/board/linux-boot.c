@@ -9,6 +9,7 @@
 #include "hw/board/x86-board.h"
 
 #include "hw/smbios/smbios.h"
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -70,20 +71,20 @@ static bool check_kernel(X86LinuxBoot *boot, GError **error)
     if (boot->size < MIN_HEADER || get(k + HDR_BOOT_FLAG, 2) != 0xaa55 ||
         memcmp(k + HDR_MAGIC, "HdrS", 4) != 0)
         return refuse(error, path,
-                      "is no Linux kernel image (bzImage); name the vmlinuz file of an x86 "
-                      "distribution with -kernel, or boot a disk or CD without -kernel.");
+                      _("is no Linux kernel image (bzImage); name the vmlinuz file of an x86 "
+                        "distribution with -kernel, or boot a disk or CD without -kernel."));
     if (get(k + HDR_VERSION, 2) < OLDEST || !(k[HDR_LOADFLAGS] & LOADED_HIGH))
         return refuse(error, path,
-                      "is a Linux kernel older than 2.6.22, which cannot be started directly; "
-                      "boot it from a disk with a boot loader.");
+                      _("is a Linux kernel older than 2.6.22, which cannot be started directly; "
+                        "boot it from a disk with a boot loader."));
     unsigned sectors = k[HDR] ? k[HDR] : 4;
     boot->setup_size = (sectors + 1) * SECTOR;
     uint64_t claimed = get(k + 0x1f4, 4) * 16;      /* syssize: of the protected-mode part */
     if (boot->size <= boot->setup_size ||
         boot->size - boot->setup_size < claimed - MIN(claimed, 15))
         return refuse(error, path,
-                      "is cut short: it should have %" G_GUINT64_FORMAT " bytes and has %zu; "
-                      "copy it again.", boot->setup_size + claimed, boot->size);
+                      _("is cut short: it should have %llu bytes and has %zu; copy it again."),
+                      (unsigned long long) (boot->setup_size + claimed), boot->size);
     return true;
 }
 
@@ -109,16 +110,16 @@ static bool place(X86LinuxBoot *boot, GError **error)
     uint64_t wanted = kernel_end + ((initrd + 0xfff) & ~0xfffull) + boot->acpi_size;
     if (top < wanted)
         return refuse(error, b->config.kernel,
-                      "and its initrd need %" G_GUINT64_FORMAT " MiB of memory and the "
-                      "machine has %" G_GUINT64_FORMAT " MiB below 4 GiB; give it more with -m.",
-                      (wanted + 0xfffff) >> 20, top >> 20);
+                      _("and its initrd need %u MiB of memory and the machine has %u MiB below "
+                        "4 GiB; give it more with -m."),
+                      (unsigned) ((wanted + 0xfffff) >> 20), (unsigned) (top >> 20));
     boot->acpi_at = (uint32_t) (top - boot->acpi_size);
     uint64_t highest = MIN(get(k + HDR_INITRD_MAX, 4) + 1, boot->acpi_at);
     boot->initrd_at = (uint32_t) ((highest - MIN(highest, initrd)) & ~0xfffull);
     if (initrd && boot->initrd_at < kernel_end)
         return refuse(error, b->config.initrd,
-                      "is too large for this kernel: %" G_GUINT64_FORMAT " MiB do not fit "
-                      "below %" G_GUINT64_FORMAT " MiB.", initrd >> 20, highest >> 20);
+                      _("is too large for this kernel: %u MiB do not fit below %u MiB."),
+                      (unsigned) (initrd >> 20), (unsigned) (highest >> 20));
     return true;
 }
 
@@ -137,8 +138,8 @@ X86LinuxBoot *x86_linux_boot_new(X86Board *b, GError **error)
         uint64_t limit = MIN(get(boot->image + HDR_CMDLINE_SIZE, 4), CMDLINE_MAX - 1);
         if (strlen(b->config.cmdline) > limit)
             ok = refuse(error, b->config.kernel,
-                        "takes a command line of %" G_GUINT64_FORMAT " bytes and -append "
-                        "has %zu; shorten it.", limit, strlen(b->config.cmdline));
+                        _("takes a command line of %u bytes and -append has %zu; shorten it."),
+                        (unsigned) limit, strlen(b->config.cmdline));
     }
     if (ok && b->config.initrd)
         ok = (boot->initrd = g_mapped_file_new(b->config.initrd, FALSE, error)) != NULL;

@@ -18,6 +18,7 @@
 #include "hw/timer/hpet.h"
 #include "hw/timer/i8254.h"
 #include "hw/timer/mc146818.h"
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { ISA_LINES = 16, SERIALS = 4, MSI_BASE = 0xfee00000u, MSI_SIZE = 0x100000, PIRQ_PIN = 16,
@@ -223,8 +224,9 @@ static bool build_firmware(X86Board *b, GError **error)
     const uint8_t *data = g_bytes_get_data(image, &size);
     if (size == 0 || size % 0x10000 || size > BIOS_MAX) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "\"%s\" is no PC firmware: its size, %" G_GSIZE_FORMAT " bytes, is no "
-                    "multiple of 64 KiB up to 16 MiB. Choose another file with -bios.", name, size);
+                    _("\"%s\" is no PC firmware: its size, %zu bytes, is no multiple of 64 KiB up "
+                      "to 16 MiB. Choose another file with -bios."),
+                    name, (size_t) size);
         return false;
     }
     b->bios = vit_ram_new("pc.bios", size, error);
@@ -392,15 +394,16 @@ static bool check_config(const VitBoardConfig *config, const X86Chipset *chipset
 {
     if (!chipset)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "There is no machine \"%s\"; choose q35 or pc.", config->machine);
+                    _("There is no machine \"%s\"; choose q35 or pc."), config->machine);
     else if (config->n_cpus < 1 || config->n_cpus > VIT_APIC_MAX_CPUS)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%u processors: a PC has 1 to %u; change -smp.", config->n_cpus,
+                    _("%u processors: a PC has 1 to %u; change -smp."), config->n_cpus,
                     VIT_APIC_MAX_CPUS);
     else if (config->ram_size < 2 * MIB || config->ram_size % MIB || config->ram_size >> 40)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%" G_GUINT64_FORMAT " bytes of memory: a PC has a whole number of MiB "
-                    "from 2 MiB to below 1 TiB; change -m.", config->ram_size);
+                    _("%llu bytes of memory: a PC has a whole number of MiB from 2 MiB to below "
+                      "1 TiB; change -m."),
+                    (unsigned long long) config->ram_size);
     else
         return true;
     return false;

@@ -5,6 +5,8 @@
 #include "display/edid.h"
 #include "hw/board/firmware.h"
 
+#include <glib/gi18n-lib.h>
+
 static bool give_rom(VitDevice *d, const char *name, GError **error)
 {
     g_autoptr(GBytes) rom = *name ? vit_firmware_load(name, NULL, error) : NULL;
@@ -15,7 +17,7 @@ static bool give_rom(VitDevice *d, const char *name, GError **error)
         return false;
     if (g_bytes_get_size(rom) > 1 << 20) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: “%s” is no video BIOS: it is larger than 1 MiB", d->klass->name,
+                    _("-device %s: “%s” is no video BIOS: it is larger than 1 MiB"), d->klass->name,
                     name);
         return false;
     }

@@ -10,6 +10,7 @@
 
 #include "hw/pci/pci-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 struct VgaVram { int ref_count; VitRam *ram; };
@@ -406,7 +407,7 @@ static bool vga_init(VitDevice *d, GError **error)
 
     if (v->vgamem_mb < 1 || v->vgamem_mb > 256 || (v->vgamem_mb & (v->vgamem_mb - 1))) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: vgamem_mb=%u is not a power of two from 1 to 256", d->id, v->vgamem_mb);
+                    _("%s: vgamem_mb=%u is not a power of two from 1 to 256"), d->id, v->vgamem_mb);
         return false;
     }
     VitRam *ram = vit_ram_new("vga-vram", (uint64_t) v->vgamem_mb << 20, error);

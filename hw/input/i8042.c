@@ -6,6 +6,8 @@
 #include "hw/input/i8042.h"
 #include "hw/input/ps2.h"
 
+#include <glib/gi18n-lib.h>
+
 enum {
     STS_OBF = 0x01, STS_SYS = 0x04, STS_COMMAND = 0x08, STS_UNLOCKED = 0x10, STS_AUX = 0x20,
     CB_KBD_INT = 0x01, CB_AUX_INT = 0x02, CB_SYS = 0x04, CB_KBD_OFF = 0x10, CB_AUX_OFF = 0x20,
@@ -106,7 +108,7 @@ static void write_output_port(I8042 *c, uint8_t value)
     c->st.out_port = value & OUT_A20;
     if (!(value & OUT_RESET))
         vit_system_request(c->parent.sys, VIT_REQUEST_RESET, 0,
-                           "the guest used the keyboard controller");
+                           _("the guest used the keyboard controller"));
 }
 
 static void keyboard_write(I8042 *c, uint8_t byte)
@@ -172,7 +174,7 @@ static void write_command(VitDevice *d, uint32_t offset, uint64_t value)
     default:
         if (command >= 0xf0 && !(command & OUT_RESET))      /* pulses output bits that are 0 */
             vit_system_request(d->sys, VIT_REQUEST_RESET, 0,
-                               "the guest used the keyboard controller");
+                               _("the guest used the keyboard controller"));
         break;
     }
 }

@@ -5,6 +5,8 @@
  * before the acknowledge, as chipsets with an ELCR do. */
 #include "hw/intc/i8259.h"
 
+#include <glib/gi18n-lib.h>
+
 enum {
     ICW1_IC4 = 0x01, ICW1_SNGL = 0x02, ICW1 = 0x10, OCW3 = 0x08, ICW4_AEOI = 0x02, ICW4_SFNM = 0x10,
     CASCADE = 2, SPURIOUS = 7,
@@ -226,7 +228,7 @@ static bool pic_validate(VitDevice *d, const void *state, GError **error)
     const typeof(((Pic *) 0)->st) *st = state;
     if (st->step < N_STEPS && st->lowest < 8 && !(st->vector & 7))
         return true;
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "i8259: saved state out of range");
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, _("i8259: saved state out of range"));
     return false;
 }
 

@@ -6,6 +6,8 @@
  * states other than S5, TCO, device traps, throttling. */
 #include "hw/misc/acpi-pm.h"
 
+#include <glib/gi18n-lib.h>
+
 enum { PM_HZ = 3579545, TIMER_BITS = 24 };
 enum {
     TMR = 1 << 0, GBL = 1 << 5, PWRBTN = 1 << 8, RTC = 1 << 10, EVENTS = TMR | GBL | PWRBTN | RTC,
@@ -99,7 +101,7 @@ static void write_pm1_cnt(VitDevice *d, uint32_t offset, uint64_t value)
     p->st.pm1_cnt = value & CNT_STORED;
     unsigned type = value >> SLP_TYP_SHIFT & 7;
     if ((value & SLP_EN) && (type == SOFT_OFF || type == SOFT_OFF_ICH9))
-        vit_system_request(d->sys, VIT_REQUEST_SHUTDOWN, 0, "the guest powered off");
+        vit_system_request(d->sys, VIT_REQUEST_SHUTDOWN, 0, _("the guest powered off"));
 }
 
 static uint64_t read_timer(VitDevice *d, uint32_t offset)

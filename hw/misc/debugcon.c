@@ -3,6 +3,8 @@
  * A read gives `readback`, by which firmware finds the port.  Maps itself at `iobase`. */
 #include "hw/misc/isa-debug.h"
 
+#include <glib/gi18n-lib.h>
+
 typedef struct {
     VitDevice parent;
     uint32_t iobase, readback;
@@ -52,7 +54,7 @@ static bool con_init(VitDevice *d, GError **error)
     DebugCon *c = (DebugCon *) d;
     if (c->iobase > 0xffff) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "isa-debugcon: iobase=0x%x is beyond the port space; use 0 to 0xffff",
+                    _("isa-debugcon: iobase=0x%x is beyond the port space; use 0 to 0xffff"),
                     c->iobase);
         return false;
     }

@@ -3,6 +3,8 @@
  * As "isa-debug-exit" is known to test programs.  Maps itself at `iobase` in the port space. */
 #include "hw/misc/isa-debug.h"
 
+#include <glib/gi18n-lib.h>
+
 enum { MAX_SIZE = 8 };
 
 typedef struct {
@@ -19,7 +21,7 @@ static bool exit_write(VitDevice *d, uint32_t offset, unsigned size, uint64_t va
     DebugExit *e = (DebugExit *) d;
     e->st.last = (uint32_t) value;
     vit_system_request(d->sys, VIT_REQUEST_EXIT, (int) (((uint32_t) value << 1 | 1) & 0xff),
-                       "the guest wrote to the debug exit port");
+                       _("the guest wrote to the debug exit port"));
     return true;
 }
 
@@ -33,9 +35,11 @@ static bool exit_init(VitDevice *d, GError **error)
 {
     DebugExit *e = (DebugExit *) d;
     if (e->iosize == 0 || e->iosize > MAX_SIZE || e->iobase > 0x10000 - e->iosize) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "isa-debug-exit: iobase=0x%x with iosize=%u is not a place in the port space; "
-                    "iosize is 1 to %u", e->iobase, e->iosize, MAX_SIZE);
+        g_set_error(
+            error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+            _("isa-debug-exit: iobase=0x%x with iosize=%u is not a place in the port space; "
+              "iosize is 1 to %u"),
+            e->iobase, e->iosize, MAX_SIZE);
         return false;
     }
     e->window = vit_device_window(d, 0, e->iosize);

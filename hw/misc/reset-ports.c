@@ -4,6 +4,8 @@
  * Not modelled: the A20 mask itself (its bit is kept; memory never wraps at 1 MiB). */
 #include "hw/misc/reset-ports.h"
 
+#include <glib/gi18n-lib.h>
+
 enum { INIT_NOW = 0x01, ALT_A20 = 0x02, RST_CPU = 0x04 };
 
 typedef struct {
@@ -17,14 +19,14 @@ static void wrote_port92(VitDevice *d, uint32_t offset, uint64_t old)
 {
     const ResetPorts *r = (const ResetPorts *) d;
     if (r->st.port92 & ~old & INIT_NOW)
-        vit_system_request(d->sys, VIT_REQUEST_RESET, 0, "the guest used port 92h");
+        vit_system_request(d->sys, VIT_REQUEST_RESET, 0, _("the guest used port 92h"));
 }
 
 static void wrote_cf9(VitDevice *d, uint32_t offset, uint64_t old)
 {
     const ResetPorts *r = (const ResetPorts *) d;
     if (r->st.cf9 & ~old & RST_CPU)
-        vit_system_request(d->sys, VIT_REQUEST_RESET, 0, "the guest used port CF9h");
+        vit_system_request(d->sys, VIT_REQUEST_RESET, 0, _("the guest used port CF9h"));
 }
 
 static const VitReg reset_regs[] = {

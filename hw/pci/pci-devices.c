@@ -7,6 +7,7 @@
 #include "hw/storage/storage-devices.h"
 #include "hw/virtio/virtio-devices.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static VitDevice *create_bridge(VitDeviceContext *ctx, VitOptions *options, VitPciBridgeKind kind,
@@ -83,7 +84,7 @@ VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text, GError
     known[n] = NULL;
     g_autofree char *hint = vit_suggest_phrase(name ? name : "", known);
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "-device: there is no device “%s”%s", name ? name : "", hint);
+                _("-device: there is no device “%s”%s"), name ? name : "", hint);
     return NULL;
 }
 
@@ -122,19 +123,20 @@ bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace 
         if (!place->bus) {
             g_set_error(
                 error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "-device: there is no bus “%s”; name the id of a bridge given before this device",
+                _("-device: there is no bus “%s”; name the id of a bridge given before this "
+                  "device"),
                 bus);
             return false;
         }
     }
     if (addr && !parse_addr(addr, &place->devfn)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device: “addr=%s” is not a PCI address such as 05 or 05.1", addr);
+                    _("-device: “addr=%s” is not a PCI address such as 05 or 05.1"), addr);
         return false;
     }
     if (place->id && vit_system_find_device(ctx->sys, place->id)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device: the id “%s” is taken", place->id);
+                    _("-device: the id “%s” is taken"), place->id);
         return false;
     }
     return true;
@@ -160,8 +162,8 @@ void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *tab
         return found;
     if (!id) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: give it a %s with %s=ID", vit_options_get(options, "driver"), kind,
-                    key);
+                    _("-device %s: give it a %s with %s=ID"), vit_options_get(options, "driver"),
+                    kind, key);
         return NULL;
     }
     g_autoptr(GPtrArray) known = g_ptr_array_new();
@@ -175,7 +177,7 @@ void *vit_pci_take_backend(VitOptions *options, const char *key, GHashTable *tab
     g_ptr_array_add(known, NULL);
     g_autofree char *hint = vit_suggest_phrase(id, (const char *const *) known->pdata);
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "-device %s: there is no %s “%s”%s", vit_options_get(options, "driver"), kind, id,
-                hint);
+                _("-device %s: there is no %s “%s”%s"), vit_options_get(options, "driver"), kind,
+                id, hint);
     return NULL;
 }

@@ -5,6 +5,7 @@
  * Not modelled: parity and system errors, power management, VPD, latency timers. */
 #include "hw/pci/pci-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* ---- BARs ------------------------------------------------------------------------------------ */
@@ -390,7 +391,7 @@ static bool function_validate(VitDevice *d, const void *st, GError **error)
         config[PCI_HEADER_TYPE] == fn->initial[PCI_HEADER_TYPE])
         return true;
     g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                "%s: the saved state is of another PCI device", d->id);
+                _("%s: the saved state is of another PCI device"), d->id);
     return false;
 }
 
@@ -429,13 +430,14 @@ VitPciFunction *vit_pci_function_new(VitPciBus *bus, int devfn, const VitPciIds 
             ;
         if (devfn >= 256) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_FAILED,
-                        "no free PCI slot for %s; put it behind a bridge", id ? id : "the device");
+                        _("no free PCI slot for %s; put it behind a bridge"),
+                        id ? id : "the device");
             return NULL;
         }
     } else if (devfn > 255 || bus->functions[devfn]) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    devfn > 255 ? "PCI address %02x.%x does not exist"
-                                : "PCI slot %02x.%x is taken",
+                    devfn > 255 ? _("PCI address %02x.%x does not exist")
+                                : _("PCI slot %02x.%x is taken"),
                     (unsigned) devfn >> 3, (unsigned) devfn & 7);
         return NULL;
     }

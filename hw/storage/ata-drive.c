@@ -3,6 +3,7 @@
  * 7.13) */
 #include "hw/storage/ata.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* ---- IDENTIFY DEVICE, IDENTIFY PACKET DEVICE ------------------------------------------------- */
@@ -153,14 +154,14 @@ static bool drive_init(VitDevice *dev, GError **error)
     d->cd = dev->klass == &vit_ide_cd_class;
     if (!d->cd && d->sectors == 0) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: the disk%s%s is smaller than one sector of 512 bytes", dev->id,
+                    _("%s: the disk%s%s is smaller than one sector of 512 bytes"), dev->id,
                     d->node ? " " : "", d->node ? vit_block_node_filename(d->node) : "");
         return false;
     }
     if (!d->cd && vit_block_info(d->node).read_only) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: “%s” cannot be written, and ATA disks know no write protection; "
-                    "make it writable or attach it as a CD or a virtio disk",
+                    _("%s: “%s” cannot be written, and ATA disks know no write protection; "
+                      "make it writable or attach it as a CD or a virtio disk"),
                     dev->id, vit_block_node_filename(d->node));
         return false;
     }

@@ -6,6 +6,7 @@
 #include "hw/storage/ahci.h"
 #include "hw/storage/ide.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { AHCI_DEVFN = 0x1f << 3 | 2, IDE_DEVFN = 1 << 3 | 1, IDE_BUSES = 2, IDE_UNITS = 2,
@@ -27,8 +28,8 @@ static VitDevice *make_ide(VitDeviceContext *ctx, const char *id, VitPciBus *bus
     for (guint i = 0; i < ctx->sys->devices->len; i++)
         if (((VitDevice *) ctx->sys->devices->pdata[i])->klass == &vit_piix3_ide_class) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-device piix3-ide: there is one already, and its ports are fixed; "
-                        "use ich9-ahci");
+                        _("-device piix3-ide: there is one already, and its ports are fixed; "
+                          "use ich9-ahci"));
             return NULL;
         }
     VitDevice *d = vit_device_new(ctx->sys, &vit_piix3_ide_class, id);
@@ -90,8 +91,9 @@ static VitDevice *find_bus(VitDeviceContext *ctx, const char *name, uint64_t *nu
     }
     if (!d)
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device: there is no disk bus “%s”; the first controller's are ide.0, "
-                    "ide.1 ...", name);
+                    _("-device: there is no disk bus “%s”; the first controller's are ide.0, "
+                      "ide.1 ..."),
+                    name);
     return d;
 }
 
@@ -127,7 +129,7 @@ static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options,
     }
     if (id && vit_system_find_device(ctx->sys, id)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device: the id “%s” is taken", id);
+                    _("-device: the id “%s” is taken"), id);
         return NULL;
     }
     VitDevice *controller = bus ? find_bus(ctx, bus, &number, error) : first_controller(ctx, error);
@@ -144,7 +146,7 @@ static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options,
         return NULL;
     if (bus ? !attach(controller, (unsigned) number, (unsigned) unit, drive)
             : !attach_anywhere(controller, drive)) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-device %s: %s%s",
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("-device %s: %s%s"),
                     klass->name, bus ? bus : "the disk controller",
                     bus ? " has no free place of that number"
                         : " has no free place; add an ich9-ahci");

@@ -4,6 +4,8 @@
  * virtual time: nothing ticks.  Not modelled: the speaker's sound, NMI sources of port 61h. */
 #include "hw/timer/i8254.h"
 
+#include <glib/gi18n-lib.h>
+
 enum { N_COUNTERS = 3, RW_LATCH = 0, RW_LSB = 1, RW_MSB = 2, RW_WORD = 3 };
 enum { STATUS_OUT = 0x80, STATUS_NULL = 0x40 };
 enum { NMISC_GATE2 = 0x01, NMISC_REFRESH = 0x10, NMISC_OUT2 = 0x20 };
@@ -319,8 +321,8 @@ static bool pit_validate(VitDevice *d, const void *state, GError **error)
         const Counter *c = &st->counter[i];
         if ((st->next_edge != UINT64_MAX && st->next_edge >> 48) || c->count < 1 ||
             c->count > 65536 || c->start > INT64_MAX) {
-            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "i8254: counter %u out of range",
-                        i);
+            g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                        _("i8254: counter %u out of range"), i);
             return false;
         }
     }

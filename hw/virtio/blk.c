@@ -6,6 +6,7 @@
 #include "hw/virtio/virtio-devices.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum {
@@ -301,17 +302,17 @@ static bool blk_init(VitDevice *d, GError **error)
     if (!power_of_two(b->logical_block, 512, 32768) ||
         (b->physical_block && !power_of_two(b->physical_block, 512, 1 << 20))) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: a block size must be a power of two from 512 to 32768", d->id);
+                    _("%s: a block size must be a power of two from 512 to 32768"), d->id);
         return false;
     }
     if (b->num_queues < 1 || b->num_queues > VIT_VIRTIO_QUEUES) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: num-queues must be from 1 to %d", d->id, VIT_VIRTIO_QUEUES);
+                    _("%s: num-queues must be from 1 to %d"), d->id, VIT_VIRTIO_QUEUES);
         return false;
     }
     if (!power_of_two(b->queue_entries, 4, VIT_VIRTIO_QUEUE_SIZE)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: queue-size must be a power of two from 4 to %d", d->id,
+                    _("%s: queue-size must be a power of two from 4 to %d"), d->id,
                     VIT_VIRTIO_QUEUE_SIZE);
         return false;
     }

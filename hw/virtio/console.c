@@ -6,6 +6,7 @@
  * Not modelled: console size, emergency write. */
 #include "hw/virtio/virtio-devices.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum {
@@ -282,7 +283,7 @@ static bool console_init(VitDevice *d, GError **error)
 
     if (c->max_ports < 1 || c->max_ports > MAX_PORTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: max_ports must be from 1 to %d", d->id, MAX_PORTS);
+                    _("%s: max_ports must be from 1 to %d"), d->id, MAX_PORTS);
         return false;
     }
     for (unsigned i = 0; i < MAX_PORTS; i++) {
@@ -372,13 +373,13 @@ static bool add_port(Console *c, VitOptions *options, VitDeviceContext *ctx, boo
             ;
     if (nr >= c->max_ports || c->ports[nr].exists) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: port %u of %s is taken or does not exist",
+                    _("-device %s: port %u of %s is taken or does not exist"),
                     vit_options_get(options, "driver"), (unsigned) nr, c->virtio.parent.id);
         return false;
     }
     if (name && strlen(name) > NAME_MAX_BYTES) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: the name is longer than %d bytes",
+                    _("-device %s: the name is longer than %d bytes"),
                     vit_options_get(options, "driver"), NAME_MAX_BYTES);
         return false;
     }
@@ -405,7 +406,7 @@ static VitDevice *create_port(VitDeviceContext *ctx, VitOptions *options, bool i
     (void) vit_options_take(options, "bus");
     if (!c) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device %s: put -device virtio-serial-pci before it",
+                    _("-device %s: put -device virtio-serial-pci before it"),
                     vit_options_get(options, "driver"));
         return NULL;
     }

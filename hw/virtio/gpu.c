@@ -9,6 +9,7 @@
 #include "hw/virtio/gpu-resource.h"
 #include "hw/virtio/virtio-devices.h"
 
+#include <glib/gi18n-lib.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -496,7 +497,7 @@ static bool gpu_init(VitDevice *d, GError **error)
     gpu_resources_init(&g->resources, g->max_hostmem);
     if (g->max_outputs < 1 || g->max_outputs > VIT_VIRTIO_GPU_OUTPUTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: max_outputs must be from 1 to %d", d->id, VIT_VIRTIO_GPU_OUTPUTS);
+                    _("%s: max_outputs must be from 1 to %d"), d->id, VIT_VIRTIO_GPU_OUTPUTS);
         g->max_outputs = 0;
         return false;
     }
@@ -561,7 +562,7 @@ static bool gpu_validate(VitDevice *d, const void *st, GError **error)
     gpu_resources_finish(&trial);
     if (!ok)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "%s: the saved state has pictures that do not fit", d->id);
+                    _("%s: the saved state has pictures that do not fit"), d->id);
     return ok;
 }
 

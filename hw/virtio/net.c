@@ -5,6 +5,7 @@
  * Not modelled: checksum and segmentation offloads, multiqueue, RSS, notification coalescing. */
 #include "hw/virtio/virtio-devices.h"
 
+#include <glib/gi18n-lib.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
@@ -363,8 +364,8 @@ static bool net_init(VitDevice *d, GError **error)
     pthread_mutex_init(&n->lock, NULL);
     if (n->mac_text && !parse_mac(n->mac_text, n->own_mac)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: “mac=%s” is not an address of one card, such as 52:54:00:12:34:56", d->id,
-                    n->mac_text);
+                    _("%s: “mac=%s” is not an address of one card, such as 52:54:00:12:34:56"),
+                    d->id, n->mac_text);
         return false;
     }
     if (!n->mac_text)
@@ -372,7 +373,7 @@ static bool net_init(VitDevice *d, GError **error)
     for (unsigned i = 0; i < 2; i++)
         if (sizes[i] < 64 || sizes[i] > VIT_VIRTIO_QUEUE_SIZE || (sizes[i] & (sizes[i] - 1))) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "%s: %s_queue_size must be a power of two from 64 to %d", d->id,
+                        _("%s: %s_queue_size must be a power of two from 64 to %d"), d->id,
                         i ? "tx" : "rx", VIT_VIRTIO_QUEUE_SIZE);
             return false;
         }
@@ -473,7 +474,7 @@ static bool net_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, 
     (void) vit_options_take(options, "romfile");    /* there is no boot ROM to leave out */
     if (n->netdev->peer) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-device virtio-net-pci: the network backend “%s” is in use by another card",
+                    _("-device virtio-net-pci: the network backend “%s” is in use by another card"),
                     n->netdev->id);
         n->netdev = NULL;
         return false;

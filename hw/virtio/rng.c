@@ -4,6 +4,7 @@
  * Fed from the host kernel's generator; max-bytes each period bounds how fast. */
 #include "hw/virtio/virtio-devices.h"
 
+#include <glib/gi18n-lib.h>
 #include <sys/random.h>
 
 enum { CHUNK = 4096 };
@@ -59,7 +60,7 @@ static bool rng_init(VitDevice *d, GError **error)
 
     if (!r->max_bytes || !r->period_ms) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "%s: max-bytes and period must be greater than 0", d->id);
+                    _("%s: max-bytes and period must be greater than 0"), d->id);
         return false;
     }
     r->timer = vit_timer_new(d->sys->clock, refill, r);

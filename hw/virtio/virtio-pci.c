@@ -8,6 +8,7 @@
 
 #include "hw/deferred.h"
 
+#include <glib/gi18n-lib.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -413,8 +414,8 @@ static bool transport_validate(VitDevice *d, const void *st, GError **error)
         ok = ok && (s->queue_vectors[i] == NO_VECTOR || s->queue_vectors[i] < t->vectors);
     if (!ok)
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "%s: the saved state has an interrupt vector that "
-                    "this device does not have",
+                    _("%s: the saved state has an interrupt vector that "
+                      "this device does not have"),
                     d->id);
     return ok;
 }

@@ -10,6 +10,8 @@
 #include "hw/virtio/virtio-devices.h"
 #include "hw/virtio/virtio-pci.h"
 
+#include <glib/gi18n-lib.h>
+
 enum { VIRTIO_BAR = 2, MSIX_BAR = 4, CLASS_VGA = 0x0300, ROM_MAX = 1 << 20 };
 
 static void driver_shows(void *opaque, bool on)
@@ -34,7 +36,7 @@ static bool give_rom(VitDevice *vga, const char *name, GError **error)
     if (g_bytes_get_size(rom) == 0 || g_bytes_get_size(rom) > ROM_MAX) {
         g_set_error(
             error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-            "-device virtio-vga: “%s” is no video BIOS: its size is not from 1 byte to 1 MiB",
+            _("-device virtio-vga: “%s” is no video BIOS: its size is not from 1 byte to 1 MiB"),
             name);
         return false;
     }

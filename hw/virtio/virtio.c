@@ -7,6 +7,7 @@
 
 #include "engine/core/log.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { BUDGET = 256 };      /* chains of one queue before other work of the thread gets its turn */
@@ -447,15 +448,16 @@ bool vit_virtio_validate(VitDevice *d, const void *st, GError **error)
     const char *why = NULL;
 
     if ((s->status & VIT_VIRTIO_FEATURES_OK) && (s->driver_features & ~v->offered))
-        why = "features that this device does not offer";
+        why = _("features that this device does not offer");
     for (unsigned i = 0; i < VIT_VIRTIO_QUEUES && !why; i++) {
         const VitVirtqueueState *q = &s->queues[i];
         if (i < v->n_queues ? !valid_size(q->size, v->queue_size[i]) : q->size || q->enabled)
-            why = "a queue that this device does not have";
+            why = _("a queue that this device does not have");
     }
     if (!why)
         return true;
-    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s: the saved state has %s", d->id, why);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL, _("%s: the saved state has %s"), d->id,
+                why);
     return false;
 }
 

@@ -12,10 +12,15 @@ MARKED = re.compile(r'\b(N?_|C_|ngettext)\s*\(\s*"')
 BLUEPRINT_TEXT = re.compile(
     r'\b(label|title|subtitle|description|tooltip-text|button-label|placeholder-text|heading|body)'
     r'\s*:\s*"([^"]+)"')
+ERROR_CALL = re.compile(r'\b(?:g_set_error(?:_literal)?|g_task_return_new_error)\s*\('
+                        r'[^;"]*,\s*("(?:[^"\\]|\\.)*[A-Za-z]{3}(?:[^"\\]|\\.)*")')
 C_TEXT = re.compile(
     r'\b\w+_set_(?:label|title|subtitle|description|tooltip_text|heading|body|text|button_label)'
     r'\s*\([^;]*?,\s*"([^"]*[A-Za-z][^"]*)"\s*\)|'
     r'\badw_(?:alert_dialog|toast)_new\s*\(\s*"([^"]+)"')
+TRANSLATED = ("app", "display", "engine/core", "engine/guest", "engine/jit", "engine/kvm",
+              "engine/machine", "engine/session", "hw", "net", "widgets")
+ENGLISH = {"app/cli/run-options.c", "app/cli/vitrine-run.c", "engine/core/log.c"}   # tools alone
 NAMES = {"Vitrine"}             # the same in every language
 
 
@@ -55,6 +60,18 @@ def unmarked(top):
                 yield f'{path}: "{match[1] or match[2]}" is not marked with _()'
 
 
+def errors(top):
+    """Messages that the session API can deliver (docs/decisions/0007)."""
+    for path in sources(top, (".c",), TRANSLATED):
+        text = read(top, path)
+        if path in ENGLISH:
+            continue
+        for match in ERROR_CALL.finditer(text):
+            yield f"{path}: {match[1]} is not marked with _() of glib/gi18n-lib.h"
+        if MARKED.search(text) and path not in listed(top):
+            yield f"{path} has texts to translate and is not in po/POTFILES.in"
+
+
 def extraction(top):
     done = subprocess.run(
         ["xgettext", "--directory", top, "--files-from", os.path.join(top, "po", "POTFILES.in"),
@@ -67,7 +84,8 @@ def extraction(top):
     for path in sorted(listed(top)):
         if f"{path}:" not in done.stdout and MARKED.search(read(top, path)):
             yield f"xgettext finds no text in {path}"
-    for text in ("New Machine", "Run other operating systems", "Switched Off"):
+    for text in ("New Machine", "Run other operating systems", "Switched Off",
+                 "the guest powered off"):
         if f'msgid "{text}"' not in done.stdout:
             yield f"xgettext does not find “{text}”"
 
@@ -76,6 +94,7 @@ def main(top):
     report([
         ("po/POTFILES.in lists the files with texts", list(files_list(top))),
         ("texts are marked for translation", list(unmarked(top))),
+        ("errors that reach the window are marked for translation", list(errors(top))),
         ("texts can be extracted", list(extraction(top))),
     ])
 

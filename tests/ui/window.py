@@ -194,6 +194,38 @@ def unknown_names():
             raise app.trouble(f"status {app.process.returncode} for a missing file")
 
 
+def translated():
+    """With a tiny translation the window, the engine's errors and its reasons speak it."""
+    texts = {"": "Content-Type: text/plain; charset=UTF-8\\n",
+             "The Machine Cannot Start": "⟦Maschine steht⟧",
+             "-m: at most 1T of memory is supported": "⟦-m: höchstens 1T⟧",
+             "the guest powered off": "⟦Gast ist aus⟧",
+             "It stopped by itself: %s.": "⟦Ende⟧ %s"}
+
+    def prepare(app):
+        # a language of our own, for none need be installed and "C" is never translated
+        locales = os.path.join(app.home.name, "locales")
+        os.makedirs(locales)
+        os.symlink("/usr/lib/locale/C.utf8", os.path.join(locales, "xx_XX.utf8"))
+        folder = os.path.join(app.home.name, "locale", "xx", "LC_MESSAGES")
+        os.makedirs(folder)
+        source = "".join(f'msgid "{a}"\nmsgstr "{b}"\n\n' for a, b in texts.items())
+        subprocess.run(["msgfmt", "-", "-o", os.path.join(folder, "vitrine.mo")], input=source,
+                       text=True, check=True)
+        app.environment |= {"VITRINE_LOCALEDIR": os.path.join(app.home.name, "locale"),
+                            "LOCPATH": locales, "LC_ALL": "xx_XX.UTF-8"}
+        app.describe("big.json", name="Big", ram_size=2 << 40)
+        app.describe("brief.json", name="Brief", kernel=assets.kernel(), cmdline="panic=-1",
+                     initrd=assets.tiny_initramfs(os.path.join(app.home.name, "tiny.cpio.gz")))
+    with Application(COMMAND, before=prepare) as app:
+        app.press("^Big, ")
+        app.expect("heading|label", "^⟦Maschine steht⟧$")
+        app.expect("label", "^⟦-m: höchstens 1T⟧$")
+        app.press("^Back$")
+        app.press("^Brief, ")
+        app.expect("label", "^⟦Ende⟧ ⟦Gast ist aus⟧$", 60)
+
+
 def start_and_stop():
     """On and off again and again, two machines at once, and quitting in the middle of it."""
     def prepare(app):
@@ -246,6 +278,7 @@ run_tests([
     ("a machine that cannot start says why and can be tried again", cannot_start),
     ("a machine that is refused leaves others running", refused_beside_running),
     ("an unreadable description is reported, the others are there", unreadable_description),
+    ("errors and reasons from the engine are translated", translated),
     ("guest pixels are screen pixels", guest_pixels),
     ("unknown names on the command line end with status 1", unknown_names),
     ("machines pause, resume, run side by side and end with the application", start_and_stop),

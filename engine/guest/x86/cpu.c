@@ -7,6 +7,7 @@
 
 #include "engine/core/log.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { CLASS_BENIGN = 1, CLASS_CONTRIBUTORY, CLASS_PAGE_FAULT, CLASS_DOUBLE_FAULT };
@@ -145,7 +146,7 @@ void x86_record(X86Cpu *x, int vector, bool has_error, uint32_t error)
         x->cpu.halted = 1;
         x->pending_vector = -1;
         x->delivering = 0;
-        vit_system_request(x->cpu.sys, VIT_REQUEST_RESET, 0, "triple fault");
+        vit_system_request(x->cpu.sys, VIT_REQUEST_RESET, 0, _("triple fault"));
         return;
     }
     if ((first == CLASS_CONTRIBUTORY && second == CLASS_CONTRIBUTORY) ||

@@ -8,6 +8,7 @@
 #include "engine/core/options.h"
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static const struct {
@@ -288,7 +289,7 @@ static bool unknown_feature(const char *name, GError **error)
     g_ptr_array_add(names, (char *)"tsc-frequency");
     g_ptr_array_add(names, NULL);
     g_autofree char *phrase = vit_suggest_phrase(name, (const char *const *)names->pdata);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "-cpu: unknown feature “%s”%s",
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("-cpu: unknown feature “%s”%s"),
                 name, phrase);
     return false;
 }
@@ -306,7 +307,7 @@ static bool change_feature(uint32_t words[X86_FEATURE_WORDS], uint32_t asked[X86
     if (!g_strv_contains(unmodelled, name)) return unknown_feature(name, error);
     if (!on) return true;
     g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "-cpu: feature “%s” is not emulated; leave it out", name);
+                _("-cpu: feature “%s” is not emulated; leave it out"), name);
     return false;
 }
 
@@ -329,7 +330,7 @@ static bool parse_part(X86Cpu *x, uint32_t words[X86_FEATURE_WORDS],
         uint64_t hz = 0;
         if (!equals || !vit_parse_uint(equals + 1, UINT64_C(100000000000), &hz) || hz < 1000000) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-cpu: “%s” is not a frequency in Hz from 1000000 up", part);
+                        _("-cpu: “%s” is not a frequency in Hz from 1000000 up"), part);
             return false;
         }
         *tsc_khz = (int64_t)(hz / 1000);
@@ -337,7 +338,7 @@ static bool parse_part(X86Cpu *x, uint32_t words[X86_FEATURE_WORDS],
     }
     if (equals && !vit_parse_bool(equals + 1, &on)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    "-cpu: “%s” is not “on” or “off”", part);
+                    _("-cpu: “%s” is not “on” or “off”"), part);
         return false;
     }
     return change_feature(words, asked, name, on, error);
@@ -352,7 +353,7 @@ static bool resolve_needs(uint32_t words[X86_FEATURE_WORDS],
         if (!(words[f / 32] >> (f % 32) & 1) || (words[n / 32] >> (n % 32) & 1)) continue;
         if (asked[f / 32] >> (f % 32) & 1) {
             g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                        "-cpu: feature “%s” needs “%s”", feature_name(f), feature_name(n));
+                        _("-cpu: feature “%s” needs “%s”"), feature_name(f), feature_name(n));
             return false;
         }
         set_feature(words, f, false);
@@ -370,8 +371,8 @@ static const X86Model *find_model(const char *name, GError **error)
     }
     g_ptr_array_add(names, NULL);
     g_autofree char *phrase = vit_suggest_phrase(name, (const char *const *)names->pdata);
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                "-cpu: unknown model “%s”%s", name, phrase);
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("-cpu: unknown model “%s”%s"),
+                name, phrase);
     return NULL;
 }
 
