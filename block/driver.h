@@ -198,6 +198,8 @@ struct VitBlockNode { /* first member of each driver's instance */
 [[nodiscard]] VitBlockEdge *vit_co_open_named(VitBlockNode *node, const char *filename,
                                               const char *format, const char *edge_name,
                                               VitBlockRole role, GError **error);
+/* A name found inside the image `base`, as seen from here; the caller frees. */
+char *vit_block_filename_join(const char *base, const char *name);
 /* The core opens the backing file itself, after co_open: what args has under "backing" (null: none), else
  * what co_open has put into node->backing_file and backing_format. */
 VitBlockEdge *vit_block_add_edge(VitBlockNode *parent,

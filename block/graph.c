@@ -143,7 +143,7 @@ static void open_fiber(void *opaque)
 {
     Open *o = opaque;
 
-    if (o->args) {
+    if (o->args && !o->filename) {
         o->node = vit_co_open(o->graph, o->graph->thread, o->args, NULL, o->error);
         return;
     }
@@ -160,13 +160,29 @@ static void open_fiber(void *opaque)
         .check = f & VIT_OPEN_CHECK,
         .no_backing = f & VIT_OPEN_NO_BACKING,
     };
-    o->node = vit_co_open_image(o->graph, o->graph->thread, o->filename, o->format, o->extra, &how,
-                                f & VIT_OPEN_PROTOCOL, o->error);
+    if (o->args)
+        o->node = vit_co_open_probed(o->graph, o->graph->thread, o->args, &how, o->error);
+    else
+        o->node = vit_co_open_image(o->graph, o->graph->thread, o->filename, o->format, o->extra,
+                                    &how, f & VIT_OPEN_PROTOCOL, o->error);
 }
 
 VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args, GError **error)
 {
     Open o = { .graph = graph, .args = args, .error = error };
+
+    vit_fiber_run_sync(graph->thread, open_fiber, &o);
+    return o.node;
+}
+
+VitBlockNode *vit_block_graph_open_with(VitBlockGraph *graph, VitBlockArgs *args, unsigned flags,
+                                        GError **error)
+{
+    Open o = { .graph = graph,
+               .args = args,
+               .filename = vit_block_args_context(args),
+               .flags = flags,
+               .error = error };
 
     vit_fiber_run_sync(graph->thread, open_fiber, &o);
     return o.node;

@@ -33,6 +33,9 @@ typedef enum {
     VIT_OPEN_PROTOCOL = 1 << 9, /* the protocol node alone */
 } VitBlockOpenFlags;
 
+/* The same for tools: flags as below, and what has no driver is probed ("file.filename=disk.img"). */
+[[nodiscard]] VitBlockNode *vit_block_graph_open_with(VitBlockGraph *graph, VitBlockArgs *args,
+                                                      unsigned flags, GError **error);
 /* As tools name images: a path, "nbd://...", "json:{...}", "driver=qcow2,file.filename=..." never.
  * format NULL: probed.  extra: more options (borrowed), NULL: none.  Returns a reference. */
 [[nodiscard]] VitBlockNode *vit_block_graph_open_image(VitBlockGraph *graph, const char *filename,

@@ -22,6 +22,9 @@ VitBlockNode *vit_block_args_take_child(VitBlockArgs *args, const char *key);
 /* open.c, on a fiber: opens what args describe, and its backing files; graph may be NULL. */
 VitBlockNode *vit_co_open(VitBlockGraph *graph, VitIoThread *thread, VitBlockArgs *args,
                           const VitBlockOptions *inherited, GError **error);
+/* The same, but what has no driver is probed. */
+VitBlockNode *vit_co_open_probed(VitBlockGraph *graph, VitIoThread *thread, VitBlockArgs *args,
+                                 const VitBlockOptions *inherited, GError **error);
 /* The same for a name; format NULL: probed. */
 VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
                                 const char *format, JsonObject *extra, const VitBlockOptions *how,
@@ -33,8 +36,6 @@ void vit_block_graph_leave(VitBlockGraph *graph, VitBlockNode *node);
 /* filename.c: "nbd" of "nbd://host", NULL for paths; the driver of it. */
 char *vit_block_filename_protocol(const char *filename);
 const VitBlockDriver *vit_block_protocol_driver(const char *protocol);
-/* A name found inside the image `base`, as seen from here. */
-char *vit_block_filename_join(const char *base, const char *name);
 /* Options of a protocol node for a name. */
 JsonObject *vit_block_filename_options(const char *filename, GError **error);
 

@@ -333,6 +333,33 @@ static VitBlockNode *open_protocol(VitBlockGraph *graph, VitIoThread *thread, co
     return args ? open_one(graph, thread, args, how, error) : NULL;
 }
 
+VitBlockNode *vit_co_open_probed(VitBlockGraph *graph, VitIoThread *thread, VitBlockArgs *args,
+                                 const VitBlockOptions *inherited, GError **error)
+{
+    if (vit_block_args_has(args, "driver"))
+        return vit_co_open(graph, thread, args, inherited, error);
+    g_autoptr(VitBlockArgs) sub = vit_block_args_sub(args, "file");
+    if (!sub) {
+        const char *name = vit_block_args_str(args, "file");
+        if (name)
+            vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                           "Cannot find device='%s' nor node-name='%s'", name, name);
+        else
+            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Must specify either driver or file");
+        return NULL;
+    }
+    vit_block_args_set_default(sub, "driver", "file");
+    VitBlockNode *file = open_one(graph, thread, sub, inherited, error);
+    const VitBlockDriver *found = file ? probe(file, error) : NULL;
+    if (!found) {
+        vit_block_node_unref(file);
+        return NULL;
+    }
+    vit_block_args_set(args, "driver", found->name);
+    vit_block_args_set_child(args, "file", file);
+    return vit_co_open(graph, thread, args, inherited, error);
+}
+
 VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
                                 const char *format, JsonObject *extra_object,
                                 const VitBlockOptions *how, bool protocol_only, GError **error)

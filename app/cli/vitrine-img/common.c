@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/common.c - options, messages, opening and progress of all subcommands */
+#include "app/cli/vitrine-img/img.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- messages ------------------------------------------------------------------------------------- */
+
+int img_fail(const Img *img, int status, const char *format, ...)
+{
+    va_list args;
+
+    fflush(stdout);
+    fprintf(stderr, "%s: ", img->program);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    return status;
+}
+
+int img_fail_error(const Img *img, int status, GError *error)
+{
+    img_fail(img, status, "%s", error->message);
+    g_error_free(error);
+    return status;
+}
+
+int img_fail_usage(const Img *img, int status, const char *format, ...)
+{
+    va_list args;
+
+    fprintf(stderr, "%s: ", img->program);
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nTry '%s %s --help' for more info\n", img->program, img->command);
+    return status;
+}
+
+void img_say(const Img *img, const char *format, ...)
+{
+    va_list args;
+
+    if (img->quiet) return;
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+}
+
+/* ---- options ---------------------------------------------------------------------------------------- */
+
+int img_next_option(Img *img, int argc, char **argv, const char *letters,
+                    const struct option *options, int *status)
+{
+    int c;
+
+    while ((c = getopt_long(argc, argv, letters, options, NULL)) != -1) {
+        g_autoptr(GError) error = NULL;
+        switch (c) {
+        case 'q': img->quiet = true; break;
+        case 'p': img->progress = true; break;
+        case 'f': img->format = optarg; break;
+        case 'U': img->force_share = true; break;
+        case IMG_OPT_IMAGE_OPTS: img->image_opts = true; break;
+        case IMG_OPT_OUTPUT:
+            if (strcmp(optarg, "json") != 0 && strcmp(optarg, "human") != 0) {
+                *status = img_fail_usage(img, *status,
+                                         "--output expects 'human' or 'json' not '%s'", optarg);
+                return '?';
+            }
+            img->json = strcmp(optarg, "json") == 0;
+            break;
+        case IMG_OPT_OBJECT:
+            if (!vit_block_objects_add_text(vit_block_graph_objects(img->graph), optarg, &error)) {
+                *status = img_fail_error(img, *status, g_steal_pointer(&error));
+                return '?';
+            }
+            break;
+        case '?':
+            fprintf(stderr, "Try '%s %s --help' for more info\n", img->program, img->command);
+            return c;
+        default: return c;
+        }
+    }
+    if (img->image_opts && img->format) {
+        *status = img_fail(img, *status, "--image-opts and --format are mutually exclusive");
+        return '?';
+    }
+    return -1;
+}
+
+bool img_cache_flags(const char *cache, unsigned *flags, bool *fua)
+{
+    static const struct {
+        const char *name;
+        unsigned flags;
+        bool fua;
+    } modes[] = {
+        { "none", VIT_OPEN_DIRECT, false },      { "off", VIT_OPEN_DIRECT, false },
+        { "directsync", VIT_OPEN_DIRECT, true }, { "writeback", 0, false },
+        { "unsafe", VIT_OPEN_NO_FLUSH, false },  { "writethrough", 0, true },
+    };
+
+    *fua = false;
+    if (!cache) return true;
+    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
+        if (strcmp(cache, modes[i].name) != 0) continue;
+        *flags |= modes[i].flags;
+        *fua = modes[i].fua;
+        return true;
+    }
+    return false;
+}
+
+bool img_parse_size(const char *text, uint64_t *size)
+{
+    size_t n = strlen(text);
+
+    if (n > 1 && g_ascii_isdigit(text[n - 2]) && (text[n - 1] == 'b' || text[n - 1] == 'B')) {
+        g_autofree char *digits = g_strndup(text, n - 1);
+        return vit_parse_size(digits, size);
+    }
+    return vit_parse_size(text, size);
+}
+
+char *img_size_text(uint64_t bytes)
+{
+    static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+    double value = (double)bytes;
+    unsigned unit = 0;
+
+    for (; value >= 1000 && unit + 1 < G_N_ELEMENTS(units); unit++) value /= 1024;
+    return g_strdup_printf("%0.3g %s", value, units[unit]);
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------- */
+
+VitBlockNode *img_open(Img *img, const char *name, const char *format, bool image_opts,
+                       unsigned flags)
+{
+    g_autoptr(GError) error = NULL;
+    VitBlockNode *node = NULL;
+
+    if (img->force_share) flags |= VIT_OPEN_FORCE_SHARE;
+    if (image_opts) {
+        g_autoptr(VitBlockArgs) args = vit_block_args_parse(name, name, "file", &error);
+        if (args) node = vit_block_graph_open_with(img->graph, args, flags, &error);
+    } else {
+        node = vit_block_graph_open_image(img->graph, name, format, NULL, flags, &error);
+    }
+    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, error->message);
+    return node;
+}
+
+void img_run(Img *img, VitFiberFunc fn, void *opaque)
+{
+    vit_fiber_run_sync(img->thread, fn, opaque);
+}
+
+/* ---- progress -------------------------------------------------------------------------------------------- */
+
+enum { PROGRESS_STEP_US = 200000 };
+
+void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo *info)
+{
+    double percent = total ? MIN(100.0, 100.0 * (double)done / (double)total) : 100;
+    int64_t now = g_get_monotonic_time();
+
+    if (!img->progress || img->quiet) return;
+    bool first = img->shown < 0, last = percent >= 100 && img->shown < 100;
+    if (!first && !last && (percent < img->shown + 1 && now < img->shown_at + PROGRESS_STEP_US))
+        return;
+    if (!first && percent == img->shown) return;
+    img->shown = percent;
+    img->shown_at = now;
+    printf("    (%3.2f/100%%)", percent);
+    if (img->on_terminal && info && info->bytes_per_second > 0) {
+        g_autofree char *rate = img_size_text(info->bytes_per_second);
+        printf("  %s/s", rate);
+        if (info->seconds_left >= 0)
+            printf(", %" G_GINT64_FORMAT ":%02d left", info->seconds_left / 60,
+                   (int)(info->seconds_left % 60));
+        printf("\033[K");
+    }
+    printf("\r");
+    fflush(stdout);
+}
+
+void img_progress_end(Img *img)
+{
+    if (!img->progress || img->quiet) return;
+    printf("\n");
+    fflush(stdout);
+}

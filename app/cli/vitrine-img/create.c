@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/create.c - vitrine-img create: a new image */
+#include "app/cli/vitrine-img/create.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- options of formats --------------------------------------------------------------------------- */
+
+const VitBlockDriver *img_create_driver(Img *img, const char *prefix, const char *format)
+{
+    const VitBlockDriver *driver = vit_block_driver_find(format);
+
+    if (!driver) {
+        img_fail(img, 1, "%sUnknown file format '%s'", prefix, format);
+        return NULL;
+    }
+    if (!driver->co_create) {
+        img_fail(img, 1, "%sFormat driver '%s' does not support image creation", prefix, format);
+        return NULL;
+    }
+    return driver;
+}
+
+static const VitBlockOption common_options[] = {
+    { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
+    { .name = NULL },
+};
+static const VitBlockOption backing_options[] = {
+    { "backing_file", VIT_OPT_STRING, "File name of a base image", NULL, false },
+    { "backing_fmt", VIT_OPT_STRING, "Image format of the base image", NULL, false },
+    { .name = NULL },
+};
+
+/* All options of a format: its own, the common ones that it does not list, the host file's. */
+static GPtrArray *options_of(const VitBlockDriver *driver, bool with_protocol)
+{
+    const VitBlockDriver *file = vit_block_driver_find("file");
+    const VitBlockOption *lists[] = { driver->create_options, common_options,
+                                      driver->supports_backing ? backing_options : NULL,
+                                      with_protocol && file ? file->create_options : NULL };
+    GPtrArray *all = g_ptr_array_new();
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++) {
+        for (const VitBlockOption *o = lists[i]; o && o->name; o++) {
+            bool known = false;
+            for (guint k = 0; k < all->len && !known; k++)
+                known = strcmp(((const VitBlockOption *)all->pdata[k])->name, o->name) == 0;
+            if (!known) g_ptr_array_add(all, (void *)o);
+        }
+    }
+    return all;
+}
+
+static int by_name(gconstpointer a, gconstpointer b)
+{
+    const VitBlockOption *const *x = a, *const *y = b;
+
+    return strcmp((*x)->name, (*y)->name);
+}
+
+static void print_options(const VitBlockDriver *driver, bool with_protocol)
+{
+    static const char *const types[] = { "str", "bool (on/off)", "size", "num" };
+    g_autoptr(GPtrArray) all = options_of(driver, with_protocol);
+
+    g_ptr_array_sort(all, by_name);
+    if (with_protocol) printf("Supported options:\n");
+    else printf("Supported %s options:\n", driver->name);
+    for (guint i = 0; i < all->len; i++) {
+        const VitBlockOption *o = all->pdata[i];
+        g_autofree char *name = g_strdup_printf("%s=<%s>", o->name, types[o->type]);
+        printf("  %-22s - %s\n", name, o->help ?: "");
+    }
+    if (!with_protocol)
+        printf("\nThe protocol level may support further options.\n"
+               "Specify the target filename to include those options.\n");
+}
+
+bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **texts)
+{
+    for (char **t = texts; t && *t; t++) {
+        g_auto(GStrv) parts = g_strsplit(*t, ",", -1);
+        if (!g_strv_contains((const char *const *)parts, "help") &&
+            !g_strv_contains((const char *const *)parts, "?"))
+            continue;
+        print_options(driver, with_protocol);
+        return true;
+    }
+    return false;
+}
+
+VitBlockArgs *img_create_options(Img *img, const char *prefix, const VitBlockDriver *driver,
+                                 char **texts)
+{
+    g_autofree char *text = texts ? g_strjoinv(",", texts) : g_strdup("");
+    g_autoptr(GPtrArray) all = options_of(driver, true);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VitOptions) options = vit_options_parse("-o", text, NULL, &error);
+    VitBlockArgs *args = vit_block_args_new("-o", NULL, NULL);
+
+    for (unsigned i = 0; options && i < vit_options_count(options); i++) {
+        const char *key = vit_options_key(options, i), *value = vit_options_value(options, i);
+        const VitBlockOption *found = NULL;
+        bool flag;
+        uint64_t number;
+        for (guint k = 0; k < all->len && !found; k++) {
+            const VitBlockOption *o = all->pdata[k];
+            if (strcmp(o->name, key) == 0) found = o;
+        }
+        if (!found) vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid parameter '%s'", key);
+        else if (found->type == VIT_OPT_BOOL && !vit_parse_bool(value, &flag))
+            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' expects 'on' or 'off'",
+                           key);
+        else if (found->type == VIT_OPT_SIZE && !img_parse_size(value, &number))
+            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID,
+                           "Parameter '%s' expects a non-negative number below 2^64\n"
+                           "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, "
+                           "peta-\nand exabytes, respectively.",
+                           key);
+        else if (found->type == VIT_OPT_UINT && !vit_parse_uint(value, UINT64_MAX, &number))
+            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' expects a number", key);
+        if (error) break;
+        vit_block_args_set(args, key, value);
+    }
+    if (!error) return args;
+    img_fail(img, 1, "%s%s", prefix, error->message);
+    vit_block_args_free(args);
+    return NULL;
+}
+
+bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t *size,
+                     const char **backing, const char **format)
+{
+    g_autoptr(GError) error = NULL;
+    uint64_t own = UINT64_MAX;
+    const char *file = vit_block_args_str(args, "backing_file"),
+               *fmt = vit_block_args_str(args, "backing_fmt");
+
+    if (!vit_block_args_size(args, "size", &own, &error)) {
+        img_fail(img, 1, "%s%s", prefix, error->message);
+        return false;
+    }
+    if (*size == UINT64_MAX) *size = own;
+    if (!*backing) *backing = file;
+    if (!*format) *format = fmt;
+    return true;
+}
+
+/* ---- "Formatting ..." ----------------------------------------------------------------------------------- */
+
+static const char *value_of(JsonObject *given, const char *key)
+{
+    g_auto(GStrv) parts = g_strsplit(key, ".", 2);
+    JsonNode *node = json_object_get_member(given, parts[0]);
+
+    if (node && parts[1])
+        node = JSON_NODE_HOLDS_OBJECT(node)
+                   ? json_object_get_member(json_node_get_object(node), parts[1])
+                   : NULL;
+    return node && JSON_NODE_HOLDS_VALUE(node) ? json_node_get_string(node) : NULL;
+}
+
+static void print_value(const VitBlockOption *o, const char *value)
+{
+    bool flag;
+    uint64_t number;
+
+    if (o->type == VIT_OPT_BOOL && vit_parse_bool(value, &flag)) value = flag ? "on" : "off";
+    if (o->type == VIT_OPT_SIZE && img_parse_size(value, &number))
+        printf(" %s=%" G_GUINT64_FORMAT, o->name, number);
+    else printf(" %s=%s", o->name, value);
+}
+
+static void print_formatting(Img *img, const char *filename, const VitBlockDriver *driver,
+                             VitBlockArgs *args, uint64_t size, const char *backing,
+                             const char *backing_format)
+{
+    /* qcow2 says its clusters and compression before the size. */
+    static const char *const early[] = { "encryption",    "cluster_size",     "extended_l2",
+                                         "preallocation", "compression_type", NULL };
+    g_autoptr(GPtrArray) all = options_of(driver, true);
+    bool qcow2 = strcmp(driver->name, "qcow2") == 0;
+
+    if (img->quiet) return;
+    printf("Formatting '%s', fmt=%s", filename, driver->name);
+    for (int late = 0; late < 2; late++) {
+        if (late) {
+            printf(" size=%" G_GUINT64_FORMAT, size);
+            if (backing) printf(" backing_file=%s", backing);
+            if (backing_format) printf(" backing_fmt=%s", backing_format);
+        }
+        for (guint i = 0; i < all->len; i++) {
+            const VitBlockOption *o = all->pdata[i];
+            bool first = qcow2 &&
+                         (g_strv_contains(early, o->name) ||
+                          g_str_has_prefix(o->name, "encrypt.") ||
+                          g_str_has_prefix(o->name, "data_file") || strcmp(o->name, "compat") == 0);
+            bool own = driver->create_options && o >= driver->create_options;
+            if (first == late || strcmp(o->name, "size") == 0 ||
+                g_str_has_prefix(o->name, "backing_"))
+                continue;
+            const char *value = value_of(vit_block_args_object(args), o->name);
+            /* What the host file has is said only when it was asked for. */
+            if (!value && own && g_ptr_array_find(all, o, NULL)) {
+                for (const VitBlockOption *mine = driver->create_options; mine->name; mine++)
+                    if (mine == o) value = o->def;
+            }
+            if (value && strcmp(o->name, "preallocation") == 0 && strcmp(value, "off") == 0 &&
+                !value_of(vit_block_args_object(args), o->name))
+                value = NULL;
+            if (value) print_value(o, value);
+        }
+    }
+    printf("\n");
+}
+
+/* ---- the command ------------------------------------------------------------------------------------------ */
+
+static bool look_at_backing(Img *img, const char *filename, const char *backing,
+                            const char *backing_format, bool unsafe, uint64_t *size)
+{
+    g_autofree char *full = vit_block_filename_join(filename, backing);
+    g_autoptr(GError) error = NULL;
+
+    if (unsafe && *size != UINT64_MAX) return true;
+    VitBlockNode *node = vit_block_graph_open_image(
+        img->graph, full, backing_format, NULL,
+        VIT_OPEN_READ_ONLY | VIT_OPEN_NO_IO | VIT_OPEN_NO_BACKING, &error);
+    if (!node && unsafe) return true; /* the lack of a size is told later */
+    if (!node) {
+        img_fail(img, 1, "%s: %s\nCould not open backing image.", filename, error->message);
+        return false;
+    }
+    if (*size == UINT64_MAX) *size = vit_block_info(node).size;
+    bool good = backing_format != NULL;
+    if (!good)
+        img_fail(img, 1,
+                 "%s: Backing file specified without backing format\nDetected format of %s.",
+                 filename, vit_block_node_format(node));
+    vit_block_node_unref(node);
+    return good;
+}
+
+typedef struct {
+    const char *format, *backing, *backing_format;
+    bool unsafe;
+    char **texts; /* of -o */
+} Given;
+
+static int create(Img *img, const Given *given, const char *filename, const char *size_text)
+{
+    g_autofree char *prefix = g_strdup_printf("%s: ", filename);
+    const char *backing = given->backing, *backing_format = given->backing_format;
+    g_autoptr(GError) error = NULL;
+    uint64_t size = UINT64_MAX;
+
+    if (size_text && !img_parse_size(size_text, &size))
+        return img_fail(img, 1, "Invalid image size specified: '%s'.", size_text);
+    const VitBlockDriver *driver = img_create_driver(img, prefix, given->format);
+    if (!driver) return 1;
+    g_autoptr(VitBlockArgs) args = img_create_options(img, prefix, driver, given->texts);
+    if (!args || !img_create_take(img, prefix, args, &size, &backing, &backing_format)) return 1;
+    if (backing && !*backing) backing = NULL;
+    if (backing && !driver->supports_backing)
+        return img_fail(img, 1, "%sBacking file not supported for file format '%s'", prefix,
+                        driver->name);
+    if (backing_format && !vit_block_driver_find(backing_format))
+        return img_fail(img, 1, "%sUnknown driver '%s'%s", prefix, backing_format,
+                        given->unsafe ? "" : "\nCould not open backing image.");
+    if (backing && !look_at_backing(img, filename, backing, backing_format, given->unsafe, &size))
+        return 1;
+    if (size == UINT64_MAX)
+        return img_fail(img, 1, "%sImage creation needs a size parameter", prefix);
+    if (size > INT64_MAX)
+        return img_fail(img, 1, "%sImage size is too large: at most 8 EiB", prefix);
+    print_formatting(img, filename, driver, args, size, backing, backing_format);
+    if (!vit_block_graph_create(img->graph, filename, driver->name, size, backing, backing_format,
+                                args, &error))
+        return img_fail(img, 1, "%s%s", prefix, error->message);
+    return 0;
+}
+
+int img_create(Img *img, int argc, char **argv)
+{
+    static const struct option options[] = {
+        IMG_HELP,
+        IMG_QUIET,
+        IMG_FORMAT,
+        { "options", required_argument, NULL, 'o' },
+        { "backing", required_argument, NULL, 'b' },
+        { "backing-format", required_argument, NULL, 'F' },
+        { "backing-unsafe", no_argument, NULL, 'u' },
+        IMG_OBJECT,
+        { NULL },
+    };
+    g_autoptr(GPtrArray) texts = g_ptr_array_new();
+    Given given = { .format = "raw" };
+    int c, status = 1;
+
+    while ((c = img_next_option(img, argc, argv, "hqf:o:b:F:u", options, &status)) != -1) {
+        switch (c) {
+        case 'o': g_ptr_array_add(texts, optarg); break;
+        case 'b': given.backing = optarg; break;
+        case 'F': given.backing_format = optarg; break;
+        case 'u': given.unsafe = true; break;
+        default: return status;
+        }
+    }
+    g_ptr_array_add(texts, NULL);
+    given.texts = (char **)texts->pdata;
+    if (img->format) given.format = img->format;
+    const char *filename = optind < argc ? argv[optind++] : NULL;
+    const VitBlockDriver *driver = vit_block_driver_find(given.format);
+    if (driver && img_create_help(driver, filename != NULL, given.texts)) return 0;
+    if (!filename) return img_fail_usage(img, 1, "Expecting image file name");
+    const char *size = optind < argc ? argv[optind++] : NULL;
+    if (optind < argc) return img_fail_usage(img, 1, "Unexpected argument: %s", argv[optind]);
+    return create(img, &given, filename, size);
+}

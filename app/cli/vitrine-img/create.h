@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/create.h - making an image, for "create", "convert" and "dd" */
+#pragma once
+#include "app/cli/vitrine-img/img.h"
+
+/* The driver of -f or -O that can create, or NULL: said why, with `prefix` ("disk.img: " or ""). */
+const VitBlockDriver *img_create_driver(Img *img, const char *prefix, const char *format);
+/* Options of -o texts (NULL-ended, NULL: none), in one set; NULL: said why. */
+VitBlockArgs *img_create_options(Img *img, const char *prefix, const VitBlockDriver *driver,
+                                 char **texts);
+/* "-o help": true when one of the texts asks for it; prints. */
+bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **texts);
+/* Takes size, backing_file and backing_fmt out of args into the others, where these are not set. */
+[[nodiscard]] bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t *size,
+                                   const char **backing, const char **format);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/img.h - what the subcommands of vitrine-img share
+ *
+ * The conventions (options, wording, exit codes, JSON) are those of qemu-img 10.0, as observed. */
+#pragma once
+#include "block/driver.h"
+#include "block/job.h"
+#include "engine/core/fiber.h"
+#include "engine/core/options.h"
+
+#include <getopt.h>
+
+typedef struct {
+    const char *program; /* borrowed: "vitrine-img", or what a link to it is called */
+    const char *command; /* borrowed: "convert" */
+    VitIoThread *thread; /* owned */
+    VitBlockGraph *graph; /* owned */
+    VitBlockJobs *jobs; /* owned */
+    /* options that many subcommands have */
+    const char *format; /* -f; borrowed */
+    bool image_opts, quiet, progress, force_share, json;
+    double shown; /* percent that the progress line says, -1: none yet */
+    int64_t shown_at; /* monotonic microseconds */
+    bool on_terminal;
+} Img;
+
+typedef struct {
+    const char *name, *summary, *usage;
+    int (*run)(Img *img, int argc, char **argv);
+    int failed; /* exit status of bad usage */
+} ImgCommand;
+
+/* ---- common.c ---- */
+
+enum { /* what getopt_long() returns for the long options without a letter */
+       IMG_OPT_IMAGE_OPTS = 256,
+       IMG_OPT_OBJECT,
+       IMG_OPT_OUTPUT,
+       IMG_OPT_OWN /* and more: a subcommand's own */
+};
+#define IMG_HELP        { "help", no_argument, NULL, 'h' }
+#define IMG_QUIET       { "quiet", no_argument, NULL, 'q' }
+#define IMG_PROGRESS    { "progress", no_argument, NULL, 'p' }
+#define IMG_FORMAT      { "format", required_argument, NULL, 'f' }
+#define IMG_FORCE_SHARE { "force-share", no_argument, NULL, 'U' }
+#define IMG_IMAGE_OPTS  { "image-opts", no_argument, NULL, IMG_OPT_IMAGE_OPTS }
+#define IMG_OBJECT      { "object", required_argument, NULL, IMG_OPT_OBJECT }
+#define IMG_OUTPUT      { "output", required_argument, NULL, IMG_OPT_OUTPUT }
+
+/* getopt_long() that takes the common options itself; -1: no more, '?': said what is wrong, or helped
+ * (then *status is the exit status). */
+int img_next_option(Img *img, int argc, char **argv, const char *letters,
+                    const struct option *options, int *status);
+/* Messages on the standard error, with the program's name.  They return the failure status given. */
+int img_fail(const Img *img, int status, const char *format, ...) G_GNUC_PRINTF(3, 4);
+int img_fail_error(const Img *img, int status, GError *error /* takes it */);
+int img_fail_usage(const Img *img, int status, const char *format, ...) G_GNUC_PRINTF(3, 4);
+/* On the standard output unless -q. */
+void img_say(const Img *img, const char *format, ...) G_GNUC_PRINTF(2, 3);
+
+/* cache: NULL or a mode; false when there is no such mode.  *fua: each write is durable. */
+[[nodiscard]] bool img_cache_flags(const char *cache, unsigned *flags, bool *fua);
+/* Opens name (a specification with image_opts) and says on the standard error what is wrong. */
+[[nodiscard]] VitBlockNode *img_open(Img *img, const char *name, const char *format,
+                                     bool image_opts, unsigned flags);
+/* "10G", 512-byte units with "s" never; -1 and -2: not a number, too big. */
+[[nodiscard]] bool img_parse_size(const char *text, uint64_t *size);
+char *img_size_text(uint64_t bytes); /* "1.5 MiB"; the caller frees */
+
+/* The line of -p: done of total.  img_progress_end() ends the line. */
+void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo *info);
+void img_progress_end(Img *img);
+
+/* Runs fn on a fiber of the tool's thread. */
+void img_run(Img *img, VitFiberFunc fn, void *opaque);
+
+/* ---- json.c: as QEMU lays it out ---- */
+void img_print_json(JsonNode *node);
+/* For people: "key: value" lines of an object, indented. */
+void img_print_values(JsonObject *object, int indent);
+
+/* ---- the subcommands ---- */
+int img_check(Img *img, int argc, char **argv);
+int img_compare(Img *img, int argc, char **argv);
+int img_convert(Img *img, int argc, char **argv);
+int img_create(Img *img, int argc, char **argv);
+int img_info(Img *img, int argc, char **argv);
+int img_map(Img *img, int argc, char **argv);
+int img_resize(Img *img, int argc, char **argv);

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/resize.c - vitrine-img resize: a new virtual size */
+#include "app/cli/vitrine-img/img.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { OPT_PREALLOCATION = IMG_OPT_OWN, OPT_SHRINK };
+
+typedef struct {
+    VitBlockNode *node;
+    uint64_t size;
+    VitPrealloc prealloc;
+    bool good;
+    GError *error;
+} Resize;
+
+static void resize_fiber(void *opaque)
+{
+    Resize *r = opaque;
+
+    r->good = vit_co_truncate(r->node, r->size, true, r->prealloc, &r->error);
+    if (r->good) {
+        int result = vit_co_flush(r->node);
+        if (result < 0)
+            r->good = vit_block_fail_errno(&r->error, result, "Could not flush the image");
+    }
+}
+
+static int resize(Img *img, Resize *r, const char *text, bool shrink, bool prealloc_given)
+{
+    uint64_t amount, now = vit_block_info(r->node).size;
+    char sign = *text == '+' || *text == '-' ? *text : 0;
+
+    if (!img_parse_size(text + (sign ? 1 : 0), &amount))
+        return img_fail(img, 1,
+                        "Parameter 'size' expects a non-negative number below 2^64\n"
+                        "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, "
+                        "peta-\nand exabytes, respectively.");
+    r->size = amount;
+    if (sign == '+' && __builtin_add_overflow(now, amount, &r->size))
+        return img_fail(img, 1, "New image size is too large");
+    if (sign == '-') r->size = amount < now ? now - amount : 0;
+    if (r->size == 0) return img_fail(img, 1, "New image size must be positive");
+    if (r->size > INT64_MAX - 511) return img_fail(img, 1, "New image size is too large");
+    if (r->size <= now && prealloc_given && r->prealloc != VIT_PREALLOC_OFF)
+        return img_fail(img, 1, "Preallocation can only be used for growing images");
+    if (r->size < now && !shrink) {
+        img_fail(img, 1, "Use the --shrink option to perform a shrink operation.");
+        return img_fail(img, 1,
+                        "warning: Shrinking an image will delete all data beyond the shrunken "
+                        "image's end. Before performing such an operation, make sure there is no "
+                        "important data there.");
+    }
+    img_run(img, resize_fiber, r);
+    if (!r->good) return img_fail_error(img, 1, r->error);
+    img_say(img, "Image resized.\n");
+    return 0;
+}
+
+int img_resize(Img *img, int argc, char **argv)
+{
+    static const struct option options[] = {
+        IMG_HELP,
+        IMG_QUIET,
+        IMG_FORMAT,
+        IMG_IMAGE_OPTS,
+        IMG_OBJECT,
+        { "preallocation", required_argument, NULL, OPT_PREALLOCATION },
+        { "shrink", no_argument, NULL, OPT_SHRINK },
+        { NULL },
+    };
+    static const char *const modes[] = { "off", "metadata", "falloc", "full", NULL };
+    Resize r = { 0 };
+    const char *mode = NULL, *size = NULL;
+    bool shrink = false;
+    int c, status = 1;
+
+    /* "-5G" at the end is an amount, not options. */
+    if (argc > 1 && argv[argc - 1][0] == '-' && g_ascii_isdigit(argv[argc - 1][1]))
+        size = argv[--argc];
+    while ((c = img_next_option(img, argc, argv, "hqf:", options, &status)) != -1) {
+        switch (c) {
+        case OPT_SHRINK: shrink = true; break;
+        case OPT_PREALLOCATION:
+            mode = optarg;
+            while (modes[r.prealloc] && strcmp(modes[r.prealloc], mode) != 0) r.prealloc++;
+            if (!modes[r.prealloc])
+                return img_fail(img, 1, "Invalid preallocation mode '%s'", optarg);
+            break;
+        default: return status;
+        }
+    }
+    if (!size && argc - optind == 2) size = argv[--argc];
+    if (!size || argc - optind != 1)
+        return img_fail_usage(img, 1, "Expecting image file name and size");
+    r.node = img_open(img, argv[optind], img->format, img->image_opts, 0);
+    if (!r.node) return 1;
+    status = resize(img, &r, size, shrink, mode != NULL);
+    vit_block_node_unref(r.node);
+    return status;
+}

@@ -1,0 +1,6 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-img/usage.h - what "vitrine-img COMMAND --help" says */
+#pragma once
+
+extern const char img_usage_check[], img_usage_compare[], img_usage_convert[], img_usage_create[],
+    img_usage_info[], img_usage_map[], img_usage_resize[];

@@ -1,0 +1,109 @@
+# tests/block/img_basic.py VITRINE-IMG - create, info, map, compare, check, resize and convert of raw
+# SPDX-License-Identifier: GPL-3.0-or-later
+import os
+
+import images
+from images import KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, qemu_img
+
+
+def test_create_raw():
+    with Folder() as f:
+        both("create", "-f", "raw", f("a"), "10M")
+        equal(os.path.getsize(f("a")), 10 * MIB)
+        both("create", f("a"), "1k")
+        both("create", "-q", f("a"), "1.5G")
+        both("create", "-o", "preallocation=full", f("a"), "64k")
+        equal(os.stat(f("a")).st_blocks, 128)
+        both("create", "-o", "size=3M", f("a"))
+        equal(os.path.getsize(f("a")), 3 * MIB)
+
+
+def test_create_refused():
+    with Folder() as f:
+        for args in (["-f", "nope", f("a"), "1M"], [f("a")], [f("a"), "1Q"], [f("a"), "1M", "2M"],
+                     ["-Z"], ["--bad"], [], ["-f", "raw", "-o", "nope=1", f("a"), "1M"],
+                     ["-f", "raw", "-b", f("b"), "-F", "raw", f("a"), "1M"]):
+            both("create", *args)
+        check(not os.path.exists(f("a")), "a refused create made a file")
+
+
+def test_usage():
+    both()
+    both("frobnicate")
+    for command in ("info", "map", "check", "compare", "convert", "resize"):
+        both(command, "--nonsense")
+        both(command)
+    both("info", "--output=xml", "x")
+    both("info", "-f", "raw", "--image-opts", "x")
+
+
+def test_info():
+    with Folder() as f:
+        mixed(f("a"))
+        both("info", f("a"))
+        both_json("info", "--output=json", f("a"))
+        both("info", "--output=json", f("a"))
+        both("info", "--backing-chain", "--output", "json", f("a"))
+        both("info", "--image-opts", f"driver=raw,file.filename={f('a')}")
+        both("info", "--image-opts", f"file.filename={f('a')}")
+        fill(f("odd"), 1000)
+        both("info", f("odd"))
+        both("info", f("missing"), stderr=False)
+
+
+def test_map():
+    with Folder() as f:
+        mixed(f("a"))
+        both("map", f("a"))
+        both("map", "--output=json", f("a"))
+        both("map", "--output=json", "--start-offset", "1M", "--max-length", "4k", f("a"))
+        both("map", "--output=json", "--start-offset", "1G", f("a"))
+        both("map", "--start-offset", "x", f("a"))
+
+
+def test_compare():
+    with Folder() as f:
+        mixed(f("a"))
+        mixed(f("b"))
+        fill(f("empty"), 8 * MIB)
+        fill(f("longer"), 9 * MIB)
+        fill(f("tail"), 9 * MIB, [(8 * MIB + 700, 1, 1)])
+        for args in ((f("a"), f("b")), (f("a"), f("empty")), (f("empty"), f("longer")),
+                     (f("longer"), f("empty")), (f("empty"), f("tail")), (f("tail"), f("longer")),
+                     ("-s", f("empty"), f("longer")), ("-q", f("a"), f("empty")),
+                     ("-p", f("a"), f("b")), ("-f", "raw", "-F", "raw", f("a"), f("b"))):
+            both("compare", *args)
+        both("compare", f("a"), f("missing"), stderr=False)
+
+
+def test_check_unsupported():
+    with Folder() as f:
+        mixed(f("a"))
+        both("check", f("a"))
+        both("check", "--output=json", "-f", "raw", f("a"))
+        both("check", "-r", "some", f("a"), stderr=False)
+
+
+def test_resize():
+    with Folder() as f:
+        for args in (["+5M"], ["20M"], ["--shrink", "1M"], ["4M"], ["-4M"], ["+0"], ["1x"],
+                     ["--shrink", "-1M"], ["--preallocation=full", "+1M"],
+                     ["--preallocation=off", "+1M"], ["--preallocation=odd", "+1M"],
+                     ["--preallocation=full", "--shrink", "1M"], ["--shrink", "-1G"]):
+            both("resize", "-f", "raw", *args[:-1], f("a"), args[-1],
+                 prepare=lambda: fill(f("a"), 8 * MIB), stderr=args != ["-4M"])
+
+
+def test_convert_raw():
+    with Folder() as f:
+        mixed(f("a"))
+        img("convert", "-f", "raw", "-O", "raw", f("a"), f("b"))
+        images.same_bytes(f("a"), f("b"))
+        check(os.stat(f("b")).st_blocks < 8 * MIB // 512 // 2, "the copy has no holes")
+        fill(f("c"), 64 * KIB, [(0, 64 * KIB, 7)])
+        img("convert", f("a"), f("c"), f("joined"))
+        qemu_img("convert", f("a"), f("c"), f("theirs"))
+        images.same_bytes(f("joined"), f("theirs"))
+
+
+images.main(globals())
