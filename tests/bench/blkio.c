@@ -15,8 +15,7 @@ enum { DEPTH = 64, BYTES = 4096 };
 
 static void check(int result, const char *what)
 {
-    if (result >= 0)
-        return;
+    if (result >= 0) return;
     fprintf(stderr, "%s: %s: %s\n", what, strerror(-result), blkio_get_error_msg());
     exit(1);
 }
@@ -26,7 +25,7 @@ static double now(void)
     struct timespec t;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double) t.tv_sec + (double) t.tv_nsec / 1e9;
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static uint64_t next_random(uint64_t *seed)     /* xorshift64* */
@@ -37,37 +36,33 @@ static uint64_t next_random(uint64_t *seed)     /* xorshift64* */
     return *seed * 0x2545f4914f6cdd1dull;
 }
 
-static double run(struct blkioq *q, const struct blkio_mem_region *memory, uint64_t blocks, bool write, double seconds)
+static double run(struct blkioq *q, const struct blkio_mem_region *memory, uint64_t blocks,
+                  bool write, double seconds)
 {
     static struct blkio_completion ended[DEPTH];
     uint64_t seed = 0x9e3779b97f4a7c15ull, done = 0;
     double start = now(), end = start + seconds;
     int in_flight = 0, ready = DEPTH;
 
-    for (int i = 0; i < DEPTH; i++)
-        ended[i].user_data = (void *) (uintptr_t) i;
+    for (int i = 0; i < DEPTH; i++) ended[i].user_data = (void *)(uintptr_t)i;
     while (ready > 0 || in_flight > 0) {
         bool over = now() >= end;
         for (int i = 0; i < ready && !over; i++) {
-            uintptr_t slot = (uintptr_t) ended[i].user_data;
-            uint8_t *buf = (uint8_t *) memory->addr + slot * BYTES;
+            uintptr_t slot = (uintptr_t)ended[i].user_data;
+            uint8_t *buf = (uint8_t *)memory->addr + slot * BYTES;
             uint64_t offset = next_random(&seed) % blocks * BYTES;
-            if (write)
-                blkioq_write(q, offset, buf, BYTES, (void *) slot, 0);
-            else
-                blkioq_read(q, offset, buf, BYTES, (void *) slot, 0);
+            if (write) blkioq_write(q, offset, buf, BYTES, (void *)slot, 0);
+            else blkioq_read(q, offset, buf, BYTES, (void *)slot, 0);
             in_flight++;
         }
-        if (in_flight == 0)
-            break;
+        if (in_flight == 0) break;
         ready = blkioq_do_io(q, ended, 1, DEPTH, NULL);
         check(ready, "do_io");
-        for (int i = 0; i < ready; i++)
-            check(ended[i].ret, "request");
+        for (int i = 0; i < ready; i++) check(ended[i].ret, "request");
         in_flight -= ready;
-        done += (uint64_t) ready;
+        done += (uint64_t)ready;
     }
-    return (double) done / (now() - start);
+    return (double)done / (now() - start);
 }
 
 int main(int argc, char **argv)
@@ -91,7 +86,7 @@ int main(int argc, char **argv)
     memset(memory.addr, 0x5a, memory.len);
     check(blkio_map_mem_region(b, &memory), "map");
     struct blkioq *q = blkio_get_queue(b, 0);
-    (void) run(q, &memory, capacity / BYTES, write, 0.3);   /* warm */
+    (void)run(q, &memory, capacity / BYTES, write, 0.3);   /* warm */
     printf("%.0f\n", run(q, &memory, capacity / BYTES, write, strtod(argv[3], NULL)));
     blkio_destroy(&b);
     return 0;

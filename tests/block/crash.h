@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-enum { CRASH_SECTOR = 512 };
+enum { CRASH_SECTOR = 512, CRASH_LIMIT = 256 << 20 };
 
 typedef enum { LOG_WRITE, LOG_ZERO, LOG_TRUNCATE, LOG_FLUSH } LogKind;
 typedef struct {
