@@ -14,6 +14,7 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_luks_driver,
     &vit_block_qed_driver,
     &vit_block_raw_driver,
+    &vit_block_vdi_driver,
     NULL,
 };
 
