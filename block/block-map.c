@@ -375,6 +375,29 @@ int vit_co_map_status(VitBlockMap *map, uint64_t offset, uint64_t bytes, VitBloc
     return 0;
 }
 
+static int by_place(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return x < y ? -1 : x > y;
+}
+
+bool vit_block_map_overlap(const VitBlockMap *map, uint64_t *host)
+{
+    g_autoptr(GArray) places = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+
+    for (uint64_t i = 0; i < map->count; i++) {
+        if (is_stored(map->at[i])) g_array_append_val(places, map->at[i]);
+    }
+    g_array_sort(places, by_place);
+    for (guint i = 1; i < places->len; i++) {
+        *host = g_array_index(places, uint64_t, i);
+        if (*host - g_array_index(places, uint64_t, i - 1) < map->block_size + map->lead)
+            return true;
+    }
+    return false;
+}
+
 bool vit_block_map_try_submit(VitBlockMap *map, VitBlockRequest *req)
 {
     uint64_t host;

@@ -64,6 +64,8 @@ int vit_co_map_write_zeroes(VitBlockMap *map, uint64_t offset, uint64_t bytes, u
 int vit_co_map_discard(VitBlockMap *map, uint64_t offset, uint64_t bytes);
 int vit_co_map_flush(VitBlockMap *map);
 int vit_co_map_status(VitBlockMap *map, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);
+/* Whether two blocks share bytes of the file; *host: where one of them begins. */
+bool vit_block_map_overlap(const VitBlockMap *map, uint64_t *host);
 /* Requests within one stretch of blocks that lie one after the other go straight to the file. */
 bool vit_block_map_try_submit(VitBlockMap *map, VitBlockRequest *req);
 

@@ -10,3 +10,4 @@ extern const VitBlockDriver vit_block_blkdebug_driver, vit_block_blkverify_drive
 extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_driver;
 extern const VitBlockDriver vit_block_luks_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
+extern const VitBlockDriver vit_block_vpc_driver;
