@@ -203,9 +203,11 @@ static bool vdi_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     v->map.limit = v->data + (uint64_t)ZERO * BLOCK;
     node->size = (GUINT64_FROM_LE(h->disk_size) + 511) & ~UINT64_C(511);
     if (node->size > v->map.count * BLOCK) node->size = v->map.count * BLOCK;
-    if (read_table(v, error)) return true;
-    vit_block_map_finish(&v->map);
-    return false;
+    bool good = read_table(v, error);
+    if (good && !node->how.read_only && !node->how.check && (result = co_settle(&v->map)) < 0)
+        good = vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+    if (!good) vit_block_map_finish(&v->map);
+    return good;
 }
 
 static void vdi_close(VitBlockNode *node)
@@ -291,7 +293,6 @@ static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
     g_autofree uint8_t *seen = g_try_malloc0(v->map.count / 8 + 1);
     uint32_t count = 0;
 
-    if (fix) return -ENOTSUP;
     if (!seen) return -ENOMEM;
     for (uint64_t i = 0; i < v->map.count; i++) {
         uint64_t at = v->map.at[i];
@@ -308,9 +309,21 @@ static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
             complain(check, "ERROR: block index %" G_GUINT64_FORMAT " also used by %u", i, number);
         seen[number / 8] |= (uint8_t)(1 << number % 8);
     }
-    if (count != v->allocated)
+    if (count > v->allocated) {
         complain(check, "ERROR: allocated blocks mismatch, is %u, should be %u", count,
                  v->allocated);
+    } else if (count < v->allocated) {
+        /* Blocks that no entry leads to; those at the end went when the image was opened for writing,
+         * and others are the first to be taken again. */
+        check->leaks += v->allocated - count;
+        if (fix && check->corruptions == 0) {
+            int result = co_settle(&v->map);
+            if (result < 0) return result;
+            uint32_t left = v->allocated > count ? v->allocated - count : 0;
+            check->leaks_fixed += check->leaks - left;
+            check->leaks = left;
+        }
+    }
     return 0;
 }
 
