@@ -51,7 +51,8 @@ enum { VIT_JOB_AUTO_FINALIZE = 1, VIT_JOB_AUTO_DISMISS = 2 };
 typedef void (*VitBlockJobFunc)(void *opaque, VitBlockJob *job); /* status or progress changed */
 
 [[nodiscard]] VitBlockJobs *vit_block_jobs_new(VitIoThread *thread);
-void vit_block_jobs_free(VitBlockJobs *jobs); /* cancels what runs, waits for it */
+/* Cancels what runs and waits for it: any thread but the jobs' own. */
+void vit_block_jobs_free(VitBlockJobs *jobs);
 void vit_block_jobs_listen(VitBlockJobs *jobs, VitBlockJobFunc fn, void *opaque);
 VitBlockJob *vit_block_jobs_find(VitBlockJobs *jobs, const char *id); /* a reference; NULL: none */
 GPtrArray *vit_block_jobs_list(VitBlockJobs *jobs); /* of references */
@@ -73,6 +74,7 @@ const char *vit_block_job_status_name(VitBlockJobStatus status);
 /* These refuse what the state does not allow, in QEMU's words ("Job 'j' in state 'x' cannot accept ..."). */
 [[nodiscard]] bool vit_block_job_pause(VitBlockJob *job, GError **error);
 [[nodiscard]] bool vit_block_job_resume(VitBlockJob *job, GError **error);
+/* A READY job that is not forced ends successfully, without its last step. */
 [[nodiscard]] bool vit_block_job_cancel(VitBlockJob *job, bool force, GError **error);
 [[nodiscard]] bool vit_block_job_complete(VitBlockJob *job, GError **error);
 [[nodiscard]] bool vit_block_job_finalize(VitBlockJob *job, GError **error);
@@ -81,10 +83,11 @@ void vit_block_job_set_speed(VitBlockJob *job, uint64_t bytes_per_second); /* 0:
 
 /* ---- for co_run ---------------------------------------------------------------------------------- */
 
-/* Waits while the job is paused or too fast; false: it has been cancelled. */
+/* Waits while the job is paused or too fast; false: it has been cancelled.  Several fibers of a job may. */
 [[nodiscard]] bool vit_co_job_pause_point(VitBlockJob *job);
 void vit_block_job_set_total(VitBlockJob *job, uint64_t total);
 void vit_block_job_advance(VitBlockJob *job, uint64_t done); /* adds; counts for the rate */
 void vit_block_job_set_ready(VitBlockJob *job); /* mirror and active commit: converged */
 bool vit_block_job_is_cancelled(const VitBlockJob *job);
+bool vit_block_job_is_soft_cancelled(const VitBlockJob *job); /* READY, and told to end as it is */
 VitIoThread *vit_block_job_thread(const VitBlockJob *job);
