@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd does */
+#include "app/cli/vitrine-nbd/options.h"
+#include "block/driver.h"
+#include "block/export.h"
+#include "block/nbd/server.h"
+#include "engine/core/fiber.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <glib-unix.h>
+#include <glib/gstdio.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+typedef struct {
+    const NbdOptions *options;
+    VitIoThread *thread;
+    VitBlockGraph *graph;
+    VitBlockExports *exports;
+    GPtrArray *nodes; /* of VitBlockNode* references */
+    GMainLoop *loop;
+} Serve;
+
+static bool report(const char *what, GError *error)
+{
+    fprintf(stderr, "vitrine-nbd: %s%s%s\n", what ?: "", what ? ": " : "", error->message);
+    return false;
+}
+
+/* ---- the image ------------------------------------------------------------------------------------- */
+
+static JsonObject *extra_options(const NbdOptions *o)
+{
+    JsonObject *extra = json_object_new();
+
+    if (o->detect_zeroes) json_object_set_string_member(extra, "detect-zeroes", o->detect_zeroes);
+    if (o->aio) json_object_set_string_member(extra, "file.aio", o->aio);
+    return extra;
+}
+
+static unsigned open_flags(const NbdOptions *o)
+{
+    return (o->read_only || o->temporary ? VIT_OPEN_READ_ONLY : 0u) |
+           (o->direct ? VIT_OPEN_DIRECT : 0u) | (o->no_flush ? VIT_OPEN_NO_FLUSH : 0u) |
+           (o->discard ? VIT_OPEN_DISCARD : 0u);
+}
+
+static VitBlockNode *open_given(Serve *s, GError **error)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(JsonObject) extra = extra_options(o);
+
+    if (!o->image_opts)
+        return vit_block_graph_open_image(s->graph, o->file, o->format, extra, open_flags(o),
+                                          error);
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("--image-opts", o->file, NULL, error);
+    if (!args) return NULL;
+    if (open_flags(o) & VIT_OPEN_READ_ONLY) vit_block_args_set(args, "read-only", "on");
+    if (o->direct) vit_block_args_set_default(args, "cache.direct", "on");
+    if (o->no_flush) vit_block_args_set_default(args, "cache.no-flush", "on");
+    if (o->discard) vit_block_args_set_default(args, "discard", "unmap");
+    if (o->detect_zeroes) vit_block_args_set_default(args, "detect-zeroes", o->detect_zeroes);
+    return vit_block_graph_open(s->graph, args, error);
+}
+
+/* -s: an empty overlay that nobody else sees. */
+static VitBlockNode *open_overlay(Serve *s, VitBlockNode *below, GError **error)
+{
+    g_autofree char *path = NULL;
+    g_autoptr(JsonObject) extra = json_object_new();
+    const char *folder = g_getenv("TMPDIR") ?: "/var/tmp";
+
+    path = g_build_filename(folder, "vitrine-nbd-XXXXXX", NULL);
+    int fd = g_mkstemp(path);
+    if (fd < 0) {
+        vit_block_fail_errno(error, -errno, "Could not create a temporary file in “%s”", folder);
+        return NULL;
+    }
+    close(fd);
+    json_object_set_string_member(extra, "backing", vit_block_node_name(below));
+    VitBlockNode *top = NULL;
+    if (vit_block_graph_create(s->graph, path, "qcow2", vit_block_info(below).size, NULL, NULL,
+                               NULL, error))
+        top = vit_block_graph_open_image(s->graph, path, "qcow2", extra, VIT_OPEN_NO_FLUSH, error);
+    g_unlink(path);
+    return top;
+}
+
+typedef struct {
+    VitBlockNode *node;
+    const char *what;
+    GError **error;
+    bool good;
+} Load;
+
+static void load_fiber(void *opaque)
+{
+    Load *l = opaque;
+    const VitBlockDriver *driver = l->node->driver;
+    const char *what = l->what;
+    g_autoptr(VitBlockArgs) args = NULL;
+
+    if (!driver->co_snapshot_load) {
+        vit_block_fail(l->error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       "Block format '%s' used by device '' does not support feature 'internal "
+                       "snapshots'",
+                       driver->name);
+        return;
+    }
+    if (g_str_has_prefix(what, "snapshot.")) {
+        args = vit_block_args_parse("--load-snapshot", what, NULL, l->error);
+        if (!args) return;
+        g_autoptr(VitBlockArgs) sub = vit_block_args_sub(args, "snapshot");
+        what = sub ? vit_block_args_str(sub, "name") ?: vit_block_args_str(sub, "id") : NULL;
+        g_autofree char *copy = g_strdup(what);
+        l->good = copy && driver->co_snapshot_load(l->node, copy, l->error);
+        return;
+    }
+    l->good = driver->co_snapshot_load(l->node, what, l->error);
+}
+
+static VitBlockNode *keep(Serve *s, VitBlockNode *node)
+{
+    if (node) g_ptr_array_add(s->nodes, node);
+    return node;
+}
+
+/* The node to be exported: borrowed; NULL: a message has been printed. */
+static VitBlockNode *open_node(Serve *s)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(GError) error = NULL;
+    VitBlockNode *node = keep(s, open_given(s, &error));
+
+    if (!node) {
+        g_autofree char *what = g_strdup_printf("Failed to blk_new_open '%s'", o->file);
+        report(what, error);
+        return NULL;
+    }
+    if (!o->format && !o->image_opts && strcmp(vit_block_node_format(node), "raw") == 0 &&
+        !o->read_only)
+        fprintf(stderr,
+                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+                "         Automatically detecting the format is dangerous for raw images.\n"
+                "         Specify the 'raw' format explicitly (-f raw).\n",
+                o->file);
+    if (o->temporary && !(node = keep(s, open_overlay(s, node, &error)))) {
+        report(NULL, error);
+        return NULL;
+    }
+    Load load = { .node = node, .what = o->snapshot, .error = &error };
+    if (o->snapshot) {
+        vit_fiber_run_sync(s->thread, load_fiber, &load);
+        if (!load.good) {
+            report("Failed to load snapshot", error);
+            return NULL;
+        }
+    }
+    if (o->offset > 0) {
+        g_autofree char *offset = g_strdup_printf("%" G_GUINT64_FORMAT, o->offset);
+        g_autoptr(VitBlockArgs) args = vit_block_args_new("--offset", NULL, &error);
+        vit_block_args_set(args, "driver", "raw");
+        vit_block_args_set(args, "offset", offset);
+        vit_block_args_set(args, "file", vit_block_node_name(node));
+        if (o->read_only) vit_block_args_set(args, "read-only", "on");
+        if (!(node = keep(s, vit_block_graph_open(s->graph, args, &error)))) {
+            report("Failed to use the offset", error);
+            return NULL;
+        }
+    }
+    return node;
+}
+
+/* ---- serving ---------------------------------------------------------------------------------------- */
+
+static bool start_server(Serve *s, GError **error)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(VitBlockArgs) args = vit_block_args_new("vitrine-nbd", NULL, error);
+    g_autofree char *shared = g_strdup_printf("%u", o->shared);
+    g_autofree char *limit = g_strdup_printf("%u", o->handshake_limit);
+
+    if (o->socket_activated) {
+        vit_block_args_set(args, "addr.type", "fd");
+        vit_block_args_set(args, "addr.str", "3");
+    } else if (o->socket) {
+        vit_block_args_set(args, "addr.type", "unix");
+        vit_block_args_set(args, "addr.path", o->socket);
+    } else {
+        vit_block_args_set(args, "addr.type", "inet");
+        vit_block_args_set(args, "addr.host", o->bind ?: "0.0.0.0");
+        vit_block_args_set(args, "addr.port", o->port ?: "10809");
+    }
+    if (o->tls_creds) vit_block_args_set(args, "tls-creds", o->tls_creds);
+    if (o->tls_authz) vit_block_args_set(args, "tls-authz", o->tls_authz);
+    vit_block_args_set(args, "max-connections", shared);
+    vit_block_args_set(args, "handshake-max-seconds", limit);
+    return vit_block_exports_nbd_start(s->exports, args, error);
+}
+
+static bool add_export(Serve *s, VitBlockNode *node, GError **error)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(VitBlockArgs) args = vit_block_args_new("vitrine-nbd", NULL, error);
+
+    vit_block_args_set(args, "type", "nbd");
+    vit_block_args_set(args, "id", "vitrine-nbd-export");
+    vit_block_args_set(args, "node-name", vit_block_node_name(node));
+    vit_block_args_set(args, "name", o->export_name ?: "");
+    vit_block_args_set(args, "writable", o->read_only ? "off" : "on");
+    vit_block_args_set(args, "writethrough", o->writethrough ? "on" : "off");
+    vit_block_args_set(args, "allocation-depth", o->allocation_depth ? "on" : "off");
+    if (o->description) vit_block_args_set(args, "description", o->description);
+    if (o->bitmap) vit_block_args_set(args, "bitmaps", o->bitmap);
+    return vit_block_exports_add(s->exports, args, error);
+}
+
+static gboolean on_signal(void *opaque)
+{
+    g_main_loop_quit(opaque);
+    return G_SOURCE_CONTINUE;
+}
+
+/* On the iothread. */
+static void on_closed(void *opaque, bool negotiated)
+{
+    Serve *s = opaque;
+
+    if (negotiated && vit_nbd_server_connections(vit_block_exports_nbd(s->exports)) == 0)
+        g_main_context_invoke(NULL, (GSourceFunc)on_signal, s->loop);
+}
+
+static bool make_objects(const Serve *s)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; i < o->objects->len; i++)
+        if (!vit_block_objects_add_text(vit_block_graph_objects(s->graph), o->objects->pdata[i],
+                                        &error))
+            return report(NULL, error);
+    return true;
+}
+
+static void say_ready(int ready_fd)
+{
+    int null = open("/dev/null", O_RDWR);
+
+    if (ready_fd < 0) return;
+    if (write(ready_fd, "", 1) != 1) fputs("vitrine-nbd: nobody waits for it to start\n", stderr);
+    for (int fd = 0; fd <= 2 && null >= 0; fd++) dup2(null, fd);
+    close(ready_fd);
+    if (null > 2) close(null);
+}
+
+static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
+{
+    const NbdOptions *o = s->options;
+    g_autoptr(GError) error = NULL;
+
+    if (!start_server(s, &error)) return report(NULL, error);
+    if (!add_export(s, node, &error)) return report(NULL, error);
+    if (o->pid_file) {
+        g_autofree char *pid = g_strdup_printf("%d\n", (int)getpid());
+        if (!g_file_set_contents(o->pid_file, pid, -1, &error))
+            return report("cannot create pid file", error);
+    }
+    guint sources[] = { g_unix_signal_add(SIGINT, on_signal, s->loop),
+                        g_unix_signal_add(SIGTERM, on_signal, s->loop),
+                        g_unix_signal_add(SIGHUP, on_signal, s->loop) };
+    if (!o->persistent) vit_nbd_server_on_closed(vit_block_exports_nbd(s->exports), on_closed, s);
+    say_ready(ready_fd);
+    g_main_loop_run(s->loop);
+    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);
+    if (o->pid_file) g_unlink(o->pid_file);
+    return true;
+}
+
+static int serve(const NbdOptions *o, int ready_fd)
+{
+    Serve s = { .options = o, .thread = vit_io_thread_new("nbd") };
+
+    s.graph = vit_block_graph_new(s.thread);
+    s.exports = vit_block_exports_new(s.graph);
+    s.nodes = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
+    s.loop = g_main_loop_new(NULL, FALSE);
+    VitBlockNode *node = make_objects(&s) ? open_node(&s) : NULL;
+    bool good = node && listen_and_wait(&s, node, ready_fd);
+    vit_block_exports_free(s.exports);
+    while (s.nodes->len > 0) g_ptr_array_set_size(s.nodes, (int)s.nodes->len - 1);
+    g_ptr_array_unref(s.nodes);
+    vit_block_graph_free(s.graph);
+    vit_io_thread_free(s.thread);
+    g_main_loop_unref(s.loop);
+    return good ? 0 : 1;
+}
+
+/* --fork: the parent stays until the child is ready or has failed. */
+static int serve_in_background(const NbdOptions *o)
+{
+    int ends[2], status;
+    char byte;
+
+    if (!g_unix_open_pipe(ends, O_CLOEXEC, NULL)) return 1;
+    pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "vitrine-nbd: Failed to fork: %s\n", g_strerror(errno));
+        return 1;
+    }
+    if (child == 0) {
+        close(ends[0]);
+        setsid();
+        _exit(serve(o, ends[1]));
+    }
+    close(ends[1]);
+    if (read(ends[0], &byte, 1) == 1) return 0;
+    return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/* ---- the kernel's devices ------------------------------------------------------------------------------ */
+
+static int refuse_device(const NbdOptions *o)
+{
+    const char *device = o->device ?: o->disconnect;
+    int fd = open(device, O_RDWR | O_CLOEXEC);
+
+    if (fd < 0) {
+        fprintf(stderr, "vitrine-nbd: %s %s: %s\n", o->device ? "Failed to open" : "Cannot open",
+                device, g_strerror(errno));
+        return 1;
+    }
+    close(fd);
+    fprintf(stderr,
+            "vitrine-nbd: %s: kernel NBD devices are not supported; serve a socket with -k and use "
+            "nbd-client(8)\n",
+            device);
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    NbdOptions o;
+    int code = 1;
+
+    signal(SIGPIPE, SIG_IGN);
+    bool good = nbd_options_parse(&o, argc, argv);
+    if (good && o.done >= 0) code = o.done;
+    else if (good && (o.device || o.disconnect)) code = refuse_device(&o);
+    else if (good) code = o.fork ? serve_in_background(&o) : serve(&o, -1);
+    nbd_options_clear(&o);
+    return code;
+}
