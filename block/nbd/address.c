@@ -157,10 +157,11 @@ int vit_nbd_address_connect(const VitNbdAddress *a, GError **error)
     return fd;
 }
 
-static bool listen_one(const struct sockaddr *name, socklen_t length, GArray *fds, GError **error)
+static bool listen_one(const struct sockaddr *name, socklen_t length, const char *path, GArray *fds,
+                       GError **error)
 {
     int one = 1, fd = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    const char *what = "create a socket";
+    const char *what = "create";
 
     if (fd >= 0) {
         setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
@@ -177,7 +178,8 @@ static bool listen_one(const struct sockaddr *name, socklen_t length, GArray *fd
     }
     int code = -errno;
     if (fd >= 0) close(fd);
-    return vit_block_fail_errno(error, code, "Failed to %s socket", what);
+    return vit_block_fail_errno(error, code, "Failed to %s socket%s%s", what, path ? " to " : "",
+                                path ?: "");
 }
 
 bool vit_nbd_address_listen(const VitNbdAddress *a, GArray *fds, GError **error)
@@ -187,9 +189,7 @@ bool vit_nbd_address_listen(const VitNbdAddress *a, GArray *fds, GError **error)
         struct stat st;
         if (!fill_unix(a, &name, error)) return false;
         if (lstat(a->path, &st) == 0 && S_ISSOCK(st.st_mode)) unlink(a->path);
-        g_autoptr(GError) why = NULL;
-        if (listen_one((struct sockaddr *)&name, sizeof name, fds, &why)) return true;
-        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "%s to %s", why->message, a->path);
+        return listen_one((struct sockaddr *)&name, sizeof name, a->path, fds, error);
     }
     if (a->name) {
         guint64 number;
@@ -208,7 +208,7 @@ bool vit_nbd_address_listen(const VitNbdAddress *a, GArray *fds, GError **error)
     g_autoptr(GError) why = NULL;
     for (struct addrinfo *i = found; i && fds->len < MAX_LISTEN; i = i->ai_next) {
         g_clear_error(&why);
-        (void)listen_one(i->ai_addr, i->ai_addrlen, fds, &why);
+        (void)listen_one(i->ai_addr, i->ai_addrlen, NULL, fds, &why);
     }
     freeaddrinfo(found);
     if (fds->len > 0) return true;

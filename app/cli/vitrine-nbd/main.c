@@ -234,6 +234,24 @@ static void on_closed(void *opaque, bool negotiated)
         g_main_context_invoke(NULL, (GSourceFunc)on_signal, s->loop);
 }
 
+typedef struct {
+    Serve *serve;
+    VitBlockNode *node;
+    GError **error;
+    bool good;
+} Begin;
+
+/* In one go on the thread: no client comes before there is something to be had. */
+static void begin_fiber(void *opaque)
+{
+    Begin *b = opaque;
+    Serve *s = b->serve;
+
+    b->good = start_server(s, b->error) && add_export(s, b->node, b->error);
+    if (b->good && !s->options->persistent)
+        vit_nbd_server_on_closed(vit_block_exports_nbd(s->exports), on_closed, s);
+}
+
 static bool make_objects(const Serve *s)
 {
     const NbdOptions *o = s->options;
@@ -262,8 +280,10 @@ static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
     const NbdOptions *o = s->options;
     g_autoptr(GError) error = NULL;
 
-    if (!start_server(s, &error)) return report(NULL, error);
-    if (!add_export(s, node, &error)) return report(NULL, error);
+    Begin begin = { .serve = s, .node = node, .error = &error };
+
+    vit_fiber_run_sync(s->thread, begin_fiber, &begin);
+    if (!begin.good) return report(NULL, error);
     if (o->pid_file) {
         g_autofree char *pid = g_strdup_printf("%d\n", (int)getpid());
         if (!g_file_set_contents(o->pid_file, pid, -1, &error))
@@ -272,7 +292,6 @@ static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
     guint sources[] = { g_unix_signal_add(SIGINT, on_signal, s->loop),
                         g_unix_signal_add(SIGTERM, on_signal, s->loop),
                         g_unix_signal_add(SIGHUP, on_signal, s->loop) };
-    if (!o->persistent) vit_nbd_server_on_closed(vit_block_exports_nbd(s->exports), on_closed, s);
     say_ready(ready_fd);
     g_main_loop_run(s->loop);
     for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);

@@ -1,0 +1,370 @@
+# tests/block/nbd_server.py VITRINE-NBD - the NBD server with clients of the distribution, and with none that
+# mean well
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+import nbd
+from nbd_common import Folder, Server, check, equal, report, run
+
+NBD = sys.argv[1]
+MIB = 1 << 20
+
+
+def serve(folder, image, *options, form="raw"):
+    path = folder("socket")
+    return Server(path, NBD, "-t", "-k", path, "-f", form, "-e", "0", *options, image)
+
+
+def facts():
+    with Folder() as folder:
+        image = folder.raw("a", 8 * MIB)
+        with serve(folder, image, "-x", "name", "-D", "a disk") as server:
+            info = json.loads(run("nbdinfo", "--json", server.uri("name")))
+            check(info["structured"] and info["extended"], info)
+            export = info["exports"][0]
+            equal(export["export-size"], 8 * MIB)
+            equal(export["description"], "a disk")
+            equal(export["contexts"], ["base:allocation"])
+            for flag in ("can_flush", "can_fua", "can_trim", "can_zero", "can_fast_zero", "can_df",
+                         "can_cache", "can_multi_conn"):
+                check(export[flag], flag)
+            check(not export["is_read_only"], "read-only")
+            listed = run("qemu-nbd", "-L", "-k", server.socket)
+            check("export: 'name'" in listed and "description: a disk" in listed, listed)
+            check("name" not in run("nbdinfo", "--size", server.uri("other"), rc=1), "found")
+        with serve(folder, image, "-r") as server:
+            export = json.loads(run("nbdinfo", "--json", server.uri()))["exports"][0]
+            check(export["is_read_only"] and not export["can_zero"], "writable")
+            handle = nbd.NBD()
+            handle.set_strict_mode(0)
+            handle.connect_uri(server.uri())
+            for act in (lambda: handle.pwrite(b"x" * 512, 0), lambda: handle.trim(512, 0),
+                        lambda: handle.zero(512, 0)):
+                try:
+                    act()
+                    raise AssertionError("a write to a read-only export succeeded")
+                except nbd.Error as error:
+                    equal(error.errno, "EPERM")
+            handle.shutdown()
+        with serve(folder, image, "-o", "4096") as server:
+            equal(run("nbdinfo", "--size", server.uri()).strip(), str(8 * MIB - 4096))
+            handle = nbd.NBD()
+            handle.connect_uri(server.uri())
+            with open(image, "rb") as file:
+                file.seek(4096)
+                equal(bytes(handle.pread(512, 0)), file.read(512))
+
+
+def copies():
+    with Folder() as folder:
+        image, other = folder.raw("a", 64 * MIB, blank=True), folder.raw("b", 64 * MIB, 7)
+        with serve(folder, image, "--discard=unmap") as server:
+            run("nbdcopy", other, server.uri())
+            run("cmp", image, other)
+            run("nbdcopy", "--requests=16", "--connections=3", server.uri(), folder("c"))
+            run("cmp", folder("c"), other)
+            run("qemu-img", "convert", "-n", "-f", "raw", "-O", "raw", other, server.uri())
+            equal(run("qemu-img", "compare", "-f", "raw", "-F", "raw", other, server.uri()).strip(),
+                  "Images are identical.")
+            run("qemu-io", "-f", "raw", "-c", "write -z -u 1M 8M", "-c", "discard 32M 8M", "-c",
+                "flush", "-c", "read -P 0 1M 8M", server.uri())
+            check(os.stat(image).st_blocks * 512 <= 56 * MIB, "no hole was punched")
+            run("qemu-io", "-f", "raw", "-c", "write -f -P 9 3 70001", "-c", "read -P 9 3 70001",
+                server.uri())
+
+
+def modes():
+    """Every form of replies, and what only libnbd asks for."""
+    with Folder() as folder:
+        image = folder.raw("a", 4 * MIB, 3)
+        with open(image, "rb") as file:
+            content = file.read()
+        with serve(folder, image) as server:
+            for structured, extended in ((False, False), (True, False), (True, True)):
+                handle = nbd.NBD()
+                handle.set_request_structured_replies(structured)
+                handle.set_request_extended_headers(extended)
+                handle.connect_uri(server.uri())
+                equal(handle.get_structured_replies_negotiated(), structured)
+                equal(handle.get_extended_headers_negotiated(), extended)
+                equal(bytes(handle.pread(MIB + 1, 12345)), content[12345:12345 + MIB + 1])
+                handle.zero(MIB, 2 * MIB, nbd.CMD_FLAG_NO_HOLE)
+                equal(bytes(handle.pread(MIB, 2 * MIB)), bytes(MIB))
+                handle.pwrite(content[2 * MIB:3 * MIB], 2 * MIB, nbd.CMD_FLAG_FUA)
+                handle.cache(MIB, 0)
+                handle.trim(4096, 0, nbd.CMD_FLAG_FUA)
+                handle.pwrite(content[:4096], 0)
+                handle.flush()
+                handle.shutdown()
+            handle = nbd.NBD()
+            handle.set_strict_mode(0)
+            handle.connect_uri(server.uri())
+            wrong = ((lambda: handle.pread(512, 4 * MIB), "EINVAL"),
+                     (lambda: handle.pwrite(b"x" * 512, 4 * MIB - 256), "ENOSPC"),
+                     (lambda: handle.zero(512, 1 << 62), "ENOSPC"),
+                     (lambda: handle.trim(8 * MIB, 0), "EINVAL"),
+                     (lambda: handle.pread(512, 0, 1 << 3), "EINVAL"),
+                     (lambda: handle.flush(1 << 4), "EINVAL"))
+            for act, name in wrong:
+                try:
+                    act()
+                    raise AssertionError(f"no {name}")
+                except nbd.Error as error:
+                    equal(error.errno, name)
+            equal(bytes(handle.pread(512, 0)), content[:512])
+        with open(image, "rb") as file:
+            check(file.read() == content, "the image has other bytes now")
+
+
+def export_name():
+    """The old way in: NBD_OPT_EXPORT_NAME, with and without its padding."""
+    with Folder() as folder:
+        image = folder.raw("a", MIB)
+        with serve(folder, image) as server:
+            for flags, padding in ((1, 124), (3, 0), (0, 124)):
+                client = connect(server, flags)
+                client.sendall(b"IHAVEOPT" + struct.pack(">II", 1, 0))
+                size, flag = struct.unpack(">QH", take(client, 10))
+                equal(size, MIB)
+                check(flag & 1, "no flags")
+                equal(take(client, padding), bytes(padding))
+                client.sendall(request(0, 512, 77))
+                equal(take(client, 16), struct.pack(">IIQ", 0x67446698, 0, 77))
+                with open(image, "rb") as file:
+                    equal(take(client, 512), file.read(512))
+                client.close()
+
+
+def contexts():
+    with Folder() as folder:
+        base, top = folder("base"), folder("top")
+        run("qemu-img", "create", "-q", "-f", "qcow2", base, "4M")
+        run("qemu-io", "-c", "write 0 1M", base)
+        image = folder.raw("sparse", 4 * MIB, blank=True)
+        run("qemu-io", "-f", "raw", "-c", "write 1M 1M", image)
+        with serve(folder, image, "-A") as server:
+            rows = run("nbdinfo", "--map", server.uri()).split("\n")
+            equal([row.split() for row in rows if row],
+                  [["0", "1048576", "3", "hole,zero"], ["1048576", "1048576", "0", "data"],
+                   ["2097152", "2097152", "3", "hole,zero"]])
+            rows = run("nbdinfo", "--map=qemu:allocation-depth", server.uri()).split("\n")
+            equal([row.split() for row in rows if row], [["0", "4194304", "1", "local"]])
+            equal(json.loads(run("qemu-img", "map", "--output=json", "-f", "raw", server.uri()))[1]
+                  ["data"], True)
+            handle = nbd.NBD()
+            handle.add_meta_context("base:allocation")
+            handle.connect_uri(server.uri())
+            got = []
+            handle.block_status(2 * MIB, 512 * 1024, lambda *args: got.append(args[2]),
+                                nbd.CMD_FLAG_REQ_ONE)
+            equal(got, [[512 * 1024, 3]])
+        check(top, "")
+
+
+# ---- bytes that no good client sends -------------------------------------------------------------
+
+
+def take(client, size):
+    data = b""
+    while len(data) < size:
+        more = client.recv(size - len(data))
+        if not more:
+            raise EOFError(f"{len(data)} of {size} bytes")
+        data += more
+    return data
+
+
+def connect(server, flags=3):
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(20)
+    client.connect(server.socket)
+    equal(take(client, 18), b"NBDMAGICIHAVEOPT" + struct.pack(">H", 3))
+    client.sendall(struct.pack(">I", flags))
+    return client
+
+
+def option(client, number, data=b"", size=None):
+    client.sendall(b"IHAVEOPT" + struct.pack(">II", number, len(data) if size is None else size)
+                   + data)
+
+
+def answer(client):
+    magic, number, kind, size = struct.unpack(">QIII", take(client, 20))
+    equal(magic, 0x3e889045565a9)
+    return number, kind, take(client, size)
+
+
+def go(client, name=b""):
+    option(client, 7, struct.pack(">I", len(name)) + name + struct.pack(">H", 0))
+    kind = 3
+    while kind == 3:
+        _, kind, _ = answer(client)
+    equal(kind, 1)
+
+
+def request(kind, size, cookie=1, offset=0, flags=0, magic=0x25609513):
+    return struct.pack(">IHHQQI", magic, flags, kind, cookie, offset, size)
+
+
+def gone(client):
+    try:
+        while client.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    client.close()
+
+
+def hostile():
+    with Folder() as folder:
+        image = folder.raw("a", MIB)
+        with serve(folder, image, "--handshake-limit=1") as server:
+            for start in (b"\0\0\0\x07", b"GET / HTTP/1.0\r\n\r\n", b"\xff" * 64):
+                client = socket.socket(socket.AF_UNIX)
+                client.settimeout(20)
+                client.connect(server.socket)
+                client.sendall(start)
+                gone(client)
+            client = connect(server)            # a wrong magic number
+            client.sendall(b"IHAVEOPX" + bytes(8))
+            gone(client)
+            client = connect(server)            # 4 GiB of option
+            option(client, 99, size=0xffffffff)
+            gone(client)
+            for number, data in ((3, b"x"), (8, b"x"), (7, b""), (7, b"\0\0\0\xff\0\0"),
+                                 (6, struct.pack(">IH", 0, 9)), (9, bytes(8)), (10, bytes(8)),
+                                 (5, b""), (7, struct.pack(">I", 4) + b"none\0\0"), (4, b"abc"),
+                                 (200, bytes(3000)), (6, bytes(100000))):
+                client = connect(server)
+                option(client, number, data)
+                number_back, kind, _ = answer(client)
+                equal(number_back, number)
+                check(kind & 0x80000000, f"option {number} with {data[:9]!r} was accepted")
+                option(client, 2)
+                equal(answer(client)[1], 1)
+                gone(client)
+            client = connect(server)            # a query that is longer than the option
+            option(client, 8)
+            answer(client)
+            option(client, 10, struct.pack(">III", 0, 0xffffffff, 0xfffffff0))
+            check(answer(client)[1] & 0x80000000, "accepted")
+            gone(client)
+            client = connect(server)            # silence
+            began = time.monotonic()
+            gone(client)
+            check(0.5 < time.monotonic() - began < 10, "the handshake's limit")
+            client = connect(server)            # a wrong magic number of a request
+            go(client)
+            client.sendall(request(0, 512, magic=0x12345678))
+            gone(client)
+            client = connect(server)            # a write of 4 GiB
+            go(client)
+            client.sendall(request(1, 0xffffffff))
+            gone(client)
+            client = connect(server)            # leaves in the middle of a write
+            go(client)
+            client.sendall(request(1, 65536) + b"x" * 100)
+            client.close()
+            client = connect(server)            # unknown commands are only refused
+            go(client)
+            for kind in (5, 7, 8, 100, 65535):
+                client.sendall(request(kind, 512, cookie=kind, flags=0x8000))
+                equal(struct.unpack(">IIQ", take(client, 16)), (0x67446698, 22, kind))
+            client.sendall(request(2, 0))
+            gone(client)
+            equal(run("nbdinfo", "--size", server.uri()).strip(), str(MIB))
+        with open(image, "rb") as file:
+            equal(file.read()[:100] == b"x" * 100, False)
+
+
+def greedy():
+    """A client that asks and does not read costs bounded memory, and others nothing."""
+    with Folder() as folder:
+        image = folder.raw("a", 32 * MIB)
+        with serve(folder, image) as server:
+            client = connect(server)
+            go(client)
+
+            def ask():
+                try:
+                    for number in range(4000):
+                        client.sendall(request(0, 32 * MIB, number))
+                except OSError:
+                    pass
+
+            thread = threading.Thread(target=ask, daemon=True)
+            thread.start()
+            time.sleep(1)
+            with open(f"/proc/{server.process.pid}/status", encoding="ascii") as file:
+                lines = dict(line.split(":", 1) for line in file)
+            check(int(lines["VmHWM"].split()[0]) < 160 << 10, lines["VmHWM"])
+            equal(run("nbdinfo", "--size", server.uri()).strip(), str(32 * MIB))
+            client.shutdown(socket.SHUT_RDWR)
+            client.close()
+            thread.join(20)
+
+
+def lifetime():
+    with Folder() as folder:
+        image = folder.raw("a", MIB)
+        path = folder("socket")
+        with Server(path, NBD, "-k", path, "-f", "raw", image) as server:
+            run("nbdinfo", "--map", server.uri())
+            equal(server.process.wait(20), 0)
+        check(not os.path.exists(path), "the socket was left behind")
+        with serve(folder, image) as server:
+            text = run(NBD, "-f", "raw", "-k", folder("other"), image, rc=1)
+            check("in use" in text, text)
+        equal(run("nbdinfo", "--size", "--", "[", NBD, "-f", "raw", image, "]").strip(), str(MIB))
+        pid = folder("pid")
+        run(NBD, "--fork", "--pid-file", pid, "-t", "-k", path, "-f", "raw", image)
+        with open(pid, encoding="ascii") as file:
+            number = int(file.read())
+        equal(run("nbdinfo", "--size", f"nbd+unix:///?socket={path}").strip(), str(MIB))
+        os.kill(number, 15)
+        end = time.monotonic() + 20
+        while os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.01)
+        check(not os.path.exists(path), "it did not end")
+        port = folder("port")
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            number = probe.getsockname()[1]
+        process = subprocess.Popen([NBD, "-b", "127.0.0.1", "-p", str(number), "-f", "raw", image])
+        try:
+            for _ in range(200):
+                text = run("nbdinfo", "--map", f"nbd://127.0.0.1:{number}", rc=None)
+                if "data" in text:
+                    break
+                time.sleep(0.02)
+            check("data" in text, text)
+            equal(process.wait(20), 0)
+        finally:
+            process.kill()
+        check(port, "")
+
+
+def wording():
+    """Messages and exit codes are those of qemu-nbd, but for the name of the program."""
+    with Folder() as folder:
+        image = folder.raw("a", MIB)
+        for args in ([], ["a", "b"], ["--bogus"], ["-k", "rel", image], ["-e", "x", image],
+                     ["-o", "x", image], ["--cache=foo", image], ["--aio=foo", image],
+                     ["--discard=foo", image], ["--detect-zeroes=foo", image],
+                     ["--detect-zeroes=unmap", image], ["-n", "-n", image],
+                     ["-c", "/dev/none", "-f", "raw", image], ["-d", "/dev/none"], ["-L", image],
+                     ["-L", "-f", "raw"], ["--handshake-limit=x", image],
+                     ["--image-opts", "-f", "raw", image],
+                     ["-f", "raw", "-k", "/none/x", image]):
+            theirs = run("qemu-nbd", *args, rc=1)
+            equal(run(NBD, *args, rc=1).replace("vitrine-nbd", "qemu-nbd"), theirs)
+
+
+report([facts, copies, modes, export_name, contexts, hostile, greedy, lifetime, wording])
