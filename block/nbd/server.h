@@ -8,6 +8,7 @@
 #include "block/bitmap.h"
 #include "block/export.h"
 #include "block/nbd/address.h"
+#include "engine/core/fiber.h"
 
 enum {
     VIT_NBD_MAX_REQUESTS = 128,
