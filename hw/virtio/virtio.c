@@ -3,7 +3,7 @@
  *
  * Virtual I/O Device 1.2, chapters 2 and 3.  A reset waits for what is under way: status keeps its
  * old value until then (2.1.2, 4.1.4.3.2), so no thread waits for a slow disk. */
-#include "hw/virtio/virtio-private.h"
+#include "hw/virtio/virtqueue-private.h"
 
 #include "engine/core/log.h"
 
@@ -345,9 +345,10 @@ VitVirtqueueState vit_virtio_queue(VitVirtio *v, unsigned queue)
     return s;
 }
 
-static bool valid_size(unsigned size, unsigned max)
+/* Packed rings may have any number of entries (2.8.10.1). */
+static bool valid_size(unsigned size, unsigned max, uint64_t features)
 {
-    return size && size <= max && (size & (size - 1)) == 0;
+    return size && size <= max && ((features & VIT_VIRTIO_F_PACKED) || (size & (size - 1)) == 0);
 }
 
 void vit_virtio_set_queue(VitVirtio *v, unsigned queue, const VitVirtqueueState *state)
@@ -360,7 +361,7 @@ void vit_virtio_set_queue(VitVirtio *v, unsigned queue, const VitVirtqueueState 
         s->desc = state->desc;
         s->avail = state->avail;
         s->used = state->used;
-        if (valid_size(state->size, v->queue_size[queue]))
+        if (valid_size(state->size, v->queue_size[queue], v->state->driver_features))
             s->size = state->size;
     }
     pthread_mutex_unlock(&v->rings->lock);
@@ -373,7 +374,10 @@ void vit_virtio_enable_queue(VitVirtio *v, unsigned queue)
     VitVirtioRings *r = v->rings;
     pthread_mutex_lock(&r->lock);
     if (!r->reset_pending) {
-        v->state->queues[queue].enabled = true;
+        VitVirtqueueState *s = &v->state->queues[queue];
+        if (!s->enabled && virtq_packed(r))     /* both wrap counters begin at 1 (2.8.1) */
+            s->last_avail = s->used_index = s->signalled = 0x8000;
+        s->enabled = true;
         r->queues[queue].areas_valid = false;
     }
     pthread_mutex_unlock(&r->lock);
@@ -395,14 +399,15 @@ void vit_virtio_init(VitVirtio *v, const VitVirtioClass *virtio_class, VitVirtio
     r->n_queues = v->n_queues;
     r->config_change = vit_deferred_new(r->sys, config_change, v);
     for (unsigned i = 0; i < v->n_queues; i++) {
-        g_assert(valid_size(v->queue_size[i], VIT_VIRTIO_QUEUE_SIZE));
+        g_assert(valid_size(v->queue_size[i], VIT_VIRTIO_QUEUE_SIZE, 0));
         r->queues[i].rings = r;
         r->queues[i].index = i;
     }
     v->rings = r;
     v->virtio_class = virtio_class;
     v->state = state;
-    v->offered = VIT_VIRTIO_F_VERSION_1 | VIT_VIRTIO_F_INDIRECT | VIT_VIRTIO_F_EVENT_IDX |
+    v->offered = VIT_VIRTIO_F_VERSION_1 | v->ring_add |
+                 ((VIT_VIRTIO_F_INDIRECT | VIT_VIRTIO_F_EVENT_IDX) & ~v->ring_hide) |
                  (virtio_class->features ? virtio_class->features(v) : 0);
     state_defaults(v);
 }
@@ -451,8 +456,13 @@ bool vit_virtio_validate(VitDevice *d, const void *st, GError **error)
         why = _("features that this device does not offer");
     for (unsigned i = 0; i < VIT_VIRTIO_QUEUES && !why; i++) {
         const VitVirtqueueState *q = &s->queues[i];
-        if (i < v->n_queues ? !valid_size(q->size, v->queue_size[i]) : q->size || q->enabled)
+        if (i < v->n_queues ? !valid_size(q->size, v->queue_size[i], s->driver_features)
+                            : q->size || q->enabled)
             why = _("a queue that this device does not have");
+        else if ((s->driver_features & VIT_VIRTIO_F_PACKED) && q->enabled &&
+                 ((q->last_avail & 0x7fff) >= q->size || (q->used_index & 0x7fff) >= q->size ||
+                  (q->signalled & 0x7fff) >= q->size))
+            why = _("a position outside of its ring");
     }
     if (!why)
         return true;

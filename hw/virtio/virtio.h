@@ -7,7 +7,7 @@
  * Threads: queue handlers run on the device's iothread without the machine lock, or, when it has
  * none, on the machine thread with it.  A handler on an iothread never waits for the machine lock.
  * Ring state is guarded by the device's queue lock, which these functions take themselves.
- * Not modelled: packed rings, VIRTIO_F_IN_ORDER, VIRTIO_F_RING_RESET. */
+ * Not modelled: VIRTIO_F_IN_ORDER, VIRTIO_F_RING_RESET. */
 #pragma once
 #include "engine/core/device.h"
 #include <sys/uio.h>
@@ -33,12 +33,14 @@ enum { /* device status, 2.1 */
 #define VIT_VIRTIO_F_INDIRECT  (1ull << 28)
 #define VIT_VIRTIO_F_EVENT_IDX (1ull << 29)
 #define VIT_VIRTIO_F_VERSION_1 (1ull << 32)
+#define VIT_VIRTIO_F_PACKED    (1ull << 34)
 
 /* ---- State, all that is saved ---------------------------------------------------------------- */
 
 typedef struct {
     uint64_t desc, avail, used;     /* guest-physical addresses */
     uint16_t size;                  /* entries, as the driver set it */
+    /* Packed rings: bit 15 of these three is the wrap counter. */
     uint16_t last_avail;            /* next available entry to take */
     uint16_t used_index;            /* next used entry to write */
     uint16_t signalled;             /* used_index at the last interrupt */
@@ -68,7 +70,8 @@ typedef struct {
     unsigned      n_out, n_in;
     struct iovec *out, *in;         /* the device may change these; unmapping uses a copy */
     size_t        out_size, in_size;
-    uint16_t      head;
+    uint16_t      head;             /* of the chain; packed: the buffer's id */
+    uint16_t      slots;            /* of the ring that it takes; split: 1 */
     unsigned      life;             /* of the rings: an element from before a reset is not pushed */
     struct iovec *map;              /* as mapped, n_out + n_in entries */
     unsigned      n_map, n_map_out;
@@ -132,6 +135,8 @@ struct VitVirtio {
     unsigned                  n_queues;
     uint16_t                  queue_size[VIT_VIRTIO_QUEUES];
     uint32_t                  config_size;
+    uint64_t                  ring_add;     /* ring features beyond the usual ones; before init */
+    uint64_t                  ring_hide;    /* and those not to be offered */
     uint64_t                  offered;      /* feature bits, fixed at init */
     VitVirtioRings           *rings;        /* owned */
     const VitVirtioTransport *transport;    /* borrowed */

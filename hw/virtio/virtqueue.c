@@ -4,169 +4,50 @@
  * Everything in the rings is written by the guest while we read it: each value is read once, then
  * checked.  Chains are bounded by the table they are in and by VIT_VIRTIO_CHAIN.  Rings and buffers
  * must be RAM: device memory is refused, since an access to it may need the machine lock. */
-#include "hw/virtio/virtio-private.h"
+#include "hw/virtio/virtqueue-private.h"
 
 #include "engine/core/log.h"
 
 #include <string.h>
 
 enum {
-    DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4, DESC_SIZE = 16,
+    DESC_NEXT = 1, DESC_WRITE = 2, DESC_INDIRECT = 4,
     AVAIL_NO_INTERRUPT = 1, USED_NO_NOTIFY = 1,
     RING_FLAGS = 0, RING_INDEX = 2, RING_ENTRIES = 4,
 };
 
 typedef struct { uint64_t addr; uint32_t len; uint16_t flags, next; } Descriptor;
 
-/* ---- Access to the areas, lock held ---------------------------------------------------------- */
-
-static bool ram_access(VitAddressSpace *as, uint64_t addr, void *buf, size_t size, bool write)
-{
-    uint8_t *bytes = buf;
-
-    while (size) {
-        VitMemTarget t = vit_as_translate(as, addr);
-        size_t part = MIN(size, t.length);
-        if (!t.host || !part || (write && t.readonly))
-            return false;
-        if (write) {
-            memcpy(t.host, bytes, part);
-            vit_ram_mark_dirty(t.ram, t.ram_offset, part);
-        } else {
-            memcpy(bytes, t.host, part);
-        }
-        bytes += part;
-        addr += part;
-        size -= part;
-    }
-    return true;
-}
-
-static RingArea area_map(VitAddressSpace *as, uint64_t addr, uint64_t size, bool write)
-{
-    VitMemTarget t = vit_as_translate(as, addr);
-    bool whole = t.host && t.length >= size && !(write && t.readonly);
-    /* Unaligned areas break the rules, but must not break atomic accesses. */
-    if (!whole || ((uintptr_t) t.host & 3))
-        return (RingArea) { 0 };
-    return (RingArea) { .host = t.host, .ram = t.ram, .ram_offset = t.ram_offset };
-}
-
-static void areas_refresh(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s)
-{
-    VitAddressSpace *as = r->sys->memory;
-    uint64_t view = vit_as_generation(as);
-
-    if (q->areas_valid && q->view == view)
-        return;
-    q->desc = area_map(as, s->desc, (uint64_t) s->size * DESC_SIZE, false);
-    q->avail = area_map(as, s->avail, 6 + 2ull * s->size, false);
-    q->used = area_map(as, s->used, 6 + 8ull * s->size, true);
-    q->view = view;
-    q->areas_valid = true;
-}
-
-static bool read16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset,
-                   uint16_t *value)
-{
-    if (area->host) {
-        *value = GUINT16_FROM_LE(
-            __atomic_load_n((uint16_t *) (area->host + offset), __ATOMIC_ACQUIRE));
-        return true;
-    }
-    uint16_t raw;
-    if (!ram_access(r->sys->memory, base + offset, &raw, 2, false))
-        return false;
-    atomic_thread_fence(memory_order_acquire);
-    *value = GUINT16_FROM_LE(raw);
-    return true;
-}
-
-static bool write16(VitVirtioRings *r, const RingArea *area, uint64_t base, unsigned offset,
-                    uint16_t value)
-{
-    uint16_t raw = GUINT16_TO_LE(value);
-    if (area->host) {
-        __atomic_store_n((uint16_t *) (area->host + offset), raw, __ATOMIC_RELEASE);
-        vit_ram_mark_dirty(area->ram, area->ram_offset + offset, 2);
-        return true;
-    }
-    atomic_thread_fence(memory_order_release);
-    return ram_access(r->sys->memory, base + offset, &raw, 2, true);
-}
-
 static void decode_descriptor(const uint8_t *raw, Descriptor *d)
 {
     struct { uint64_t addr; uint32_t len; uint16_t flags, next; } le;
-    static_assert(sizeof le == DESC_SIZE);
+    static_assert(sizeof le == VIRTQ_DESC_SIZE);
     memcpy(&le, raw, sizeof le);
     *d = (Descriptor) { GUINT64_FROM_LE(le.addr), GUINT32_FROM_LE(le.len),
                         GUINT16_FROM_LE(le.flags), GUINT16_FROM_LE(le.next) };
 }
 
-static bool event_idx(const VitVirtioRings *r)
-{
-    return r->virtio->state->driver_features & VIT_VIRTIO_F_EVENT_IDX;
-}
-
 /* ---- Taking a chain, lock held --------------------------------------------------------------- */
 
-typedef struct {
-    struct iovec iov[VIT_VIRTIO_CHAIN];
-    unsigned     n, n_out;
-    size_t       out_size, in_size;
-} Chain;
-
-static const char *chain_add(VitAddressSpace *as, Chain *chain, const Descriptor *d)
-{
-    bool write = d->flags & DESC_WRITE;
-    uint64_t addr = d->addr, left = d->len;
-
-    if (!write && chain->n > chain->n_out)
-        return "a readable buffer follows a writable one";
-    if (addr + left < addr)
-        return "a buffer wraps around the address space";
-    while (left) {
-        uint64_t size = left;
-        void *host = vit_as_map(as, addr, &size, write);
-        if (!host || !size)
-            return "a buffer lies outside of RAM";
-        if (chain->n == VIT_VIRTIO_CHAIN) {
-            vit_as_unmap(as, host, size, false);
-            return "a chain has too many buffers";
-        }
-        chain->iov[chain->n++] = (struct iovec) { host, size };
-        if (write) {
-            chain->in_size += size;
-        } else {
-            chain->out_size += size;
-            chain->n_out = chain->n;
-        }
-        addr += size;
-        left -= size;
-    }
-    return NULL;
-}
-
 static const char *chain_walk(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s,
-                              uint16_t head, Chain *chain)
+                              uint16_t head, VirtqChain *chain)
 {
     VitAddressSpace *as = r->sys->memory;
     bool indirect = false;
     unsigned entries = s->size, index = head, steps = 0;
 
     for (;;) {
-        uint8_t raw[DESC_SIZE];
+        uint8_t raw[VIRTQ_DESC_SIZE];
         Descriptor d;
         if (index >= entries)
             return "a descriptor index is out of range";
         if (++steps > (indirect ? entries + s->size : entries))
             return "a descriptor chain loops";
         if (indirect)
-            memcpy(raw, r->indirect + index * DESC_SIZE, DESC_SIZE);
+            memcpy(raw, r->indirect + index * VIRTQ_DESC_SIZE, VIRTQ_DESC_SIZE);
         else if (q->desc.host)
-            memcpy(raw, q->desc.host + index * DESC_SIZE, DESC_SIZE);
-        else if (!ram_access(as, s->desc + index * DESC_SIZE, raw, DESC_SIZE, false))
+            memcpy(raw, q->desc.host + index * VIRTQ_DESC_SIZE, VIRTQ_DESC_SIZE);
+        else if (!virtq_ram_access(as, s->desc + index * VIRTQ_DESC_SIZE, raw, sizeof raw, false))
             return "the descriptor table lies outside of RAM";
         decode_descriptor(raw, &d);
 
@@ -174,16 +55,16 @@ static const char *chain_walk(VitVirtioRings *r, Virtqueue *q, const VitVirtqueu
             if (indirect || (d.flags & DESC_NEXT) ||
                 !(r->virtio->state->driver_features & VIT_VIRTIO_F_INDIRECT))
                 return "an indirect descriptor where none may be";
-            if (!d.len || d.len % DESC_SIZE || d.len > sizeof r->indirect)
+            if (!d.len || d.len % VIRTQ_DESC_SIZE || d.len > sizeof r->indirect)
                 return "an indirect table has a wrong size";
-            if (!ram_access(as, d.addr, r->indirect, d.len, false))
+            if (!virtq_ram_access(as, d.addr, r->indirect, d.len, false))
                 return "an indirect table lies outside of RAM";
             indirect = true;
-            entries = d.len / DESC_SIZE;
+            entries = d.len / VIRTQ_DESC_SIZE;
             index = 0;
             continue;
         }
-        const char *why = chain_add(as, chain, &d);
+        const char *why = virtq_chain_add(as, chain, d.addr, d.len, d.flags & DESC_WRITE);
         if (why)
             return why;
         if (!(d.flags & DESC_NEXT))
@@ -203,7 +84,7 @@ static void unmap_all(VitSystem *sys, const struct iovec *iov, unsigned n, unsig
 }
 
 static VitVirtqElement *element_new(VitVirtioRings *r, unsigned queue, uint16_t head,
-                                    const Chain *chain)
+                                    uint16_t slots, const VirtqChain *chain)
 {
     size_t iovs = chain->n * sizeof(struct iovec);
     VitVirtqElement *e = g_malloc(sizeof *e + 2 * iovs);
@@ -214,7 +95,8 @@ static VitVirtqElement *element_new(VitVirtioRings *r, unsigned queue, uint16_t 
         memcpy(iov + chain->n, chain->iov, iovs);
     }
     *e = (VitVirtqElement) {
-        .virtio = r->virtio, .queue = queue, .head = head, .life = r->life,
+        .virtio = r->virtio, .queue = queue, .head = head, .slots = slots,
+        .life = r->life,
         .n_out = chain->n_out, .out = iov, .out_size = chain->out_size,
         .n_in = chain->n - chain->n_out, .in = iov + chain->n_out, .in_size = chain->in_size,
         .map = iov + chain->n, .n_map = chain->n, .n_map_out = chain->n_out,
@@ -227,8 +109,10 @@ static int available(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState *s
 {
     uint16_t index;
 
-    areas_refresh(r, q, s);
-    if (!read16(r, &q->avail, s->avail, RING_INDEX, &index)) {
+    virtq_refresh(r, q, s);
+    if (virtq_packed(r))
+        return virtq_packed_available(r, q, s);
+    if (!virtq_read16(r, &q->avail, s->avail, RING_INDEX, &index)) {
         virtio_broken_locked(r, "the available ring lies outside of RAM");
         return -1;
     }
@@ -250,15 +134,25 @@ static VitVirtqElement *pop_locked(VitVirtioRings *r, unsigned queue)
     if (available(r, q, s) <= 0)
         return NULL;
 
-    uint16_t head;
-    if (!read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * (s->last_avail & (s->size - 1u)),
+    uint16_t head, slots = 1;
+    VirtqChain chain;
+    chain.n = chain.n_out = 0;
+    chain.out_size = chain.in_size = 0;
+    if (virtq_packed(r)) {
+        const char *why = virtq_packed_take(r, q, s, &chain, &head, &slots);
+        if (why) {
+            unmap_all(r->sys, chain.iov, chain.n, chain.n_out, 0);
+            virtio_broken_locked(r, why);
+            return NULL;
+        }
+        r->busy++;
+        return element_new(r, queue, head, slots, &chain);
+    }
+    if (!virtq_read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * (s->last_avail & (s->size - 1u)),
                 &head)) {
         virtio_broken_locked(r, "the available ring lies outside of RAM");
         return NULL;
     }
-    Chain chain;
-    chain.n = chain.n_out = 0;
-    chain.out_size = chain.in_size = 0;
     const char *why = chain_walk(r, q, s, head, &chain);
     if (why) {
         unmap_all(r->sys, chain.iov, chain.n, chain.n_out, 0);
@@ -266,10 +160,10 @@ static VitVirtqElement *pop_locked(VitVirtioRings *r, unsigned queue)
         return NULL;
     }
     s->last_avail++;
-    if (event_idx(r) && !q->quiet)
-        (void) write16(r, &q->used, s->used, RING_ENTRIES + 8u * s->size, s->last_avail);
+    if (virtq_event_idx(r) && !q->quiet)
+        (void) virtq_write16(r, &q->used, s->used, RING_ENTRIES + 8u * s->size, s->last_avail);
     r->busy++;
-    return element_new(r, queue, head, &chain);
+    return element_new(r, queue, head, slots, &chain);
 }
 
 VitVirtqElement *vit_virtq_pop(VitVirtio *v, unsigned queue)
@@ -290,7 +184,7 @@ static bool used_write(VitVirtioRings *r, Virtqueue *q, const VitVirtqueueState 
     unsigned offset = RING_ENTRIES + 8u * (index & (s->size - 1u));
 
     if (!q->used.host)
-        return ram_access(r->sys->memory, s->used + offset, entry, sizeof entry, true);
+        return virtq_ram_access(r->sys->memory, s->used + offset, entry, sizeof entry, true);
     memcpy(q->used.host + offset, entry, sizeof entry);
     vit_ram_mark_dirty(q->used.ram, q->used.ram_offset + offset, sizeof entry);
     return true;
@@ -307,16 +201,19 @@ static bool should_notify(VitVirtioRings *r, unsigned queue)
     if (!s->enabled || r->reset_pending || !(status & VIT_VIRTIO_DRIVER_OK) ||
         (status & VIT_VIRTIO_NEEDS_RESET))
         return false;
-    areas_refresh(r, q, s);
+    virtq_refresh(r, q, s);
     atomic_thread_fence(memory_order_seq_cst);      /* used index before what the driver asks for */
-    if (!event_idx(r))
-        return read16(r, &q->avail, s->avail, RING_FLAGS, &value) && !(value & AVAIL_NO_INTERRUPT);
+    if (virtq_packed(r))
+        return virtq_packed_should_notify(r, q, s);
+    if (!virtq_event_idx(r))
+        return virtq_read16(r, &q->avail, s->avail, RING_FLAGS, &value) &&
+               !(value & AVAIL_NO_INTERRUPT);
 
     uint16_t now = s->used_index, before = s->signalled;
     bool valid = s->signalled_valid;
     s->signalled = now;
     s->signalled_valid = true;
-    if (!read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * s->size, &value))
+    if (!virtq_read16(r, &q->avail, s->avail, RING_ENTRIES + 2u * s->size, &value))
         return false;
     return !valid || (uint16_t) (now - value - 1) < (uint16_t) (now - before);
 }
@@ -332,14 +229,21 @@ static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, con
         (r->virtio->state->status & VIT_VIRTIO_NEEDS_RESET))
         return;
     bool ok = true;
-    areas_refresh(r, q, s);
+    virtq_refresh(r, q, s);
+    if (virtq_packed(r)) {
+        for (unsigned i = 0; i < n && ok; i++)
+            ok = virtq_packed_put(r, q, s, elements[i], (uint32_t) MIN(written[i], UINT32_MAX));
+        if (!ok)
+            virtio_broken_locked(r, "the descriptor ring lies outside of RAM");
+        return;
+    }
     for (unsigned i = 0; i < n && ok; i++)
         ok = used_write(r, q, s, (uint16_t) (s->used_index + i), elements[i]->head,
                         (uint32_t) MIN(written[i], UINT32_MAX));
     s->used_index = (uint16_t) (s->used_index + n);
     if (s->signalled_valid && (uint16_t) (s->used_index - s->signalled) < n)
         s->signalled_valid = false;     /* went all the way round without an interrupt */
-    if (!ok || !write16(r, &q->used, s->used, RING_INDEX, s->used_index))
+    if (!ok || !virtq_write16(r, &q->used, s->used, RING_INDEX, s->used_index))
         virtio_broken_locked(r, "the used ring lies outside of RAM");
 }
 
@@ -390,8 +294,11 @@ void vit_virtq_unpop(VitVirtqElement *e)
 
     unmap_all(r->sys, e->map, e->n_map, e->n_map_out, e->in_size);
     pthread_mutex_lock(&r->lock);
-    if (e->life == r->life)
-        r->virtio->state->queues[e->queue].last_avail--;
+    VitVirtqueueState *s = &r->virtio->state->queues[e->queue];
+    if (e->life == r->life && virtq_packed(r))
+        virtq_packed_untake(s, e->slots);
+    else if (e->life == r->life)
+        s->last_avail--;
     virtio_unbusy(r);
     pthread_mutex_unlock(&r->lock);
     g_free(e);
@@ -417,11 +324,13 @@ void virtq_set_notification(VitVirtioRings *r, unsigned queue, bool on)
     if (!virtio_queue_live(r, queue))
         return;
     VitVirtqueueState *s = &r->virtio->state->queues[queue];
-    areas_refresh(r, q, s);
-    if (!event_idx(r))
-        (void) write16(r, &q->used, s->used, RING_FLAGS, on ? 0 : USED_NO_NOTIFY);
+    virtq_refresh(r, q, s);
+    if (virtq_packed(r))
+        virtq_packed_set_notification(r, q, s, on);
+    else if (!virtq_event_idx(r))
+        (void) virtq_write16(r, &q->used, s->used, RING_FLAGS, on ? 0 : USED_NO_NOTIFY);
     else if (on)
-        (void) write16(r, &q->used, s->used, RING_ENTRIES + 8u * s->size, s->last_avail);
+        (void) virtq_write16(r, &q->used, s->used, RING_ENTRIES + 8u * s->size, s->last_avail);
     atomic_thread_fence(memory_order_seq_cst);      /* our wish before the next look at the ring */
 }
 
