@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <glib/gi18n.h>
 #include <glib/gstdio.h>
+#include <string.h>
 #include <unistd.h>
 
 struct _VitrineLibrary {
@@ -57,6 +58,15 @@ static VitMachine *insert(VitrineLibrary *library, const VitMachineConfig *confi
     return machine;                 /* the store holds it */
 }
 
+/* As a person writes it: narrow windows have no room for the home folder's name. */
+static char *shown_path(const char *path)
+{
+    const char *home = g_get_home_dir(), *rest = path + strlen(home);
+
+    return g_str_has_prefix(path, home) && *rest == '/' ? g_strconcat("~", rest, NULL)
+                                                        : g_strdup(path);
+}
+
 static void read_one(VitrineLibrary *library, const char *path, GStrvBuilder *problems)
 {
     g_autoptr(GError) error = NULL;
@@ -71,7 +81,8 @@ static void read_one(VitrineLibrary *library, const char *path, GStrvBuilder *pr
             return;
         }
     }
-    g_autofree char *message = g_strdup_printf("%s: %s", path, error->message);
+    g_autofree char *shown = shown_path(path);
+    g_autofree char *message = g_strdup_printf("%s: %s", shown, error->message);
     g_strv_builder_add(problems, message);
 }
 

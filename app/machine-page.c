@@ -17,8 +17,7 @@ struct _VitrineMachinePage {
     AdwWindowTitle  *heading;
     GtkButton       *pause, *start;
     GtkWidget       *header;
-    GtkWidget       *wide_tools, *narrow_tools;     /* the same buttons, above or below */
-    GtkMenuButton   *menu, *wide_keys, *narrow_keys;
+    GtkMenuButton   *menu, *wide_keys, *narrow_keys;    /* the same above or below */
     GtkButton       *wide_fullscreen, *narrow_fullscreen;
     GtkStack        *stack;
     VitDisplayView  *view;
@@ -26,6 +25,7 @@ struct _VitrineMachinePage {
     GtkRevealer     *paused_revealer;
     AdwBanner       *shortcuts;     /* which keys the desktop keeps */
     gboolean         shortcuts_told;
+    AdwToast        *leave_toast;   /* weak: says how fullscreen is left */
     char            *problem;       /* why it did not start; NULL */
     char            *ending;        /* why it stopped by itself; NULL */
     GtkWindow       *window;        /* borrowed: the root while there is one */
@@ -102,6 +102,20 @@ static void enable_actions(VitrineMachinePage *page, VitMachineState state)
     enable(page, "machine.start", state == VIT_MACHINE_OFF);
 }
 
+static gboolean is_fullscreen(VitrineMachinePage *page)
+{
+    return page->window && gtk_window_is_fullscreen(page->window);
+}
+
+static void reveal_bars(VitrineMachinePage *page, gboolean reveal)
+{
+    VitMachineState state = vit_machine_get_state(page->machine);
+    gboolean alive = state == VIT_MACHINE_PAUSED || state == VIT_MACHINE_RUNNING;
+
+    adw_toolbar_view_set_reveal_top_bars(page->toolbar, reveal);
+    adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, reveal && alive);
+}
+
 static void update(VitrineMachinePage *page)
 {
     VitMachineState state = vit_machine_get_state(page->machine);
@@ -118,9 +132,10 @@ static void update(VitrineMachinePage *page)
                                                  : "media-playback-pause-symbolic");
     gtk_widget_set_tooltip_text(GTK_WIDGET(page->pause), paused ? _("Resume") : _("Pause"));
     gtk_widget_set_visible(GTK_WIDGET(page->pause), alive);
-    gtk_widget_set_sensitive(page->wide_tools, alive);
-    gtk_widget_set_sensitive(page->narrow_tools, alive);
+    gtk_widget_set_visible(GTK_WIDGET(page->wide_keys), alive);
+    gtk_widget_set_visible(GTK_WIDGET(page->wide_fullscreen), alive);
     enable_actions(page, state);
+    reveal_bars(page, !is_fullscreen(page));
     if (alive) {
         gtk_stack_set_visible_child_name(page->stack, "display");
     } else if (state == VIT_MACHINE_OFF) {
@@ -152,7 +167,7 @@ static void on_grabbed(VitDisplayView *view, GParamSpec *spec, VitrineMachinePag
 /* Ctrl+Alt: the focus goes to the header, from where Tab reaches everything. */
 static void on_leave(VitDisplayView *view, VitrineMachinePage *page)
 {
-    if (page->window && gtk_window_is_fullscreen(page->window))
+    if (is_fullscreen(page))
         gtk_window_unfullscreen(page->window);
     gtk_widget_grab_focus(GTK_WIDGET(page->pause));
 }
@@ -165,12 +180,17 @@ static void on_stopped(VitMachine *machine, const char *reason, VitrineMachinePa
     page->ending = reason ? g_strdup_printf(_("It stopped by itself: %s."), reason) : NULL;
 }
 
-static void on_host_error(VitMachine *machine, const char *message, VitrineMachinePage *page)
+static void tell(VitrineMachinePage *page, const char *heading, const char *message)
 {
-    AdwDialog *dialog = adw_alert_dialog_new(_("The Machine Is Paused"), message);
+    AdwDialog *dialog = adw_alert_dialog_new(heading, message);
 
     adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
     adw_dialog_present(dialog, GTK_WIDGET(page));
+}
+
+static void on_host_error(VitMachine *machine, const char *message, VitrineMachinePage *page)
+{
+    tell(page, _("The Machine Is Paused"), message);
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */
@@ -256,17 +276,11 @@ static void on_fullscreen(GtkWidget *widget, const char *name, GVariant *paramet
 
     if (!page->window)
         return;
-    if (gtk_window_is_fullscreen(page->window))
+    if (is_fullscreen(page))
         gtk_window_unfullscreen(page->window);
     else
         gtk_window_fullscreen(page->window);
     gtk_widget_grab_focus(GTK_WIDGET(page->view));
-}
-
-static void reveal_bars(VitrineMachinePage *page, gboolean reveal)
-{
-    adw_toolbar_view_set_reveal_top_bars(page->toolbar, reveal);
-    adw_toolbar_view_set_reveal_bottom_bars(page->toolbar, reveal);
 }
 
 static void update_fullscreen_button(GtkButton *button, gboolean full)
@@ -278,7 +292,7 @@ static void update_fullscreen_button(GtkButton *button, gboolean full)
 /* However it came about: the compositor may change it too. */
 static void on_fullscreened(VitrineMachinePage *page)
 {
-    gboolean full = page->window && gtk_window_is_fullscreen(page->window);
+    gboolean full = is_fullscreen(page);
     AdwToolbarStyle style = full ? ADW_TOOLBAR_RAISED : ADW_TOOLBAR_FLAT;
 
     /* Over the guest's screen, which keeps its size while they come and go. */
@@ -289,8 +303,13 @@ static void on_fullscreened(VitrineMachinePage *page)
     reveal_bars(page, !full);
     update_fullscreen_button(page->wide_fullscreen, full);
     update_fullscreen_button(page->narrow_fullscreen, full);
-    if (full)
-        g_object_unref(toast(page, _("Ctrl+Alt leaves fullscreen")));
+    if (page->leave_toast)
+        adw_toast_dismiss(page->leave_toast);
+    g_clear_weak_pointer(&page->leave_toast);
+    if (full) {
+        g_autoptr(AdwToast) t = toast(page, _("Ctrl+Alt leaves fullscreen"));
+        g_set_weak_pointer(&page->leave_toast, t);
+    }
 }
 
 static void root(GtkWidget *widget)
@@ -337,7 +356,7 @@ static void on_edge(GtkEventControllerMotion *controller, double x, double y,
     int bottom = adw_toolbar_view_get_bottom_bar_height(page->toolbar);
     gboolean shown = adw_toolbar_view_get_reveal_top_bars(page->toolbar);
 
-    if (!page->window || !gtk_window_is_fullscreen(page->window))
+    if (!is_fullscreen(page))
         return;
     if (!shown && y < EDGE)
         reveal_bars(page, TRUE);
@@ -408,16 +427,16 @@ static void saved(GObject *source, GAsyncResult *result, gpointer data)
     g_autoptr(VitrineMachinePage) page = data;
     g_autoptr(GError) error = NULL;
     g_autofree char *path = vit_display_save_screenshot_finish(VIT_DISPLAY(source), result, &error);
-    g_autofree char *base = path ? g_path_get_basename(path) : NULL;
-    g_autofree char *text = path ? g_strdup_printf(_("Saved “%s”"), base) : NULL;
-    g_autoptr(AdwToast) t = toast(page, text ?: error->message);
 
     vitrine_application_stage(application(), "%s", path ?: error->message);
-    if (path) {
-        adw_toast_set_button_label(t, _("_Show in Files"));
-        g_object_set_data_full(G_OBJECT(t), "file", g_file_new_for_path(path), g_object_unref);
-        g_signal_connect(t, "button-clicked", G_CALLBACK(show_file), NULL);
+    if (!path) {
+        tell(page, _("Screenshot Not Saved"), error->message);
+        return;
     }
+    g_autoptr(AdwToast) t = toast(page, _("Screenshot saved"));
+    adw_toast_set_button_label(t, _("_Show in Files"));
+    g_object_set_data_full(G_OBJECT(t), "file", g_file_new_for_path(path), g_object_unref);
+    g_signal_connect(t, "button-clicked", G_CALLBACK(show_file), NULL);
 }
 
 static void on_screenshot(GtkWidget *widget, const char *name, GVariant *parameter)
@@ -468,6 +487,7 @@ static void dispose(GObject *object)
         g_signal_handlers_disconnect_by_data(vit_machine_get_displays(page->machine), page);
     }
     g_clear_object(&page->machine);
+    g_clear_weak_pointer(&page->leave_toast);
     g_clear_pointer(&page->problem, g_free);
     g_clear_pointer(&page->ending, g_free);
     gtk_widget_dispose_template(GTK_WIDGET(page), VITRINE_TYPE_MACHINE_PAGE);
@@ -486,8 +506,6 @@ static void bind_children(GtkWidgetClass *widget)
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_keys);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_fullscreen);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_fullscreen);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, wide_tools);
-    gtk_widget_class_bind_template_child(widget, VitrineMachinePage, narrow_tools);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, stack);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, view);
     gtk_widget_class_bind_template_child(widget, VitrineMachinePage, off_status);

@@ -139,7 +139,7 @@ static void on_create(VitrineNewMachineDialog *dialog)
         adw_dialog_close(ADW_DIALOG(dialog));
         return;
     }
-    AdwDialog *alert = adw_alert_dialog_new(_("The Machine Was Not Created"), error->message);
+    AdwDialog *alert = adw_alert_dialog_new(_("Machine Not Created"), error->message);
     adw_alert_dialog_add_response(ADW_ALERT_DIALOG(alert), "close", _("_Close"));
     adw_dialog_present(alert, GTK_WIDGET(dialog));
 }

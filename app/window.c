@@ -8,6 +8,8 @@
 
 #include <glib/gi18n.h>
 
+enum { MAX_COLUMNS = 8 };          /* of cards, where the window is wide enough */
+
 struct _VitrineWindow {
     AdwApplicationWindow parent;
     VitrineLibrary    *library;
@@ -40,7 +42,7 @@ void vitrine_window_set_problems(VitrineWindow *window, const char *const *probl
 
 static void on_problem_details(VitrineWindow *window)
 {
-    AdwDialog *dialog = adw_alert_dialog_new(_("Descriptions That Cannot Be Read"),
+    AdwDialog *dialog = adw_alert_dialog_new(_("Unreadable Descriptions"),
                                              window->problem_text);
 
     adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
@@ -86,9 +88,11 @@ static GtkWidget *make_card(void *item, void *data)
 
 static void update_stack(VitrineWindow *window)
 {
-    bool any = g_list_model_get_n_items(G_LIST_MODEL(window->library)) > 0;
+    guint n = g_list_model_get_n_items(G_LIST_MODEL(window->library));
 
-    gtk_stack_set_visible_child_name(window->library_stack, any ? "machines" : "empty");
+    /* No empty columns: a few cards stand in the middle. */
+    gtk_flow_box_set_max_children_per_line(window->grid, CLAMP(n, 1, MAX_COLUMNS));
+    gtk_stack_set_visible_child_name(window->library_stack, n ? "machines" : "empty");
 }
 
 static void on_created(AdwDialog *dialog, VitMachine *machine, VitrineWindow *window)
@@ -107,6 +111,15 @@ void vitrine_window_new_machine(VitrineWindow *window, GFile *file)
 static void on_new_machine(GtkWidget *widget, const char *name, GVariant *parameter)
 {
     vitrine_window_new_machine(VITRINE_WINDOW(widget), NULL);
+}
+
+/* The desktop's list of windows tells what is shown. */
+static void on_visible_page(VitrineWindow *window)
+{
+    AdwNavigationPage *page = adw_navigation_view_get_visible_page(window->navigation);
+
+    if (page)
+        gtk_window_set_title(GTK_WINDOW(window), adw_navigation_page_get_title(page));
 }
 
 static gboolean on_drop(GtkDropTarget *target, const GValue *value, double x, double y,
@@ -187,7 +200,10 @@ static void vitrine_window_class_init(VitrineWindowClass *klass)
     gtk_widget_class_bind_template_callback(widget, on_problem_details);
     gtk_widget_class_bind_template_child(widget, VitrineWindow, library_stack);
     gtk_widget_class_bind_template_child(widget, VitrineWindow, grid);
+    gtk_widget_class_bind_template_callback(widget, on_visible_page);
     gtk_widget_class_install_action(widget, "win.new-machine", NULL, on_new_machine);
+    gtk_widget_class_add_binding_action(widget, GDK_KEY_n, GDK_CONTROL_MASK, "win.new-machine",
+                                        NULL);
 }
 
 static void vitrine_window_init(VitrineWindow *window)

@@ -59,7 +59,7 @@ class Desk:
         def saved():
             return [name for name in os.listdir(home) if name.endswith(".png")]
         name = self.app.wait_for("a screenshot", saved, 20)[0]
-        self.app.expect("label", "^Saved")
+        self.app.expect("label", "^Screenshot saved$")
         self.wait_for_toasts()
         frame = read_png(os.path.join(home, name))
         if not self.painted(frame):
@@ -73,7 +73,7 @@ class Desk:
 
     def wait_for_toasts(self):
         def gone():
-            return not self.app.find("label", "^Saved|^Ctrl.Alt leaves")
+            return not self.app.find("label", "^Screenshot saved|^Ctrl.Alt leaves")
         self.app.wait_for("toasts to go", gone, 15)
         time.sleep(0.5)
 

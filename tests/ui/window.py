@@ -95,7 +95,7 @@ def controls_have_names():
         counts.append(nameless("About Vitrine", app))
         app.key("Escape")
         app.press("^Details$")
-        app.expect("label|heading", "^Descriptions That Cannot Be Read$")
+        app.expect("label|heading", "^Unreadable Descriptions$")
         counts.append(nameless("the unreadable descriptions", app))
         app.press("^Close$")
         app.press("^New Machine$")
