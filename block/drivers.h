@@ -11,3 +11,4 @@ extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_dr
 extern const VitBlockDriver vit_block_luks_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
+extern const VitBlockDriver vit_block_vmdk_driver;
