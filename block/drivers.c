@@ -7,8 +7,11 @@
 static const VitBlockDriver *const drivers[] = {
     &vit_block_blkdebug_driver,
     &vit_block_blkverify_driver,
+    &vit_block_bochs_driver,
+    &vit_block_cloop_driver,
     &vit_block_compress_driver,
     &vit_block_copy_on_read_driver,
+    &vit_block_dmg_driver,
     &vit_block_file_driver,
     &vit_block_host_device_driver,
     &vit_block_luks_driver,
