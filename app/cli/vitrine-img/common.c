@@ -157,6 +157,30 @@ VitBlockNode *img_open(Img *img, const char *name, const char *format, bool imag
     return node;
 }
 
+void img_add_key_secrets(JsonObject *extra, const VitBlockArgs *args)
+{
+    JsonObject *given = vit_block_args_object(args);
+    JsonNode *encrypt = json_object_get_member(given, "encrypt");
+    const char *key = "key-secret";
+
+    if (json_object_has_member(given, key))
+        json_object_set_member(extra, key, json_object_dup_member(given, key));
+    if (!encrypt || !JSON_NODE_HOLDS_OBJECT(encrypt)) return;
+    given = json_node_get_object(encrypt);
+    if (json_object_has_member(given, key))
+        json_object_set_member(extra, "encrypt.key-secret", json_object_dup_member(given, key));
+}
+
+VitBlockNode *img_open_target(Img *img, const char *name, const char *format, JsonObject *extra,
+                              unsigned flags)
+{
+    g_autoptr(GError) error = NULL;
+    VitBlockNode *node = vit_block_graph_open_image(img->graph, name, format, extra, flags, &error);
+
+    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, error->message);
+    return node;
+}
+
 void img_run(Img *img, VitFiberFunc fn, void *opaque)
 {
     vit_fiber_run_sync(img->thread, fn, opaque);

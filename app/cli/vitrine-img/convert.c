@@ -106,6 +106,7 @@ static int convert(Img *img, Convert *c, const Given *g, char **names, int count
 {
     unsigned flags = VIT_OPEN_READ_ONLY, target_flags = 0;
     g_autoptr(GError) error = NULL;
+    g_autoptr(JsonObject) secrets = json_object_new();
     bool fua;
 
     if (!img_cache_flags(g->source_cache, &flags, &fua))
@@ -124,13 +125,14 @@ static int convert(Img *img, Convert *c, const Given *g, char **names, int count
         const char *backing = g->backing, *backing_format = g->backing_format;
         g_autoptr(VitBlockArgs) args = img_create_options(img, "", driver, g->texts);
         uint64_t ignored = 0;
+        if (args) img_add_key_secrets(secrets, args);
         if (!args || !img_create_take(img, "", args, &ignored, &backing, &backing_format)) return 1;
         if (!vit_block_graph_create(img->graph, target, driver->name, c->total, backing,
                                     backing_format, args, &error))
             return img_fail(img, 1, "%s: error while converting %s: %s", target, driver->name,
                             error->message);
     }
-    c->target = img_open(img, target, driver->name, false, target_flags);
+    c->target = img_open_target(img, target, driver->name, secrets, target_flags);
     if (!c->target) return 1;
     VitBlockInfo info = vit_block_info(c->target);
     if (info.size < c->total) return img_fail(img, 1, "output file is smaller than input file");

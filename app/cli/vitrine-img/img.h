@@ -63,6 +63,11 @@ void img_say(const Img *img, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Opens name (a specification with image_opts) and says on the standard error what is wrong. */
 [[nodiscard]] VitBlockNode *img_open(Img *img, const char *name, const char *format,
                                      bool image_opts, unsigned flags);
+/* The same for an image just created, with extra options of its driver (borrowed). */
+[[nodiscard]] VitBlockNode *img_open_target(Img *img, const char *name, const char *format,
+                                            JsonObject *extra, unsigned flags);
+/* What an encrypted image was created with ("-o key-secret=...") and is opened with. */
+void img_add_key_secrets(JsonObject *extra, const VitBlockArgs *args);
 /* "10G", 512-byte units with "s" never; -1 and -2: not a number, too big. */
 [[nodiscard]] bool img_parse_size(const char *text, uint64_t *size);
 char *img_size_text(uint64_t bytes); /* "1.5 MiB"; the caller frees */
