@@ -32,8 +32,8 @@ enum {
     VIT_EXTENT_DATA = 1 << 0,       /* stored bytes that may be other than zero */
     VIT_EXTENT_ZERO = 1 << 1,       /* reads as zeroes */
     VIT_EXTENT_ALLOCATED = 1 << 2,  /* this node says what is read, not its backing file */
-    VIT_EXTENT_OFFSET =
-        1 << 3,     /* host_offset and file are valid: the bytes lie there as they are */
+    /* host_offset and file are valid: the bytes lie there as they are (of ZERO: would lie there) */
+    VIT_EXTENT_OFFSET = 1 << 3,
     VIT_EXTENT_COMPRESSED = 1 << 4,
     VIT_EXTENT_END = 1 << 5,        /* reaches the end of the node */
 };

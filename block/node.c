@@ -59,9 +59,10 @@ VitBlockNode *vit_block_node_ref(VitBlockNode *node)
 void vit_block_node_unref(VitBlockNode *node)
 {
     if (!node || !g_atomic_int_dec_and_test(&node->refs)) return;
-    if (vit_io_thread_is_current(node->thread))
-        vit_fiber_start(node->thread, destroy_fiber, node);     /* may end later */
-    else vit_fiber_run_sync(node->thread, destroy_fiber, node);
+    if (!vit_io_thread_is_current(node->thread))
+        vit_fiber_run_sync(node->thread, destroy_fiber, node);
+    else if (vit_fiber_self(node->thread)) vit_block_node_destroy(node);
+    else vit_fiber_start(node->thread, destroy_fiber, node); /* may end later */
 }
 
 void vit_block_node_close(VitBlockNode *node)

@@ -291,7 +291,9 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        if (!vit_block_driver_find(cases[i].format)) continue;
+        const VitBlockDriver *driver = vit_block_driver_find(cases[i].format);
+        if (!driver) continue;
+        if (strstr(cases[i].create, "lazy") && !driver->co_check) continue; /* needs repair */
         g_autofree char *name = g_strdup_printf("/crash/%s/%s", cases[i].format,
                                                 *cases[i].create ? cases[i].create : "defaults");
         g_test_add_data_func(name, &cases[i], test_case);
