@@ -14,3 +14,4 @@ extern const VitBlockDriver vit_block_dmg_driver, vit_block_luks_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
 extern const VitBlockDriver vit_block_vmdk_driver;
+extern const VitBlockDriver vit_block_vhdx_driver;
