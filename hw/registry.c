@@ -23,6 +23,8 @@ extern const VitDeviceClass vit_pci_function_class;
 extern const VitDeviceClass vit_pci_mechanism1_class;
 extern const VitDeviceClass vit_piix3_ide_class;
 extern const VitDeviceClass vit_reset_ports_class;
+extern const VitDeviceClass vit_scsi_cd_class;
+extern const VitDeviceClass vit_scsi_hd_class;
 extern const VitDeviceClass vit_uart16550_class;
 extern const VitDeviceClass vit_vga_class;
 extern const VitDeviceClass vit_virtio_blk_class;
@@ -32,6 +34,7 @@ extern const VitDeviceClass vit_virtio_input_class;
 extern const VitDeviceClass vit_virtio_net_class;
 extern const VitDeviceClass vit_virtio_pci_class;
 extern const VitDeviceClass vit_virtio_rng_class;
+extern const VitDeviceClass vit_virtio_scsi_class;
 
 const VitDeviceClass *const vit_device_classes[] = {
     &vit_acpi_pm_class,
@@ -53,6 +56,8 @@ const VitDeviceClass *const vit_device_classes[] = {
     &vit_pci_mechanism1_class,
     &vit_piix3_ide_class,
     &vit_reset_ports_class,
+    &vit_scsi_cd_class,
+    &vit_scsi_hd_class,
     &vit_uart16550_class,
     &vit_vga_class,
     &vit_virtio_blk_class,
@@ -62,6 +67,7 @@ const VitDeviceClass *const vit_device_classes[] = {
     &vit_virtio_net_class,
     &vit_virtio_pci_class,
     &vit_virtio_rng_class,
+    &vit_virtio_scsi_class,
     NULL,
 };
 

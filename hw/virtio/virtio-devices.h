@@ -10,6 +10,7 @@ extern const VitDeviceClass vit_virtio_gpu_class;
 extern const VitDeviceClass vit_virtio_input_class;
 extern const VitDeviceClass vit_virtio_net_class;
 extern const VitDeviceClass vit_virtio_rng_class;
+extern const VitDeviceClass vit_virtio_scsi_class;
 
 VitDevice *vit_virtio_blk_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_console_port_create(VitDeviceContext *ctx, VitOptions *options,
@@ -19,6 +20,9 @@ VitDevice *vit_virtio_keyboard_create(VitDeviceContext *ctx, VitOptions *options
 VitDevice *vit_virtio_mouse_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_net_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_rng_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_scsi_cd_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_scsi_hd_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
+VitDevice *vit_virtio_scsi_create(VitDeviceContext *ctx, VitOptions *options, GError **error);
 VitDevice *vit_virtio_serial_port_create(VitDeviceContext *ctx, VitOptions *options,
                                          GError **error);
 VitDevice *vit_virtio_serial_create(VitDeviceContext *ctx, VitOptions *options, GError **error);

@@ -63,6 +63,7 @@ failed:
 """
 
 ATA_MODULES = ("ahci", "ata_piix", "sd_mod", "sr_mod", "isofs")
+SCSI_MODULES = ("virtio_scsi", "sd_mod", "sr_mod", "isofs")
 VIRTIO_MODULES = ("virtio_blk", "sr_mod", "ata_piix", "ahci", "isofs")
 
 
@@ -93,13 +94,24 @@ def read_range(path, start, size):
         return file.read(size)
 
 
+def disk_args(path, interface, options=""):
+    """Options for a raw disk on an interface; "packed" is virtio with packed rings."""
+    if interface not in ("scsi", "packed"):
+        return ["-drive", f"file={path},format=raw,if={interface}{options}"]
+    drive = ["-drive", f"file={path},format=raw,if=none,id=disk{options}"]
+    if interface == "packed":
+        return [*drive, "-device", "virtio-blk-pci,drive=disk,packed=on,num-queues=2"]
+    return [*drive, "-device", "virtio-scsi-pci,id=scsi", "-device",
+            "scsi-hd,drive=disk,bus=scsi.0"]
+
+
 def bios_boot(machine, interface):
     image = bytearray(MIB)
     image[:512] = boot_sector()
     image[512:512 + len(TEXT)] = TEXT
     path = write_disk(f"bios-{machine}-{interface}.raw", image)
     with Guest(emulator(), ["-machine", machine, "-m", "64", "-vga", "std", "-nic", "none",
-                            "-drive", f"file={path},format=raw,if={interface}",
+                            *disk_args(path, interface),
                             "-device", "isa-debug-exit,iobase=0xf4,iosize=4"]) as guest:
         guest.expect("sector two says hello", 60)
         status = guest.wait(20)
@@ -115,14 +127,20 @@ def digest(data):
 def linux_disk(machine, interface):
     content = random.Random(42).randbytes(DISK)
     path = write_disk(f"linux-{machine}-{interface}.raw", content)
-    modules = VIRTIO_MODULES if interface == "virtio" else ATA_MODULES
+    virtio = interface in ("virtio", "packed")
+    modules = VIRTIO_MODULES if virtio else ATA_MODULES
+    cd = ["-cdrom", assets.memtest_iso()]
+    if interface == "scsi":
+        modules = SCSI_MODULES
+        cd = ["-drive", f"file={assets.memtest_iso()},format=raw,if=none,id=cd,readonly=on",
+              "-device", "scsi-cd,drive=cd"]
     initrd = assets.shell_initramfs(
         os.path.join(work_folder(), f"disk-{interface}.cpio.gz"), modules, "sleep 1")
-    device = "/dev/vda" if interface == "virtio" else "/dev/sda"
+    device = "/dev/vda" if virtio else "/dev/sda"
     with Guest(emulator(), ["-machine", machine, "-m", "512", "-kernel", assets.kernel(),
                             "-initrd", initrd, "-append", "console=ttyS0 panic=-1",
-                            "-nic", "none", "-cdrom", assets.memtest_iso(), "-drive",
-                            f"file={path},format=raw,if={interface},discard=unmap"]) as guest:
+                            "-nic", "none", *disk_args(path, interface, ",discard=unmap"),
+                            *cd]) as guest:
         guest.expect("INIT-READY", 150)
         guest.expect("vitrine# ", 30)
         guest.run(f"for i in 1 2 3 4 5 6 7 8 9; do test -b {device} -a -b /dev/sr0 && break; "
@@ -155,6 +173,7 @@ def each(name, function, pairs):
             for machine, interface in pairs]
 
 
-PAIRS = [("pc", "ide"), ("q35", "ide"), ("q35", "virtio")]
+PAIRS = [("pc", "ide"), ("q35", "ide"), ("q35", "virtio"), ("q35", "packed"),
+         ("q35", "scsi")]
 run_tests(each("{} boots from a raw disk ({}) by BIOS and writes to it", bios_boot, PAIRS) +
           each("{}: Linux reads, writes and trims a disk ({}) and reads a CD", linux_disk, PAIRS))
