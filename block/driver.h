@@ -59,7 +59,7 @@ typedef struct {
 } VitBlockMeasure;
 
 enum { VIT_FIX_LEAKS = 1, VIT_FIX_ERRORS = 2 };
-typedef struct {
+typedef struct { /* corruptions and leaks: all that were found, also those that were fixed */
     uint64_t check_errors, corruptions, corruptions_fixed, leaks, leaks_fixed;
     uint64_t image_end_offset;
     uint64_t total_clusters, allocated_clusters, fragmented_clusters, compressed_clusters;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qcow2/open.c - opening, closing, options of a node */
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/meta.h"
 
 #include <errno.h>
 #include <string.h>
@@ -185,6 +185,14 @@ static bool make_writable(VitQcow2 *q, GError **error)
     return true;
 }
 
+static bool use_bitmaps(VitQcow2 *q, GError **error)
+{
+    int result = q->parent.how.check ? 0 : vit_qcow2_bitmaps_use(q);
+
+    return result == 0 || vit_block_fail_errno(error, result, "Could not mark the bitmaps of “%s”",
+                                               q->parent.file->node->filename);
+}
+
 static gboolean clean_caches(gpointer data)
 {
     VitQcow2 *q = data;
@@ -245,7 +253,8 @@ static bool open_image(VitQcow2 *q, VitBlockArgs *args, GError **error)
                               node->file->node->filename);
     q->file_grows_zeroed = vit_block_info(node->file->node).zero_init && !q->crypt_method;
     return open_data_file(q, args, error) && load_tables(q, error) &&
-           (node->how.read_only || make_writable(q, error));
+           (node->how.read_only || make_writable(q, error)) && vit_qcow2_bitmaps_load(q, error) &&
+           (node->how.read_only || use_bitmaps(q, error));
 }
 
 bool vit_qcow2_co_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
@@ -282,9 +291,11 @@ static int settle(VitQcow2 *q)
 {
     if (q->parent.how.read_only || q->broken) return 0;
     bool changed = vit_qcow2_is_dirty(q) || q->stats.allocations;
+    int stored = vit_qcow2_bitmaps_store(q);
     vit_fiber_mutex_lock(&q->meta);
     int result = vit_qcow2_settle(q);
     vit_fiber_mutex_unlock(&q->meta);
+    if (result == 0) result = stored;
     if (result == 0 && changed) round_up_file(q);
     return result;
 }
@@ -306,7 +317,8 @@ int vit_qcow2_co_reopen(VitBlockNode *node, bool read_only)
     g_autoptr(GError) error = NULL;
 
     if (read_only) return settle(q);
-    if (!vit_qcow2_tables_collect(q, &error) || !make_writable(q, &error)) {
+    if (!vit_qcow2_tables_collect(q, &error) || !make_writable(q, &error) ||
+        !use_bitmaps(q, &error)) {
         g_message("%s", error->message);
         return -EIO;
     }

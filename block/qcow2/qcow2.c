@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include "block/drivers.h"
+#include "block/qcow2/meta.h"
 
 static int probe(const uint8_t *head, size_t size, const uint8_t *tail, const char *filename)
 {
@@ -45,6 +46,11 @@ JsonObject *vit_qcow2_co_specific(VitBlockNode *node, GError **error)
         }
     }
     json_object_set_int_member(data, "refcount-bits", q->refcount_bits);
+    if (!vit_qcow2_bitmaps_specific(q, data, error)) {
+        json_object_unref(data);
+        json_object_unref(result);
+        return NULL;
+    }
     json_object_set_string_member(result, "type", "qcow2");
     json_object_set_object_member(result, "data", data);
     return result;
@@ -73,4 +79,14 @@ const VitBlockDriver vit_block_qcow2_driver = {
     .detach = vit_qcow2_detach,
     .attach = vit_qcow2_attach,
     .co_create = vit_qcow2_co_create,
+    .co_check = vit_qcow2_co_check,
+    .co_snapshot_list = vit_qcow2_co_snapshot_list,
+    .co_snapshot_create = vit_qcow2_co_snapshot_create,
+    .co_snapshot_goto = vit_qcow2_co_snapshot_goto,
+    .co_snapshot_delete = vit_qcow2_co_snapshot_delete,
+    .co_snapshot_load = vit_qcow2_co_snapshot_load,
+    .co_load_vmstate = vit_qcow2_co_load_vmstate,
+    .co_save_vmstate = vit_qcow2_co_save_vmstate,
+    .co_bitmap_can_store = vit_qcow2_co_bitmap_can_store,
+    .co_bitmap_remove = vit_qcow2_co_bitmap_remove,
 };

@@ -2,7 +2,7 @@
 /* block/qcow2/snapshot.c - the snapshot table ("Snapshots"): reading, checking, writing it anew
  *
  * The table is never changed in place: a new one is written, then the header leads to it. */
-#include "block/qcow2/qcow2.h"
+#include "block/qcow2/snapshot.h"
 
 #include <errno.h>
 #include <string.h>
@@ -138,4 +138,103 @@ bool vit_qcow2_snapshots_load(VitQcow2 *q, GError **error)
     if (q->snapshots) g_ptr_array_unref(q->snapshots);
     q->snapshots = g_steal_pointer(&list);
     return true;
+}
+
+/* ---- writing --------------------------------------------------------------------------------------------- */
+
+static size_t entry_size(const VitQcow2Snapshot *s)
+{
+    size_t extra = EXTRA + (s->extra ? g_bytes_get_size(s->extra) : 0);
+
+    return (ENTRY + extra + strlen(s->facts->id) + strlen(s->facts->name) + 7) & ~(size_t)7;
+}
+
+static void put16(uint8_t *p, size_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+static void write_entry(const VitQcow2Snapshot *s, uint8_t *p)
+{
+    const VitBlockSnapshot *f = s->facts;
+    gsize more = 0;
+    const void *rest = s->extra ? g_bytes_get_data(s->extra, &more) : NULL;
+    size_t id = strlen(f->id), name = strlen(f->name);
+
+    vit_put64(p + E_L1_OFFSET, s->l1_offset);
+    vit_put32(p + E_L1_SIZE, s->l1_size);
+    put16(p + E_ID_SIZE, id);
+    put16(p + E_NAME_SIZE, name);
+    vit_put32(p + E_DATE_SEC, f->date_sec);
+    vit_put32(p + E_DATE_NSEC, f->date_nsec);
+    vit_put64(p + E_VM_CLOCK, f->vm_clock_nsec);
+    vit_put32(p + E_VM_STATE, f->vm_state_size > UINT32_MAX ? 0 : (uint32_t)f->vm_state_size);
+    vit_put32(p + E_EXTRA_SIZE, (uint32_t)(EXTRA + more));
+    vit_put64(p + ENTRY + X_VM_STATE, f->vm_state_size);
+    vit_put64(p + ENTRY + X_DISK_SIZE, f->disk_size);
+    vit_put64(p + ENTRY + X_ICOUNT, (uint64_t)f->icount);
+    p += ENTRY + EXTRA;
+    if (more) memcpy(p, rest, more);
+    memcpy(p + more, f->id, id);
+    memcpy(p + more + id, f->name, name);
+}
+
+/* The table in clusters of its own; *offset 0 for an empty one. */
+static int write_table(VitQcow2 *q, GPtrArray *list, uint64_t *offset, uint64_t *bytes)
+{
+    size_t size = 0, at = 0;
+
+    *offset = *bytes = 0;
+    for (guint i = 0; i < list->len; i++) size += entry_size(list->pdata[i]);
+    if (size > VIT_QCOW2_MAX_SNAPSHOT_TABLE || list->len > VIT_QCOW2_MAX_SNAPSHOTS) return -EFBIG;
+    if (size == 0) return 0;
+    g_autofree uint8_t *buf = g_try_malloc0(size);
+    if (!buf) return -ENOMEM;
+    for (guint i = 0; i < list->len; i++) {
+        write_entry(list->pdata[i], buf + at);
+        at += entry_size(list->pdata[i]);
+    }
+    int result = vit_qcow2_alloc(q, vit_qcow2_clusters(q, size), offset);
+    if (result == 0) result = vit_qcow2_write_meta(q, *offset, buf, size);
+    *bytes = size;
+    return result;
+}
+
+int vit_qcow2_snapshots_store(VitQcow2 *q, GPtrArray *list)
+{
+    uint64_t old = q->snapshots_offset, old_bytes = q->snapshots_bytes, offset, bytes;
+    uint8_t field[12];
+    int result = write_table(q, list, &offset, &bytes);
+
+    if (result == 0) result = vit_qcow2_sync(q); /* its refcounts and all that it leads to */
+    vit_put32(field, list->len);
+    vit_put64(field + 4, offset);
+    if (result == 0)
+        result = vit_qcow2_write_field(q, VIT_QCOW2_H_NB_SNAPSHOTS, field, sizeof field);
+    if (result < 0) {
+        if (offset) vit_qcow2_unalloc(q, offset, bytes);
+        return result;
+    }
+    if (list != q->snapshots) {
+        if (q->snapshots) g_ptr_array_unref(q->snapshots);
+        q->snapshots = g_ptr_array_ref(list);
+    }
+    q->nb_snapshots = list->len;
+    q->snapshots_offset = offset;
+    q->snapshots_bytes = bytes;
+    if (old_bytes) vit_qcow2_free(q, old, old_bytes, VIT_QCOW2_FREE_OTHER);
+    return 0;
+}
+
+int vit_qcow2_snapshot_find(const VitQcow2 *q, const char *id_or_name)
+{
+    for (int by_name = 0; by_name < 2; by_name++) {
+        for (guint i = 0; i < q->snapshots->len; i++) {
+            const VitQcow2Snapshot *s = q->snapshots->pdata[i];
+            const char *is = by_name ? s->facts->name : s->facts->id;
+            if (strcmp(is, id_or_name) == 0) return (int)i;
+        }
+    }
+    return -1;
 }

@@ -24,10 +24,7 @@ typedef struct {
 
 static void message(void *opaque, const char *text)
 {
-    Check *c = opaque;
-
-    if (!c->img->quiet && !c->img->json) printf("%s\n", text);
-    else if (c->img->json) fprintf(stderr, "%s\n", text);
+    fprintf(stderr, "%s\n", text);
 }
 
 static void check_fiber(void *opaque)
@@ -35,7 +32,7 @@ static void check_fiber(void *opaque)
     Check *c = opaque;
     const VitBlockDriver *d = c->node->driver;
 
-    c->found = (VitBlockCheck){ .message = message, .opaque = c };
+    c->found = (VitBlockCheck){ .message = message };
     c->result = d->co_check ? d->co_check(c->node, &c->found, c->fix) : -ENOTSUP;
 }
 
