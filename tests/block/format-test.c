@@ -317,14 +317,16 @@ static void assert_equal(VitBlockNode *node, const uint8_t *model, uint64_t byte
     }
 }
 
-static void assert_clean(VitBlockNode *node)
+/* crashed: space may be lost, which a check finds and gives back, but nothing else. */
+static void assert_clean(VitBlockNode *node, bool crashed)
 {
     int result;
 
     if (!node->driver->co_check) return;
     VitBlockCheck check = format_check(node, 0, &result);
     g_assert_cmpint(result, ==, 0);
-    g_assert_cmpuint(check.corruptions + check.check_errors + check.leaks, ==, 0);
+    g_assert_cmpuint(check.corruptions + check.check_errors, ==, 0);
+    if (!crashed) g_assert_cmpuint(check.leaks, ==, 0);
 }
 
 static VitBlockNode *must_open(FormatFixture *f, const char *path, const char *format,
@@ -374,7 +376,7 @@ static void crash_here(FormatFixture *f, const FormatCase *c, const char *path,
     vit_block_node_unref(node);
     node = must_open(after, copy, c->format, VIT_OPEN_READ_ONLY);
     assert_equal(node, now, node->size);
-    assert_clean(node);
+    assert_clean(node, true);
     vit_block_node_unref(node);
     format_fixture_free(after);
 }
@@ -412,7 +414,7 @@ void format_test_random(const FormatCase *c)
     g_assert_cmpstr(vit_block_node_format(node), ==, c->format);
     g_assert_cmpuint(node->size, ==, size);
     assert_equal(node, model, size);
-    assert_clean(node);
+    assert_clean(node, false);
     run.node = node;
     if (!c->append_only) vit_fiber_run_sync(f->thread, status_fiber, &run);
     vit_block_node_unref(node);
@@ -447,7 +449,7 @@ void format_test_foreign(const FormatCase *c)
     g_autofree uint8_t *model = g_malloc0(size);
     memcpy(model, content, c->size);
     assert_equal(node, model, size);
-    assert_clean(node);
+    assert_clean(node, false);
     Run run = { .node = node, .model = model, .first_half = true };
     if (!c->append_only) vit_fiber_run_sync(f->thread, run_fiber, &run);
     assert_equal(node, model, size);

@@ -81,7 +81,7 @@ static void sound(Image *i)
 /* Takes, deletes and goes back to snapshots at random between writes; each has its model. */
 static void test_snapshots(Image *i, gconstpointer options)
 {
-    enum { MOST = 5, ROUNDS = 24 };
+    enum { MOST = 4, ROUNDS = 16 };
     uint8_t *kept[MOST] = { NULL };
     char name[8];
 
@@ -91,7 +91,7 @@ static void test_snapshots(Image *i, gconstpointer options)
     for (int round = 0; round < ROUNDS; round++) {
         int which = g_rand_int_range(i->rand, 0, MOST);
         g_snprintf(name, sizeof name, "s%d", which);
-        image_scribble(i, node, 6, 200000);
+        image_scribble(i, node, 5, 150000);
         if (!kept[which]) {
             g_assert_cmpint(call(node, snapshot_create, name), ==, 0);
             kept[which] = g_memdup2(i->model, SIZE);
@@ -103,7 +103,7 @@ static void test_snapshots(Image *i, gconstpointer options)
             g_assert_cmpint(call(node, snapshot_delete, name), ==, 0);
             g_clear_pointer(&kept[which], g_free);
         }
-        if (round % 6 == 5) {
+        if (round % 8 == 7) {
             image_compare(i, node);
             vit_block_node_unref(node);
             sound(i);
