@@ -366,7 +366,8 @@ int vit_co_map_status(VitBlockMap *map, uint64_t offset, uint64_t bytes, VitBloc
 
     *extent = (VitBlockExtent){ .bytes = stretch(map, offset, bytes, &host) };
     if (!is_stored(host)) {
-        extent->flags = VIT_EXTENT_ZERO | (host == VIT_MAP_ZERO ? VIT_EXTENT_ALLOCATED : 0);
+        extent->flags = VIT_EXTENT_ZERO |
+                        (host == VIT_MAP_ZERO || map->all_present ? VIT_EXTENT_ALLOCATED : 0);
         return 0;
     }
     extent->flags = VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET;

@@ -44,6 +44,7 @@ struct VitBlockMap {
     unsigned long *dirty; /* owned: one bit for each page of entries */
     unsigned long *touched; /* owned: one bit for each block; NULL without co_touch */
     bool any_dirty;
+    bool all_present; /* status: what is nowhere counts as this image's own zeroes */
     bool moved; /* end has changed since it was last settled */
     VitBlockRangeLock allocating; /* in units of the disk's bytes */
     VitFiberMutex flushing;

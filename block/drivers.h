@@ -15,3 +15,4 @@ extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
 extern const VitBlockDriver vit_block_vmdk_driver;
 extern const VitBlockDriver vit_block_vhdx_driver;
+extern const VitBlockDriver vit_block_parallels_driver;

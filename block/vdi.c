@@ -200,6 +200,7 @@ static bool vdi_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     v->allocated = GUINT32_FROM_LE(h->allocated);
     if (!vit_block_map_init(&v->map, node, &map_ops, GUINT32_FROM_LE(h->blocks), BLOCK))
         return vit_block_fail_errno(error, -ENOMEM, "“%s”: block table", node->filename);
+    v->map.all_present = true;
     v->map.limit = v->data + (uint64_t)ZERO * BLOCK;
     node->size = (GUINT64_FROM_LE(h->disk_size) + 511) & ~UINT64_C(511);
     if (node->size > v->map.count * BLOCK) node->size = v->map.count * BLOCK;

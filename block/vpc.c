@@ -246,6 +246,7 @@ static bool open_dynamic(Vpc *v, GError **error)
     if (!vit_block_map_init(&v->map, node, &map_ops, needed, block))
         return vit_block_fail_errno(error, -ENOMEM, "“%s”: BAT", node->filename);
     v->map.lead = (block / SECTOR / 8 + SECTOR - 1) / SECTOR * SECTOR;
+    v->map.all_present = true;
     v->map.limit = (uint64_t)(UNUSED - 1) * SECTOR;
     if (read_table(v, at, v->table + table_size, error) && mend_tail(v, error)) return true;
     vit_block_map_finish(&v->map);
