@@ -450,8 +450,8 @@ static int parallels_check(VitBlockNode *node, VitBlockCheck *check, unsigned fi
 /* ---- creation ------------------------------------------------------------------------------------------------------- */
 
 static const VitBlockOption create_options[] = {
-    { "cluster_size", VIT_OPT_SIZE, "Parallels image cluster size", "1048576", false },
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
+    { "cluster_size", VIT_OPT_SIZE, "Parallels image cluster size", "1048576", false },
     { .name = NULL },
 };
 

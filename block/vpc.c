@@ -401,14 +401,14 @@ static void vpc_info(VitBlockNode *node, VitBlockInfo *info)
 /* ---- creation ----------------------------------------------------------------------------------------------------- */
 
 static const VitBlockOption create_options[] = {
-    { "force_size", VIT_OPT_BOOL,
-      "Force disk size calculation to use the actual size specified, rather than using the nearest "
-      "CHS-based calculation",
-      "off", false },
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
     { "subformat", VIT_OPT_STRING,
       "Type of virtual hard disk format. Supported formats are {dynamic (default) | fixed} ", NULL,
       false },
+    { "force_size", VIT_OPT_BOOL,
+      "Force disk size calculation to use the actual size specified, rather than using the nearest "
+      "CHS-based calculation",
+      NULL, false },
     { .name = NULL },
 };
 

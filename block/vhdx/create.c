@@ -8,16 +8,16 @@
 #include <string.h>
 
 const VitBlockOption vhdx_create_options[] = {
-    { "block_size", VIT_OPT_SIZE,
-      "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.", NULL, false },
-    { "block_state_zero", VIT_OPT_BOOL,
-      "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' when "
-      "using 'qemu-img convert' with subformat=dynamic.",
-      NULL, false },
-    { "log_size", VIT_OPT_SIZE, "Log size; min 1MB.", NULL, false },
     { "size", VIT_OPT_SIZE, "Virtual disk size; max of 64TB.", NULL, false },
+    { "log_size", VIT_OPT_SIZE, "Log size; min 1MB.", "1048576", false },
+    { "block_size", VIT_OPT_SIZE,
+      "Block Size; min 1MB, max 256MB. 0 means auto-calculate based on image size.", "0", false },
     { "subformat", VIT_OPT_STRING,
       "VHDX format type, can be either 'dynamic' or 'fixed'. Default is 'dynamic'.", NULL, false },
+    { "block_state_zero", VIT_OPT_BOOL,
+      "Force use of payload blocks of type 'ZERO'. Non-standard, but default.  Do not set to 'off' "
+      "when using 'qemu-img convert' with subformat=dynamic.",
+      NULL, false },
     { .name = NULL },
 };
 

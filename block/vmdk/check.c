@@ -34,10 +34,7 @@ static int check_extent(Vmdk *v, VmdkExtent *e, VitBlockCheck *check)
         if (!e->table[t].at) continue;
         for (uint64_t i = 0; i < e->per_table; i++) {
             uint64_t at = e->table[t].at[i], grain = t * e->per_table + i;
-            check->total_clusters++;
             if (at < VMDK_FIRST_OFFSET) continue;
-            check->allocated_clusters++;
-            if (e->compressed) check->compressed_clusters++;
             if (at >= e->end)
                 complain(check,
                          "ERROR: cluster offset for sector %" G_GUINT64_FORMAT " points after EOF",

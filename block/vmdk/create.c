@@ -12,6 +12,7 @@ enum { GRAIN_SECTORS = 128, PER_TABLE = 512, DESCRIPTOR_SECTORS = 20 };
 static const uint64_t split = UINT64_C(2) << 30; /* bytes of each extent of the twoGb kinds */
 
 const VitBlockOption vmdk_create_options[] = {
+    { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
     { "adapter_type", VIT_OPT_STRING,
       "Virtual adapter type, can be one of ide (default), lsilogic, buslogic or legacyESX", NULL,
       false },
@@ -19,14 +20,13 @@ const VitBlockOption vmdk_create_options[] = {
     { "backing_fmt", VIT_OPT_STRING, "Must be 'vmdk' if present", NULL, false },
     { "compat6", VIT_OPT_BOOL, "VMDK version 6 image", "off", false },
     { "hwversion", VIT_OPT_STRING, "VMDK hardware version", "undefined", false },
-    { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
+    { "toolsversion", VIT_OPT_STRING, "VMware guest tools version", NULL, false },
     { "subformat", VIT_OPT_STRING,
       "VMDK flat extent format, can be one of {monolithicSparse (default) | monolithicFlat | "
       "twoGbMaxExtentSparse | twoGbMaxExtentFlat | streamOptimized} ",
       NULL, false },
-    { "toolsversion", VIT_OPT_STRING, "VMware guest tools version", NULL, false },
     { "zeroed_grain", VIT_OPT_BOOL,
-      "Enable efficient zero writes using the zeroed-grain GTE feature", "off", false },
+      "Enable efficient zero writes using the zeroed-grain GTE feature", NULL, false },
     { .name = NULL },
 };
 

@@ -59,7 +59,7 @@ static JsonObject *collect(VitBlockNode *node, unsigned depth)
     const VitBlockDriver *d = node->driver;
     bool has_backing = node->backing_file && *node->backing_file;
 
-    for (guint i = 0; i < node->edges->len && depth < 8; i++) {
+    for (guint i = node->edges->len; i-- > 0 && depth < 8;) { /* the newest child first */
         VitBlockEdge *edge = node->edges->pdata[i];
         if (edge->role == VIT_EDGE_BACKING) continue;
         JsonObject *child = json_object_new();
