@@ -32,7 +32,7 @@ typedef struct {
     uint32_t unit; /* bytes that an entry counts */
     uint64_t data; /* where clusters begin */
     uint64_t extension; /* offset of the extension's cluster; 0: none */
-    bool dirty, bad_data_offset; /* found when it was opened */
+    bool dirty, bad_data_offset, bad_entries; /* found when it was opened, to be checked */
     bool writing; /* the header says so */
     VitFiberMutex starting;
 } Parallels;
@@ -118,7 +118,9 @@ static bool read_table(Parallels *p, GError **error)
         }
         if (piece[i % PIECE] == 0) continue;
         map->at[i] = (uint64_t)GUINT32_FROM_LE(piece[i % PIECE]) * p->unit;
-        if (is_outside(p, map->at[i]) && !node->how.check)
+        if (!is_outside(p, map->at[i])) continue;
+        p->bad_entries = true;
+        if (!node->how.check)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
                                   "“%s”: BAT entry %" G_GUINT64_FORMAT
                                   " at offset %" G_GUINT64_FORMAT
@@ -161,8 +163,16 @@ static bool check_header(Parallels *p, const Header *h, GError **error)
                               node->filename, wrong);
     uint64_t cluster = (uint64_t)tracks * SECTOR, least = clusters ? cluster : SECTOR;
     uint64_t data = (uint64_t)GUINT32_FROM_LE(h->data_offset) * SECTOR;
+    uint64_t most = (node->file->node->size + cluster - 1) / cluster * cluster;
     least = (table_end + least - 1) / least * least;
     p->bad_data_offset = clusters ? data < least || data % cluster : data != 0 && data < table_end;
+    p->bad_data_offset |= data > MAX(most, least);
+    if (p->bad_data_offset && !node->how.read_only && !node->how.check)
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            "“%s”: Parallels header: data_off field has incorrect value; repair it "
+            "with check -r all",
+            node->filename);
     if (p->bad_data_offset || data == 0) data = least;
     p->data = data;
     p->unit = clusters ? (uint32_t)cluster : SECTOR;
@@ -250,6 +260,7 @@ static int start_writing(Parallels *p)
 {
     int result = 0;
 
+    if (p->bad_entries || p->bad_data_offset) return -EIO; /* opened to be repaired first */
     if (p->writing) return 0;
     vit_fiber_mutex_lock(&p->starting);
     if (!p->writing) {
@@ -366,6 +377,7 @@ static int check_facts(Parallels *p, VitBlockCheck *check, bool fix)
         count_corruption(check, fix);
         if (fix) vit_block_map_set(&p->map, i, VIT_MAP_NONE);
     }
+    if (fix && result == 0) p->bad_entries = false;
     return result;
 }
 
