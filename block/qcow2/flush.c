@@ -30,6 +30,7 @@ static void written(VitBlockRequest *req)
 
     if (req->result < 0 && b->result == 0) b->result = req->result;
     b->in_flight--;
+    b->q->unsynced = true; /* a flush that began before may not have covered it */
     g_free(w->own);
     g_free(w);
     vit_fiber_wake(b->fiber);
@@ -61,7 +62,6 @@ static Write *batch_add(Batch *b, uint64_t offset)
 static void batch_submit(Write *w)
 {
     w->batch->in_flight++;
-    w->batch->q->unsynced = true;
     vit_block_submit(w->batch->q->parent.file->node, &w->req);
 }
 
@@ -189,9 +189,11 @@ static int write_table(VitQcow2 *q, const uint64_t *table, uint64_t entries, uin
 int vit_qcow2_sync_files(VitQcow2 *q)
 {
     q->unsynced = false;
+    q->syncing++;
     q->stats.syncs++;
     int result = vit_co_flush(q->parent.file->node);
     if (result == 0 && q->data != q->parent.file) result = vit_co_flush(q->data->node);
+    q->syncing--;
     if (result < 0) q->unsynced = true;
     return result;
 }
@@ -233,7 +235,8 @@ static int write_back(VitQcow2 *q, bool counts)
     if (result < 0) return result;
     bool linked = any(&q->l2, LINKED);
     if (!linked && !q->l1_is_dirty) return 0;
-    if (q->unsynced && (result = vit_qcow2_sync_files(q)) < 0) return result;
+    /* What another's flush is still about to cover is not durable yet. */
+    if ((q->unsynced || q->syncing > 0) && (result = vit_qcow2_sync_files(q)) < 0) return result;
     if (linked && (result = write_slices(q, &q->l2, LINKED)) < 0) return result;
     if (q->l1_is_dirty) {
         result = write_table(q, q->l1, q->l1_size, q->l1_offset, q->l1_dirty);
@@ -328,8 +331,10 @@ int vit_qcow2_settle(VitQcow2 *q)
 
 int vit_qcow2_write_meta(VitQcow2 *q, uint64_t offset, const void *buf, uint64_t bytes)
 {
+    int result = vit_co_write(q->parent.file->node, offset, buf, bytes, 0);
+
     q->unsynced = true;
-    return vit_co_write(q->parent.file->node, offset, buf, bytes, 0);
+    return result;
 }
 
 /* ---- requests in flight ------------------------------------------------------------------------------------------ */

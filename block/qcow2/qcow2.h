@@ -190,7 +190,8 @@ struct VitQcow2 {
     uint64_t *rt_dirty; /* owned, one bit for each 64 entries */
     bool rt_is_dirty;
     bool fresh_blocks; /* there are new refcount blocks: step 0 is needed */
-    bool unsynced; /* something was written since the last flush of the file */
+    bool unsynced; /* something was written since the last flush of the file began */
+    unsigned syncing; /* flushes of the file that have not ended */
     VitQcow2Cache l2, refcounts;
     VitFiberCond loaded; /* a slice has been read */
     GArray *pending; /* of VitQcow2Pending */
