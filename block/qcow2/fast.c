@@ -62,7 +62,8 @@ static bool try_write(VitQcow2 *q, VitBlockRequest *req)
     if (req->flags & VIT_BLOCK_COMPRESSED || q->cipher || q->broken) return false;
     if ((req->flags & VIT_BLOCK_FUA) && vit_qcow2_is_dirty(q)) return false;
     if (!vit_qcow2_map_cached(q, req->offset, req->bytes, &map) || map.bytes < req->bytes ||
-        map.type != VIT_QCOW2_NORMAL || !map.copied)
+        map.type != VIT_QCOW2_NORMAL || !map.copied ||
+        !vit_qcow2_host_is_there(q, map.host + req->bytes - 1))
         return false;
     if (q->data == q->parent.file && vit_qcow2_overlaps(q, map.host, req->bytes, false))
         return false; /* the slow way says what is wrong */

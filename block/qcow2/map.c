@@ -163,6 +163,12 @@ int vit_qcow2_l2_slice(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice, unsi
             return vit_qcow2_corrupt(
                 q, "L2 table offset 0x%" G_GINT64_MODIFIER "x unaligned (L1 index: 0x%x)", table,
                 p.l1_index);
+        if (table >= q->parent.file->node->size &&
+            !vit_qcow2_cache_peek(&q->l2, table + p.slice)) /* a new one is in memory only */
+            return vit_qcow2_corrupt(q,
+                                     "L2 table offset 0x%" G_GINT64_MODIFIER
+                                     "x past the end of the file (L1 index: 0x%x)",
+                                     table, p.l1_index);
         int result = vit_qcow2_cache_get(q, &q->l2, table + p.slice, slice);
         if (result < 0) return result;
         if (p.l1_index < q->l1_size && (q->l1[p.l1_index] & VIT_QCOW2_OFFSET_MASK) == table)
@@ -191,6 +197,12 @@ int vit_qcow2_map(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Map *map
                                     "invalid L2 entry 0x%" G_GINT64_MODIFIER
                                     "x (guest offset 0x%" G_GINT64_MODIFIER "x)",
                                     map->entry.entry, offset);
+}
+
+bool vit_qcow2_host_is_there(const VitQcow2 *q, uint64_t host)
+{
+    return q->data != q->parent.file ||
+           (host & ~(q->cluster_size - 1)) < q->parent.file->node->size;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------------ */

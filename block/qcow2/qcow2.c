@@ -89,4 +89,7 @@ const VitBlockDriver vit_block_qcow2_driver = {
     .co_save_vmstate = vit_qcow2_co_save_vmstate,
     .co_bitmap_can_store = vit_qcow2_co_bitmap_can_store,
     .co_bitmap_remove = vit_qcow2_co_bitmap_remove,
+    .co_measure = vit_qcow2_co_measure,
+    .co_change_backing = vit_qcow2_co_change_backing,
+    .co_make_empty = vit_qcow2_co_make_empty,
 };

@@ -427,6 +427,8 @@ bool vit_qcow2_map_cached(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2
 /* The same for looking; *slice NULL: there is no table. */
 [[nodiscard]] int vit_qcow2_l2_slice(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice,
                                      unsigned *index, unsigned *count);
+/* Whether a cluster that an L2 entry names may be: the first byte of each was in the file before. */
+bool vit_qcow2_host_is_there(const VitQcow2 *q, uint64_t host);
 void vit_qcow2_l1_set(VitQcow2 *q, uint32_t index, uint64_t entry); /* meta is held */
 /* meta is held.  Gives the L1 table room for `entries` at least (a new table, header updated). */
 [[nodiscard]] int vit_qcow2_l1_grow(VitQcow2 *q, uint64_t entries, bool exact);
@@ -480,6 +482,13 @@ bool vit_qcow2_co_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPre
 /* Header fields of a new image from options; q is zeroed and no node.  data_file_name is then owned. */
 [[nodiscard]] bool vit_qcow2_take_layout(VitBlockArgs *args, VitQcow2 *q, VitPrealloc *prealloc,
                                          GError **error);
+/* meta is held.  Unmaps the disk from offset (of a cluster) on. */
+[[nodiscard]] int vit_qcow2_unmap_tail(VitQcow2 *q, uint64_t offset);
+bool vit_qcow2_co_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t size,
+                          VitBlockMeasure *result, GError **error);
+bool vit_qcow2_co_change_backing(VitBlockNode *node, const char *file, const char *format,
+                                 GError **error);
+int vit_qcow2_co_make_empty(VitBlockNode *node);
 void vit_qcow2_detach(VitBlockNode *node);
 void vit_qcow2_attach(VitBlockNode *node);
 void vit_qcow2_info(VitBlockNode *node, VitBlockInfo *info);

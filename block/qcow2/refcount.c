@@ -71,15 +71,14 @@ static int view_open(VitQcow2 *q, View *v, uint64_t index)
         return 0;
     }
     uint64_t at = q->rt[block];
-    if ((at & (q->cluster_size - 1)) || at >= q->parent.file->node->size + q->cluster_size * 2) {
-        if ((at & (q->cluster_size - 1)) ||
-            !vit_qcow2_cache_peek(&q->refcounts, at)) /* a new one is not in the file yet */
-            return vit_qcow2_corrupt(q,
-                                     "Refblock offset 0x%" G_GINT64_MODIFIER
-                                     "x unaligned or past the end of the file (reftable index: "
-                                     "0x%" G_GINT64_MODIFIER "x)",
-                                     at, block);
-    }
+    bool there = at < q->parent.file->node->size;
+    /* A new one may be in memory only. */
+    if ((at & (q->cluster_size - 1)) || (!there && !vit_qcow2_cache_peek(&q->refcounts, at)))
+        return vit_qcow2_corrupt(q,
+                                 "Refblock offset 0x%" G_GINT64_MODIFIER
+                                 "x unaligned or past the end of the file (reftable index: "
+                                 "0x%" G_GINT64_MODIFIER "x)",
+                                 at, block);
     uint64_t per_slice = ((uint64_t)q->refcounts.slice_size << 3) >> q->refcount_order;
     uint64_t part = (index & (per_block - 1)) / per_slice;
     int result = vit_qcow2_cache_get(q, &q->refcounts, at + part * q->refcounts.slice_size,

@@ -155,36 +155,64 @@ static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, G
     return vit_block_fail_errno(error, result, "Failed to update the image size");
 }
 
-/* meta is held.  Unmaps the clusters from offset on, and the L2 tables that then are empty. */
-static int unmap_tail(VitQcow2 *q, uint64_t offset)
+/* Unmaps the clusters of one slice from offset on; *step: to its end. */
+static int unmap_slice(VitQcow2 *q, uint64_t offset, uint64_t *step)
 {
-    unsigned shift = vit_qcow2_l1_shift(q);
-    uint64_t end = q->parent.size, step;
-    int result = 0;
+    VitQcow2Slice *s;
+    unsigned index, count;
+    int result = vit_qcow2_l2_writable(q, offset, &s, &index, &count);
 
-    for (uint64_t at = offset; at < end && result == 0; at += step) {
+    if (result < 0) return result;
+    *step = (uint64_t)count << q->cluster_bits;
+    for (unsigned i = 0; i < count; i++) {
+        VitQcow2Entry e = vit_qcow2_entry_get(q, s, index + i);
+        if (!e.entry && !e.bitmap) continue;
+        vit_qcow2_entry_set(q, s, index + i, (VitQcow2Entry){ 0, 0 });
+        vit_qcow2_free_entry(q, e.entry, VIT_QCOW2_FREE_REQUEST);
+    }
+    vit_qcow2_cache_put(s);
+    return 0;
+}
+
+/* Drops an L2 table and all that it leads to. */
+static int unmap_table(VitQcow2 *q, uint64_t l1_index)
+{
+    uint64_t table = q->l1[l1_index] & VIT_QCOW2_OFFSET_MASK;
+    uint64_t guest = l1_index << vit_qcow2_l1_shift(q);
+
+    if (table == 0) return 0;
+    for (uint64_t done = 0; done < UINT64_C(1) << vit_qcow2_l1_shift(q);) {
         VitQcow2Slice *s;
         unsigned index, count;
-        bool there = q->l1[at >> shift] & VIT_QCOW2_OFFSET_MASK;
-        step = (UINT64_C(1) << shift) - (at & ((UINT64_C(1) << shift) - 1));
-        if (!there) continue;
-        if ((result = vit_qcow2_l2_writable(q, at, &s, &index, &count)) < 0) break;
-        step = (uint64_t)count << q->cluster_bits;
+        int result = vit_qcow2_l2_slice(q, guest + done, &s, &index, &count);
+        if (result < 0) return result;
         for (unsigned i = 0; i < count; i++) {
             VitQcow2Entry e = vit_qcow2_entry_get(q, s, index + i);
-            if (!e.entry && !e.bitmap) continue;
-            vit_qcow2_entry_set(q, s, index + i, (VitQcow2Entry){ 0, 0 });
-            vit_qcow2_free_entry(q, e.entry, VIT_QCOW2_FREE_REQUEST);
+            if (vit_qcow2_type(q, e, 0) == VIT_QCOW2_INVALID)
+                result = vit_qcow2_corrupt(q, "invalid L2 entry 0x%" G_GINT64_MODIFIER "x",
+                                           e.entry);
+            else vit_qcow2_free_entry(q, e.entry, VIT_QCOW2_FREE_REQUEST);
         }
         vit_qcow2_cache_put(s);
+        if (result < 0) return result;
+        done += (uint64_t)count << q->cluster_bits;
     }
-    for (uint64_t i = l1_entries(q, offset); i < q->vm_state_index && result == 0; i++) {
-        uint64_t table = q->l1[i] & VIT_QCOW2_OFFSET_MASK;
-        if (table == 0) continue;
-        vit_qcow2_l1_set(q, (uint32_t)i, 0);
-        vit_qcow2_cache_forget(&q->l2, table, q->cluster_size);
-        vit_qcow2_free(q, table, q->cluster_size, VIT_QCOW2_FREE_OTHER);
+    vit_qcow2_l1_set(q, (uint32_t)l1_index, 0);
+    vit_qcow2_cache_forget(&q->l2, table, q->cluster_size);
+    vit_qcow2_free(q, table, q->cluster_size, VIT_QCOW2_FREE_OTHER);
+    return 0;
+}
+
+int vit_qcow2_unmap_tail(VitQcow2 *q, uint64_t offset)
+{
+    uint64_t whole = l1_entries(q, offset), end = whole << vit_qcow2_l1_shift(q), step;
+    int result = 0;
+
+    if (whole > 0 && (q->l1[whole - 1] & VIT_QCOW2_OFFSET_MASK)) {
+        for (uint64_t at = offset; at < end && result == 0; at += step)
+            result = unmap_slice(q, at, &step);
     }
+    for (uint64_t i = whole; i < q->vm_state_index && result == 0; i++) result = unmap_table(q, i);
     return result;
 }
 
@@ -209,7 +237,7 @@ static bool shrink(VitQcow2 *q, uint64_t size, bool exact, GError **error)
     uint64_t mask = q->cluster_size - 1;
 
     vit_fiber_mutex_lock(&q->meta);
-    int result = unmap_tail(q, (size + mask) & ~mask);
+    int result = vit_qcow2_unmap_tail(q, (size + mask) & ~mask);
     if (result == 0) result = vit_qcow2_sync(q);
     if (result == 0) result = write_size(q, size);
     if (result == 0 && !vit_qcow2_has_data_file(q)) cut_file(q);

@@ -48,6 +48,7 @@ static int plan_clusters(VitQcow2 *q, Plan *p)
         uint64_t host = e.entry & VIT_QCOW2_OFFSET_MASK;
         if (reuse && n == 0) p->host = host;
         if (reuse && host != p->host + n * q->cluster_size) break;
+        if (reuse && !vit_qcow2_host_is_there(q, host)) break;
         p->old[n] = e;
     }
     vit_qcow2_cache_put(slice);
@@ -221,6 +222,12 @@ int vit_qcow2_write_range(VitQcow2 *q, uint64_t offset, uint64_t bytes, const st
             result = write_new(q, offset + at, bytes - at, now, n, &step);
             continue;
         }
+        if (!vit_qcow2_host_is_there(q, map.host + map.bytes - 1))
+            return vit_qcow2_corrupt(
+                q,
+                "cluster at offset 0x%" G_GINT64_MODIFIER
+                "x past the end of the file (guest offset 0x%" G_GINT64_MODIFIER "x)",
+                map.host, offset + at);
         unsigned epoch = vit_qcow2_io_begin(q);
         g_autofree struct iovec *cut = NULL;
         step = map.bytes;
