@@ -60,7 +60,8 @@ static bool try_write(VitQcow2 *q, VitBlockRequest *req)
     VitQcow2Map map;
 
     if (req->flags & VIT_BLOCK_COMPRESSED || q->cipher || q->broken) return false;
-    if ((req->flags & VIT_BLOCK_FUA) && vit_qcow2_is_dirty(q)) return false;
+    /* The way to the data must be durable as well. */
+    if ((req->flags & VIT_BLOCK_FUA) && (q->unsynced || vit_qcow2_is_dirty(q))) return false;
     if (!vit_qcow2_map_cached(q, req->offset, req->bytes, &map) || map.bytes < req->bytes ||
         map.type != VIT_QCOW2_NORMAL || !map.copied ||
         !vit_qcow2_host_is_there(q, map.host + req->bytes - 1))

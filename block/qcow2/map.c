@@ -261,7 +261,7 @@ int vit_qcow2_l2_writable(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice, u
     if (q->broken) return -EIO;
     if (l1_index >= q->l1_size && (result = vit_qcow2_l1_grow(q, l1_index + 1, false)) < 0)
         return result;
-    if (q->l2.n_dirty > q->l2.max / 2 && (result = vit_qcow2_write_back(q)) < 0) return result;
+    if (q->l2.n_dirty > q->l2.max && (result = vit_qcow2_write_back(q)) < 0) return result;
     bool ours = q->l1[l1_index] & VIT_QCOW2_COPIED;
     if ((!ours || !(q->l1[l1_index] & VIT_QCOW2_OFFSET_MASK)) &&
         (result = make_table(q, (uint32_t)l1_index)) < 0)

@@ -55,7 +55,7 @@ static bool cache_options(VitQcow2 *q, VitBlockArgs *args, GError **error)
     }
     if (!has_l2 && !(has_both && has_counts)) l2 = MAX_L2_CACHE;
     /* A cache larger than the tables is no use. */
-    l2 = MAX(MIN(l2, needed + q->cluster_size), MIN_L2_CACHE);
+    l2 = MAX(MIN(l2, needed + q->cluster_size), MAX(MIN_L2_CACHE, 2 * q->cluster_size));
     counts = MAX(counts, least);
     q->clean_interval = (unsigned)interval;
     vit_qcow2_cache_init(&q->l2, (uint32_t)MIN(entry, MAX_SLICE), l2);
