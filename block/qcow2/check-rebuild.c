@@ -37,6 +37,18 @@ static bool has_references(const VitQcow2Check *c, uint64_t block)
     return false;
 }
 
+/* The first cluster that nothing refers to from there on. */
+static uint64_t end_of_references(const VitQcow2Check *c)
+{
+    for (uint64_t p = c->refs.n_pieces; p > 0; p--) {
+        if (!c->refs.pieces[p - 1]) continue;
+        for (uint64_t i = p << VIT_QCOW2_PIECE_BITS; i > (p - 1) << VIT_QCOW2_PIECE_BITS; i--) {
+            if (vit_qcow2_counts_get(&c->refs, i - 1)) return i;
+        }
+    }
+    return 0;
+}
+
 typedef struct {
     uint64_t start, table_clusters, n_blocks; /* clusters */
     uint64_t entries; /* of the table */
@@ -50,7 +62,7 @@ static int plan(VitQcow2Check *c, Plan *p)
     uint64_t per_block = UINT64_C(1) << q->rb_bits, used = 0;
     uint64_t most = (c->refs.clusters >> q->rb_bits) + 1;
 
-    p->start = c->file_clusters + (vit_qcow2_counts_get(&c->refs, c->file_clusters) != 0);
+    p->start = MAX(c->file_clusters, end_of_references(c));
     for (uint64_t b = 0; b < most; b++) used += has_references(c, b);
     for (uint64_t before = 0, extra = 0;;) {
         p->n_blocks = used + extra;
@@ -110,6 +122,21 @@ static int write_blocks(VitQcow2Check *c, const Plan *p)
     return result;
 }
 
+static int write_header(VitQcow2 *q, uint64_t rt_offset, uint64_t rt_clusters)
+{
+    uint64_t old_offset = q->rt_offset;
+    uint32_t old_clusters = q->rt_clusters;
+
+    q->rt_offset = rt_offset;
+    q->rt_clusters = (uint32_t)rt_clusters;
+    int result = vit_qcow2_write_header(q);
+    if (result < 0) {
+        q->rt_offset = old_offset;
+        q->rt_clusters = old_clusters;
+    }
+    return result;
+}
+
 static int install(VitQcow2Check *c, Plan *p)
 {
     VitQcow2 *q = c->q;
@@ -120,7 +147,9 @@ static int install(VitQcow2Check *c, Plan *p)
     if (result == 0) result = vit_qcow2_sync_files(q);
     vit_put64(field, offset);
     vit_put32(field + 8, (uint32_t)p->table_clusters);
-    if (result == 0) result = vit_qcow2_write_field(q, VIT_QCOW2_H_RT_OFFSET, field, sizeof field);
+    if (result == 0 && c->whole_header) result = write_header(q, offset, p->table_clusters);
+    else if (result == 0)
+        result = vit_qcow2_write_field(q, VIT_QCOW2_H_RT_OFFSET, field, sizeof field);
     if (result < 0) return result;
     g_free(q->rt);
     g_free(q->rt_dirty);

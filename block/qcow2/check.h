@@ -13,6 +13,8 @@ typedef struct {
     uint64_t file_clusters; /* that the file has, the last one perhaps in part */
     uint64_t *blocks; /* owned, rt_entries: refcount blocks that can be read, 0 for others */
     bool rebuild; /* the refcount structures cannot be repaired in place */
+    bool
+        whole_header; /* the header has more to say of new refcount structures than where they are */
     bool counts_changed; /* refcounts have been repaired */
     uint64_t refcount_errors; /* those that new refcount structures put right */
     uint64_t flag_errors;

@@ -79,6 +79,7 @@ const VitBlockDriver vit_block_qcow2_driver = {
     .detach = vit_qcow2_detach,
     .attach = vit_qcow2_attach,
     .co_create = vit_qcow2_co_create,
+    .co_amend = vit_qcow2_co_amend,
     .co_check = vit_qcow2_co_check,
     .co_snapshot_list = vit_qcow2_co_snapshot_list,
     .co_snapshot_create = vit_qcow2_co_snapshot_create,

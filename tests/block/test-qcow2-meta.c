@@ -358,6 +358,99 @@ static void test_bitmaps_unclean(Image *i, gconstpointer data)
     sound(i);
 }
 
+/* ---- amending ------------------------------------------------------------------------------------------- */
+
+static int amend(VitBlockNode *node, void *options, GError **error)
+{
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("amend", options, NULL, error);
+
+    return args && node->driver->co_amend(node, args, false, NULL, NULL, error) &&
+                   vit_block_args_finish(args, error)
+               ? 0
+               : -1;
+}
+
+static void amend_and_compare(Image *i, const char *options, const char *says)
+{
+    VitBlockNode *node = image_open(i, 0);
+
+    g_assert_cmpint(call(node, amend, (void *)options), ==, 0);
+    image_compare(i, node);
+    image_scribble(i, node, 4, 100000);
+    vit_block_node_unref(node);
+    sound(i);
+    node = image_open(i, 0);
+    image_compare(i, node);
+    vit_block_node_unref(node);
+    if (!g_find_program_in_path("qemu-img")) return;
+    g_autofree char *out = NULL;
+    g_assert_cmpint(image_run(i, &out, "qemu-img info disk.img"), ==, 0);
+    if (!strstr(out, says)) g_error("%s: no “%s” in %s", options, says, out);
+    image_store_model(i);
+    g_assert_cmpint(image_run(i, NULL, "qemu-img compare -f qcow2 -F raw disk.img model.raw"), ==,
+                    0);
+}
+
+static void refuses(Image *i, const char *options, const char *says)
+{
+    VitBlockNode *node = image_open(i, 0);
+    Call c = { .node = node, .fn = amend, .opaque = (void *)options };
+
+    vit_fiber_run_sync(i->thread, call_fiber, &c);
+    g_assert_cmpint(c.result, ==, -1);
+    if (!strstr(c.error->message, says)) g_error("%s: %s", options, c.error->message);
+    g_clear_error(&c.error);
+    image_compare(i, node);
+    vit_block_node_unref(node);
+    sound(i);
+}
+
+static void test_amend(Image *i, gconstpointer backing)
+{
+    if (backing) {
+        g_autofree char *base = g_build_filename(i->folder, "base.raw", NULL);
+        g_autofree char *below = g_malloc(SIZE);
+        memset(below, 0x5a, SIZE);
+        g_assert_true(g_file_set_contents(base, below, SIZE, NULL));
+    }
+    image_create(i, "qcow2", SIZE, backing ? "base.raw" : NULL, backing ? "raw" : NULL, "");
+    i->model = g_malloc0(2 * SIZE);
+    if (backing) memset(i->model, 0x5a, SIZE);
+    VitBlockNode *node = image_open(i, 0);
+    image_scribble(i, node, 20, 200000);
+    g_assert_cmpint(image_zero(node, 2 * MIB, MIB, 0), ==, 0);
+    memset(i->model + 2 * MIB, 0, MIB);
+    vit_block_node_unref(node);
+    amend_and_compare(i, "refcount_bits=64", "refcount bits: 64");
+    amend_and_compare(i, "refcount_bits=1", "refcount bits: 1");
+    refuses(i, "compat=0.10", "compat=0.10 requires refcount_bits=16");
+    refuses(i, "refcount_bits=3", "Refcount width must be a power of two");
+    amend_and_compare(i, "refcount_bits=16,lazy_refcounts=on", "lazy refcounts: true");
+    refuses(i, "compat=0.10,lazy_refcounts=on", "Lazy refcounts only supported with");
+    refuses(i, "compat=1.0", "Unknown compatibility level 1.0");
+    refuses(i, "data_file=x", "data-file can only be set for images");
+    refuses(i, "data_file_raw=on", "data-file-raw cannot be set");
+    refuses(i, "backing_file=other", "Cannot amend the backing file");
+    node = image_open(i, 0);
+    g_assert_cmpint(call(node, snapshot_create, "s"), ==, 0);
+    vit_block_node_unref(node);
+    refuses(i, "refcount_bits=1", "has a refcount of 2");
+    node = image_open(i, 0);
+    g_assert_cmpint(call(node, add_bitmap, "gone"), ==, 0);
+    g_assert_cmpint(call(node, snapshot_delete, "s"), ==, 0);
+    vit_block_node_unref(node);
+    amend_and_compare(i, "compat=0.10", "compat: 0.10");
+    refuses(i, "lazy_refcounts=on", "Lazy refcounts only supported with");
+    node = image_open(i, 0);
+    g_assert_cmpint(call(node, snapshot_create, "old"), ==, 0);
+    vit_block_node_unref(node);
+    amend_and_compare(i, "compat=1.1", "compat: 1.1");
+    if (backing) return;
+    i->size = 2 * SIZE;
+    amend_and_compare(i, "size=24M", "virtual size: 24 MiB");
+    refuses(i, "compat=v2", "Internal snapshots prevent downgrade of image");
+}
+
 int main(int argc, char *argv[])
 {
     g_test_init(&argc, &argv, NULL);
@@ -373,5 +466,7 @@ int main(int argc, char *argv[])
     ADD("snapshots/narrow", NULL, test_narrow);
     ADD("bitmaps/stored", NULL, test_bitmaps);
     ADD("bitmaps/unclean", NULL, test_bitmaps_unclean);
+    ADD("amend/alone", NULL, test_amend);
+    ADD("amend/backing", "backing", test_amend);
     return g_test_run();
 }
