@@ -23,6 +23,15 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_vhdx_driver,
     &vit_block_vmdk_driver,
     &vit_block_vpc_driver,
+#ifdef VIT_HAVE_CURL
+    &vit_block_ftp_driver,
+    &vit_block_ftps_driver,
+    &vit_block_http_driver,
+    &vit_block_https_driver,
+#endif
+#ifdef VIT_HAVE_SSH
+    &vit_block_ssh_driver,
+#endif
     NULL,
 };
 

@@ -11,6 +11,9 @@ extern const VitBlockDriver vit_block_blkdebug_driver, vit_block_blkverify_drive
 extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_driver;
 extern const VitBlockDriver vit_block_bochs_driver, vit_block_cloop_driver;
 extern const VitBlockDriver vit_block_dmg_driver, vit_block_luks_driver;
+extern const VitBlockDriver vit_block_ftp_driver, vit_block_ftps_driver; /* if the build has it, */
+extern const VitBlockDriver vit_block_http_driver, vit_block_https_driver; /* so the next ones */
+extern const VitBlockDriver vit_block_ssh_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
 extern const VitBlockDriver vit_block_vmdk_driver;
