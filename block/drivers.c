@@ -29,6 +29,15 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_http_driver,
     &vit_block_https_driver,
 #endif
+#ifdef VIT_HAVE_ISCSI
+    &vit_block_iscsi_driver,
+#endif
+#ifdef VIT_HAVE_NFS
+    &vit_block_nfs_driver,
+#endif
+#ifdef VIT_HAVE_RBD
+    &vit_block_rbd_driver,
+#endif
 #ifdef VIT_HAVE_SSH
     &vit_block_ssh_driver,
 #endif

@@ -13,7 +13,8 @@ extern const VitBlockDriver vit_block_bochs_driver, vit_block_cloop_driver;
 extern const VitBlockDriver vit_block_dmg_driver, vit_block_luks_driver;
 extern const VitBlockDriver vit_block_ftp_driver, vit_block_ftps_driver; /* if the build has it, */
 extern const VitBlockDriver vit_block_http_driver, vit_block_https_driver; /* so the next ones */
-extern const VitBlockDriver vit_block_ssh_driver;
+extern const VitBlockDriver vit_block_iscsi_driver, vit_block_nfs_driver;
+extern const VitBlockDriver vit_block_rbd_driver, vit_block_ssh_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
 extern const VitBlockDriver vit_block_vmdk_driver;

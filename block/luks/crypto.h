@@ -12,7 +12,7 @@
 typedef struct VitLuks VitLuks;
 
 /* What to create; names of options in the comments. */
-typedef struct {
+typedef struct VitLuksOptions {
     char *key_secret; /* owned; key-secret */
     VitCryptSpec spec; /* cipher-alg, cipher-mode, ivgen-alg, ivgen-hash-alg */
     int hash; /* hash-alg; enum gcry_md_algos */
@@ -39,8 +39,8 @@ uint64_t vit_luks_header_size(const VitLuksOptions *options);
 void vit_luks_free(VitLuks *luks); /* NULL is fine */
 VitCryptor *vit_luks_cryptor(VitLuks *luks); /* borrowed; NULL: locked */
 uint64_t vit_luks_payload_offset(const VitLuks *luks); /* bytes from the header; 0: detached */
-/* "ivgen-alg", "slots" ... as in the format-specific part of "info". */
-JsonObject *vit_luks_describe(const VitLuks *luks, bool detached);
+/* "ivgen-alg", "slots" ... as in the format-specific part of "info".  format: NULL or a member more. */
+JsonObject *vit_luks_describe(const VitLuks *luks, bool detached, const char *format);
 /* state, keyslot, new-secret, old-secret, iter-time.  old_key_secret: what the image was opened with. */
 [[nodiscard]] bool vit_co_luks_amend(VitLuks *luks, VitBlockNode *node, VitBlockArgs *args,
                                      VitBlockObjects *objects, bool force, GError **error);

@@ -162,7 +162,7 @@ void luks_encode(const VitLuks *luks, uint8_t raw[static LUKS_HEADER_BYTES])
     }
 }
 
-JsonObject *vit_luks_describe(const VitLuks *luks, bool detached)
+JsonObject *vit_luks_describe(const VitLuks *luks, bool detached, const char *format)
 {
     JsonObject *data = json_object_new();
     JsonArray *slots = json_array_new();
@@ -171,12 +171,13 @@ JsonObject *vit_luks_describe(const VitLuks *luks, bool detached)
     if (luks->spec.iv != VIT_IV_NONE)
         json_object_set_string_member(data, "ivgen-alg", vit_crypt_iv_name(luks->spec.iv));
     json_object_set_boolean_member(data, "detached-header", detached);
-    if (luks->spec.iv == VIT_IV_ESSIV)
-        json_object_set_string_member(data, "ivgen-hash-alg",
-                                      vit_crypt_hash_name(luks->spec.iv_hash));
     json_object_set_string_member(data, "hash-alg", luks->hash_name);
     json_object_set_string_member(data, "cipher-alg", cipher);
     json_object_set_string_member(data, "uuid", luks->uuid);
+    if (luks->spec.iv == VIT_IV_ESSIV)
+        json_object_set_string_member(data, "ivgen-hash-alg",
+                                      vit_crypt_hash_name(luks->spec.iv_hash));
+    if (format) json_object_set_string_member(data, "format", format);
     json_object_set_string_member(data, "cipher-mode", vit_crypt_mode_name(luks->spec.mode));
     for (unsigned i = 0; i < LUKS_SLOTS; i++) {
         const LuksSlot *s = &luks->slots[i];

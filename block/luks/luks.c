@@ -126,7 +126,7 @@ static JsonObject *luks_specific(VitBlockNode *node, GError **error)
     JsonObject *specific = json_object_new();
 
     json_object_set_string_member(specific, "type", "luks");
-    json_object_set_object_member(specific, "data", vit_luks_describe(l->luks, l->header != NULL));
+    json_object_set_object_member(specific, "data", vit_luks_describe(l->luks, l->header != NULL, NULL));
     return specific;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qcow2/create.c - new images: header, refcount table and blocks, L1 table, in this order */
+#include "block/luks/crypto.h"
 #include "block/qcow2/qcow2.h"
 
 #include "block/drivers.h"
@@ -139,7 +140,7 @@ static bool check_backing(const VitBlockCreate *create, const VitQcow2 *q, VitPr
 
 /* ---- the first clusters --------------------------------------------------------------------------------------- */
 
-/* Header, refcount table, refcount blocks, L1 table; `q` says where, *total: clusters. */
+/* Header, refcount table, refcount blocks, L1 table, LUKS header; `q` says where, *total: clusters. */
 static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **error)
 {
     unsigned shift = vit_qcow2_l1_shift(q);
@@ -150,11 +151,12 @@ static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **err
     if (l1 > VIT_QCOW2_MAX_L1_BYTES / 8)
         return invalid(error, "The image size is too large for file format 'qcow2' (try using a "
                               "larger cluster size)");
+    uint64_t crypto = vit_qcow2_clusters(q, q->crypto_header.length);
     uint64_t l1_clusters = MAX(vit_qcow2_clusters(q, l1 * 8), 1);
     *blocks = 1;
     do {
         before = table + *blocks;
-        *total = 1 + table + *blocks + l1_clusters;
+        *total = 1 + table + *blocks + l1_clusters + crypto;
         *blocks = (*total + (UINT64_C(1) << q->rb_bits) - 1) >> q->rb_bits;
         table = MAX(vit_qcow2_clusters(q, *blocks * 8), 1);
     } while (table + *blocks != before);
@@ -162,6 +164,7 @@ static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **err
     q->rt_offset = q->cluster_size;
     q->rt_clusters = (uint32_t)table;
     q->l1_offset = (1 + table + *blocks) << q->cluster_bits;
+    if (crypto) q->crypto_header.offset = (*total - crypto) << q->cluster_bits;
     return true;
 }
 
@@ -180,7 +183,8 @@ static int write_first_clusters(VitQcow2 *q, VitBlockNode *file, const VitBlockC
         vit_qcow2_refcount_store(q, counts + table + ((i >> q->rb_bits) << q->cluster_bits),
                                  i & ((UINT64_C(1) << q->rb_bits) - 1), 1);
     int result = vit_qcow2_build_header(q, create->backing_file, create->backing_format, header);
-    uint64_t l1 = (total << q->cluster_bits) - q->l1_offset;
+    uint64_t end = q->crypto_header.length ? q->crypto_header.offset : total << q->cluster_bits;
+    uint64_t l1 = end - q->l1_offset;
     if (result == 0) result = vit_co_write(file, q->rt_offset, counts, table + block_bytes, 0);
     if (result == 0) result = vit_co_zero(file, q->l1_offset, l1, 0);
     if (result == 0) result = vit_co_flush(file);
@@ -206,13 +210,14 @@ static bool create_data_file(const VitBlockCreate *create, const VitQcow2 *q, GE
 
 /* What an open image does: preallocation. */
 static bool finish_open(const VitBlockCreate *create, VitBlockNode *file, VitPrealloc prealloc,
-                        GError **error)
+                        const VitLuksOptions *crypto, GError **error)
 {
     VitBlockOptions how = { .lock = true, .no_backing = true };
     g_autoptr(VitBlockArgs) args = vit_block_args_new(file->filename, NULL, error);
 
     if (!args) return false;
     vit_block_args_set(args, "driver", "qcow2");
+    if (crypto->key_secret) vit_block_args_set(args, "encrypt.key-secret", crypto->key_secret);
     vit_block_args_set_child(args, "file", vit_block_node_ref(file));
     VitBlockNode *node = vit_co_open(create->graph, create->thread, args, &how, error);
     if (!node) return false;
@@ -226,31 +231,34 @@ bool vit_qcow2_co_create(VitBlockCreate *create, GError **error)
 {
     g_autofree VitQcow2 *q = g_new0(VitQcow2, 1); /* the header's fields alone */
     VitPrealloc prealloc = VIT_PREALLOC_OFF;
+    VitLuksOptions crypto = { 0 };
     uint64_t blocks = 0, total = 0;
 
     q->parent.size = create->size;
     bool good = vit_qcow2_take_layout(create->options, q, &prealloc, error) &&
-                check_backing(create, q, prealloc, error) && lay_out(q, &blocks, &total, error);
-    if (good && (vit_block_args_has(create->options, "encrypt") ||
-                 vit_block_args_has(create->options, "encryption")))
-        good = vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Encrypted images cannot be created yet");
+                vit_qcow2_crypto_take(&crypto, create->options, &q->crypto_header.length, error);
+    if (good && q->crypto_header.length) q->crypt_method = VIT_QCOW2_CRYPT_LUKS;
+    good = good && check_backing(create, q, prealloc, error) && lay_out(q, &blocks, &total, error);
     if (good && q->data_file_name && !create->file) good = create_data_file(create, q, error);
     if (!good) {
         g_free(q->data_file_name);
+        vit_luks_options_clear(&crypto);
         return false;
     }
     VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
                                       : vit_co_create_file(create, 0, error);
-    if (file) {
+    good = file && (!q->crypt_method ||
+                    vit_qcow2_crypto_create(q, file, create->graph, &crypto, error));
+    if (good) {
         int result = write_first_clusters(q, file, create, blocks, total);
         if (result < 0)
             vit_block_fail_errno(error, result, "Could not write the tables of “%s”",
                                  file->filename);
         good = result == 0 &&
-               (prealloc == VIT_PREALLOC_OFF || finish_open(create, file, prealloc, error));
-        vit_block_node_unref(file);
+               (prealloc == VIT_PREALLOC_OFF || finish_open(create, file, prealloc, &crypto, error));
     }
+    vit_block_node_unref(file);
+    vit_luks_options_clear(&crypto);
     g_free(q->data_file_name);
-    return file && good;
+    return good;
 }

@@ -230,6 +230,7 @@ static void free_all(VitQcow2 *q)
     vit_qcow2_cache_clear(&q->l2);
     vit_qcow2_cache_clear(&q->refcounts);
     vit_qcow2_compressor_free(q);
+    vit_qcow2_crypto_close(q);
     g_clear_pointer(&q->l1, g_free);
     g_clear_pointer(&q->l1_dirty, g_free);
     g_clear_pointer(&q->rt, g_free);
@@ -247,10 +248,7 @@ static bool open_image(VitQcow2 *q, VitBlockArgs *args, GError **error)
     VitBlockNode *node = &q->parent;
 
     if (!vit_qcow2_read_header(q, error) || !take_options(q, args, error)) return false;
-    if (q->crypt_method != VIT_QCOW2_CRYPT_NONE && !node->how.no_io)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s” is encrypted, which is not supported yet",
-                              node->file->node->filename);
+    if (!vit_qcow2_crypto_open(q, args, error)) return false;
     q->file_grows_zeroed = vit_block_info(node->file->node).zero_init && !q->crypt_method;
     return open_data_file(q, args, error) && load_tables(q, error) &&
            (node->how.read_only || make_writable(q, error)) && vit_qcow2_bitmaps_load(q, error) &&

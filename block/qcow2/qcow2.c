@@ -18,7 +18,7 @@ void vit_qcow2_info(VitBlockNode *node, VitBlockInfo *info)
 
     info->cluster_size = (uint32_t)q->cluster_size;
     info->can_discard = true;
-    info->can_compress = !vit_qcow2_has_data_file(q);
+    info->can_compress = !vit_qcow2_has_data_file(q) && !q->crypt_method;
     info->zero_init = true;
     info->dirty = q->incompatible & VIT_QCOW2_DIRTY;
     info->encrypted = q->crypt_method != VIT_QCOW2_CRYPT_NONE;
@@ -33,9 +33,18 @@ JsonObject *vit_qcow2_co_specific(VitBlockNode *node, GError **error)
     json_object_set_string_member(data, "compat", q->version >= 3 ? "1.1" : "0.10");
     json_object_set_string_member(data, "compression-type",
                                   q->compression_type == VIT_QCOW2_ZSTD ? "zstd" : "zlib");
-    if (q->version >= 3) {
+    if (q->version >= 3)
         json_object_set_boolean_member(data, "lazy-refcounts",
                                        q->compatible & VIT_QCOW2_LAZY_REFCOUNTS);
+    if (!vit_qcow2_bitmaps_specific(q, data, error)) {
+        json_object_unref(data);
+        json_object_unref(result);
+        return NULL;
+    }
+    json_object_set_int_member(data, "refcount-bits", q->refcount_bits);
+    if (q->crypt_method)
+        json_object_set_object_member(data, "encrypt", vit_qcow2_crypto_describe(q));
+    if (q->version >= 3) {
         json_object_set_boolean_member(data, "corrupt", q->incompatible & VIT_QCOW2_CORRUPT);
         json_object_set_boolean_member(data, "extended-l2",
                                        q->incompatible & VIT_QCOW2_EXTENDED_L2);
@@ -44,12 +53,6 @@ JsonObject *vit_qcow2_co_specific(VitBlockNode *node, GError **error)
                 json_object_set_string_member(data, "data-file", q->data_file_name);
             json_object_set_boolean_member(data, "data-file-raw", vit_qcow2_data_file_raw(q));
         }
-    }
-    json_object_set_int_member(data, "refcount-bits", q->refcount_bits);
-    if (!vit_qcow2_bitmaps_specific(q, data, error)) {
-        json_object_unref(data);
-        json_object_unref(result);
-        return NULL;
     }
     json_object_set_string_member(result, "type", "qcow2");
     json_object_set_object_member(result, "data", data);

@@ -494,6 +494,24 @@ void vit_qcow2_attach(VitBlockNode *node);
 void vit_qcow2_info(VitBlockNode *node, VitBlockInfo *info);
 JsonObject *vit_qcow2_co_specific(VitBlockNode *node, GError **error);
 
+/* ---- crypto.c -------------------------------------------------------------------------------------------- */
+
+struct VitLuksOptions;
+/* After the header has been read: takes "encrypt.*" and sets cipher, crypto and the node's alignment. */
+[[nodiscard]] bool vit_qcow2_crypto_open(VitQcow2 *q, VitBlockArgs *args, GError **error);
+void vit_qcow2_crypto_close(VitQcow2 *q); /* also of a plain image */
+JsonObject *vit_qcow2_crypto_describe(const VitQcow2 *q); /* "encrypt" of "info" */
+/* "encrypt.*" of an image to be created or measured; *bytes: of the LUKS header, 0: not encrypted. */
+[[nodiscard]] bool vit_qcow2_crypto_take(struct VitLuksOptions *options, VitBlockArgs *args,
+                                         uint64_t *bytes, GError **error);
+/* Writes the LUKS header where q->crypto_header says; durable. */
+[[nodiscard]] bool vit_qcow2_crypto_create(const VitQcow2 *q, VitBlockNode *file,
+                                           VitBlockGraph *graph,
+                                           const struct VitLuksOptions *options, GError **error);
+/* encrypt: the options below "encrypt." of "amend". */
+[[nodiscard]] bool vit_qcow2_crypto_amend(VitQcow2 *q, VitBlockArgs *encrypt, bool force,
+                                          GError **error);
+
 /* ---- snapshot.c ---------------------------------------------------------------------------------------------- */
 
 /* Reads and checks the snapshot table into q->snapshots and snapshots_bytes. */

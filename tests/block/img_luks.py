@@ -143,5 +143,66 @@ def test_detached():
         check("verification failed" not in done.stdout, done.stdout)
 
 
+# ---- qcow2 ----------------------------------------------------------------------------------------
+
+QCOW2 = "encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=5"
+
+
+def qcow2(path, secret="s0"):
+    return ["--image-opts", f"driver=qcow2,file.filename={path},encrypt.key-secret={secret}"]
+
+
+def test_qcow2():
+    need("luks", "qcow2")
+    with Folder() as f:
+        mixed(f("raw"), 6 * MIB)
+        for n, more in enumerate(("", ",cluster_size=4k", ",encrypt.cipher-alg=aes-128,"
+                                  "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv")):
+            for writer, reader in ((img, qemu_img), (qemu_img, img))[:1 if n else 2]:
+                writer("convert", *SECRETS, "-O", "qcow2", "-o", QCOW2 + more, f("raw"), f("disk"))
+                reader("convert", *SECRETS, *qcow2(f("disk")), "-O", "raw", f("back"))
+                same_bytes(f("raw"), f("back"))
+                qemu_img("check", *SECRETS, *qcow2(f("disk")))
+                run(os.path.join(images.TOOLS, "vitrine-io"), *SECRETS,
+                    "-c", "write -P 9 12345 300000", "-c", "write -P 8 4M 1M",
+                    "-c", "read -P 9 12345 300000", *qcow2(f("disk")))
+                done = run("qemu-io", *SECRETS, "-c", "read -P 9 12345 300000",
+                           "-c", "read -P 8 4M 1M", *qcow2(f("disk")))
+                check("verification failed" not in done.stdout, done.stdout)
+                qemu_img("check", *SECRETS, *qcow2(f("disk")))
+        img("convert", *SECRETS, *qcow2(f("disk"), "bad"), "-O", "raw", f("x"), status="fail")
+        done = img("convert", "-O", "raw", f("disk"), f("x"), status="fail")
+        check("Parameter 'encrypt.key-secret' is required for cipher" in done.stderr, done.stderr)
+        text = [tool("info", f("disk")).stdout for tool in (img, qemu_img)]
+        cut = [t[t.index("Format specific"):t.index("Child node")] for t in text]
+        equal(*cut, "the text of info")
+
+
+def test_qcow2_prealloc():
+    need("luks", "qcow2")
+    with Folder() as f:
+        img("create", *SECRETS, "-f", "qcow2", "-o", QCOW2 + ",preallocation=metadata", f("disk"),
+            "5M")
+        qemu_img("check", *SECRETS, *qcow2(f("disk")))
+        img("create", "-f", "qcow2", "-o", "encrypt.format=luks", f("x"), "1M", status="fail")
+        done = img("create", *SECRETS, "-f", "qcow2", "-o", "encrypt.format=aes,"
+                   "encrypt.key-secret=s0", f("x"), "1M", status="fail")
+        check("use encrypt.format=luks" in done.stderr, done.stderr)
+
+
+def test_qcow2_aes():
+    """The old way: the distribution's tool still writes it; ours reads it."""
+    need("qcow2")
+    with Folder() as f:
+        mixed(f("raw"), 6 * MIB)
+        qemu_img("convert", *SECRETS, "-O", "qcow2", "-o",
+                 "encrypt.format=aes,encrypt.key-secret=s0", f("raw"), f("disk"))
+        img("convert", *SECRETS, *qcow2(f("disk")), "-O", "raw", f("back"))
+        same_bytes(f("raw"), f("back"))
+        done = run(os.path.join(images.TOOLS, "vitrine-io"), *SECRETS, "-c", "write 0 512",
+                   *qcow2(f("disk")), status="fail")
+        check("only read" in done.stderr + done.stdout, done.stderr + done.stdout)
+
+
 if __name__ == "__main__":
     images.main(globals())
