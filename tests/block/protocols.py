@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import socket
+import socketserver
 import ssl
 import subprocess
 import threading
@@ -234,6 +235,72 @@ def test_https():
             img("convert", *opts("https", url=f"{web.base}/disk", sslverify="off",
                                  readahead="64k"), "-O", "raw", f("a"))
             same_bytes(f("disk"), f("a"))
+
+
+# ---- ftp ------------------------------------------------------------------------------------------
+
+
+class FtpSession(socketserver.StreamRequestHandler):
+    """As much of RFC 959 and 2428 as one needs to fetch parts of a file."""
+
+    def say(self, text):
+        self.wfile.write(text.encode() + b"\r\n")
+
+    def handle(self):
+        begin, data = 0, None
+        self.say("220 ready")
+        for line in self.rfile:
+            word, _, rest = line.decode().strip().partition(" ")
+            word = word.upper()
+            if word == "USER":
+                self.say("331 password")
+            elif word == "EPSV":
+                data = socket.create_server(("127.0.0.1", 0))
+                self.say(f"229 here (|||{data.getsockname()[1]}|)")
+            elif word == "REST":
+                begin = int(rest)
+                self.say("350 going on there")
+            elif word == "SIZE":
+                self.say(f"213 {len(self.server.data)}" if rest == "disk" else "550 no such file")
+            elif word == "RETR" and data:
+                self.say("150 coming")
+                connection = data.accept()[0]
+                try:
+                    connection.sendall(self.server.data[begin:])
+                except OSError:
+                    pass
+                connection.close()
+                data.close()
+                begin = 0
+                self.say("226 done")
+            elif word == "PWD":
+                self.say('257 "/"')
+            elif word == "QUIT":
+                self.say("221 bye")
+                return
+            elif word in ("PASS", "CWD", "TYPE", "MDTM"):
+                self.say("200 fine" if word != "PASS" else "230 come in")
+            else:
+                self.say("502 no")
+
+
+def test_ftp():
+    need_protocol("ftp")
+    with Folder() as f:
+        mixed(f("disk"))
+        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FtpSession) as server:
+            server.daemon_threads = True
+            server.handle_error = lambda *_: None
+            with open(f("disk"), "rb") as file:
+                server.data = file.read()
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+            base = f"ftp://127.0.0.1:{server.server_address[1]}"
+            try:
+                img("convert", "-O", "raw", f"{base}/disk", f("a"))
+                same_bytes(f("disk"), f("a"))
+                img("info", f"{base}/none", status="fail")
+            finally:
+                server.shutdown()
 
 
 # ---- ssh ------------------------------------------------------------------------------------------

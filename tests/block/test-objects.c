@@ -9,6 +9,7 @@
 #include <gnutls/x509.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -91,6 +92,26 @@ static void test_secrets(void)
     g_assert_nonnull(error);
     vit_block_objects_free(objects);
     g_unlink(path);
+}
+
+static void test_keyring(void)
+{
+    VitBlockObjects *objects = vit_block_objects_new();
+    enum { PROCESS_KEYRING = -2 };
+    long serial = syscall(SYS_add_key, "user", "vitrine-test", "of the kernel", 13L,
+                          (long)PROCESS_KEYRING);
+
+    refuse(objects, "secret_keyring,id=x", "'serial' parameter must be provided");
+    refuse(objects, "secret_keyring,id=x,serial=1", "Unable to read key 0x1*");
+    if (serial < 0) {
+        g_autofree char *why = g_strdup_printf("the kernel takes no key: %s", g_strerror(errno));
+        g_test_skip(why);
+    } else {
+        g_autofree char *text = g_strdup_printf("secret_keyring,id=k,serial=%ld", serial);
+        add(objects, text);
+        expect_secret(objects, "k", "of the kernel", 13);
+    }
+    vit_block_objects_free(objects);
 }
 
 static void count(void *opaque, const char *id, const char *type)
@@ -363,6 +384,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/block/objects/secrets", test_secrets);
+    g_test_add_func("/block/objects/keyring", test_keyring);
     g_test_add_func("/block/objects/use", test_use);
     g_test_add_func("/block/objects/throttle", test_throttle);
     g_test_add_func("/block/objects/tls", test_tls);
