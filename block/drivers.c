@@ -15,6 +15,7 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_file_driver,
     &vit_block_host_device_driver,
     &vit_block_luks_driver,
+    &vit_block_nbd_driver,
     &vit_block_parallels_driver,
     &vit_block_qcow2_driver,
     &vit_block_qed_driver,

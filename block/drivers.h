@@ -4,6 +4,7 @@
 #include "block/driver.h"
 
 extern const VitBlockDriver vit_block_file_driver, vit_block_host_device_driver;
+extern const VitBlockDriver vit_block_nbd_driver;
 extern const VitBlockDriver vit_block_qcow2_driver;
 extern const VitBlockDriver vit_block_qed_driver;
 extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver;

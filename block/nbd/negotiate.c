@@ -52,8 +52,7 @@ static uint16_t flags_of(const VitNbdConnection *c, uint32_t option, const VitNb
         flags |= VIT_NBD_SEND_TRIM | VIT_NBD_SEND_WRITE_ZEROES | VIT_NBD_SEND_FAST_ZERO;
     else flags |= VIT_NBD_READ_ONLY;
     /* All connections end at one node on one thread: a flush covers what any of them has written. */
-    if (!e->parent.writable || vit_nbd_server_multi_conn(c->server))
-        flags |= VIT_NBD_CAN_MULTI_CONN;
+    if (vit_nbd_server_multi_conn(c->server)) flags |= VIT_NBD_CAN_MULTI_CONN;
     if (c->structured || c->extended) flags |= VIT_NBD_SEND_DF;
     if (c->extended && (c->contexts_of == e || option == VIT_NBD_OPT_INFO))
         flags |= VIT_NBD_BLOCK_STATUS_PAYLOAD;

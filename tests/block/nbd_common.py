@@ -86,6 +86,28 @@ class Server:
             self.stop()
 
 
+def certificates(folder, name="pki"):
+    """An authority with a server's and a client's certificate, in a folder as QEMU lays it out."""
+    pki = folder(name)
+    os.mkdir(pki)
+
+    def make(key, certificate, template, *args):
+        run("certtool", "--generate-privkey", "--ecc", "--outfile", os.path.join(pki, key))
+        with open(os.path.join(pki, "template"), "w", encoding="ascii") as file:
+            file.write(template)
+        run("certtool", *args, "--load-privkey", os.path.join(pki, key), "--template",
+            os.path.join(pki, "template"), "--outfile", os.path.join(pki, certificate))
+
+    sign = ("--generate-certificate", "--load-ca-certificate", os.path.join(pki, "ca-cert.pem"),
+            "--load-ca-privkey", os.path.join(pki, "ca-key.pem"))
+    make("ca-key.pem", "ca-cert.pem", "cn = test\nca\ncert_signing_key\n",
+         "--generate-self-signed")
+    make("server-key.pem", "server-cert.pem",
+         "cn = localhost\ndns_name = localhost\ntls_www_server\nsigning_key\n", *sign)
+    make("client-key.pem", "client-cert.pem", "cn = client\ntls_www_client\nsigning_key\n", *sign)
+    return pki
+
+
 def report(tests):
     bad = False
     only = os.environ.get("ONLY")

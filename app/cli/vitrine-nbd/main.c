@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd does */
-#include "app/cli/vitrine-nbd/options.h"
+#include "app/cli/vitrine-nbd/list.h"
 #include "block/driver.h"
 #include "block/export.h"
 #include "block/nbd/server.h"
@@ -369,6 +369,7 @@ int main(int argc, char **argv)
     bool good = nbd_options_parse(&o, argc, argv);
     if (good && o.done >= 0) code = o.done;
     else if (good && (o.device || o.disconnect)) code = refuse_device(&o);
+    else if (good && o.list) code = nbd_list(&o);
     else if (good) code = o.fork ? serve_in_background(&o) : serve(&o, -1);
     nbd_options_clear(&o);
     return code;
