@@ -17,7 +17,11 @@ struct VitBlockExports {
 };
 
 static const VitBlockExportClass *const classes[] = {
+#ifdef VIT_HAVE_FUSE
+    &vit_fuse_export_class,
+#endif
     &vit_nbd_export_class,
+    &vit_vhost_user_blk_export_class,
     NULL,
 };
 

@@ -64,4 +64,6 @@ void vit_block_exports_on_deleted(VitBlockExports *exports, VitBlockExportFunc f
 VitNbdServer *vit_block_exports_nbd(VitBlockExports *exports);
 
 /* The kinds: block/exports/. */
+extern const VitBlockExportClass vit_fuse_export_class; /* where the build has libfuse3 */
 extern const VitBlockExportClass vit_nbd_export_class;
+extern const VitBlockExportClass vit_vhost_user_blk_export_class;

@@ -151,7 +151,8 @@ def tls():
             run("nbdinfo", uri.replace(pki, stranger), rc=1)
             client = socket.socket(socket.AF_UNIX)      # speaks before the handshake
             client.connect(server.socket)
-            client.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 5, 0) + b"x" * 99)
+            client.sendall(struct.pack(">I", 3) + b"IHAVEOPT" + struct.pack(">II", 5, 0)
+                           + b"x" * 99)
             client.settimeout(20)
             while client.recv(4096):
                 pass
@@ -316,7 +317,8 @@ def list_wording():
                       lambda: qemu(folder, "-f", "raw", "-x", "n", "-D", "text", "-A", image),
                       lambda: kit(folder, "file", image), lambda: kit(folder, "--no-sr", "null")):
             with start() as server:
-                equal(run(NBD, "-L", "-k", server.socket), run("qemu-nbd", "-L", "-k", server.socket))
+                theirs = run("qemu-nbd", "-L", "-k", server.socket)
+                equal(run(NBD, "-L", "-k", server.socket), theirs)
             if os.path.exists(server.socket):
                 os.unlink(server.socket)
 

@@ -86,6 +86,36 @@ class Server:
             self.stop()
 
 
+class Exporter:
+    """tests/block/exporter.c at work; ready when it says so."""
+
+    def __init__(self, *command):
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        text=True)
+        line = self.process.stdout.readline().strip()
+        if line != "ready":
+            self.process.wait(20)
+            raise AssertionError(line)
+
+    def __enter__(self):
+        return self
+
+    def ask(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+        return self.process.stdout.readline().strip()
+
+    def __exit__(self, kind, *_):
+        self.process.stdin.close()
+        try:
+            code = self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.stdout.close()
+        if not kind:
+            equal(code, 0)
+
+
 def certificates(folder, name="pki"):
     """An authority with a server's and a client's certificate, in a folder as QEMU lays it out."""
     pki = folder(name)

@@ -1,5 +1,5 @@
-# tests/block/nbd_server.py VITRINE-NBD - the NBD server with clients of the distribution, and with none that
-# mean well
+# tests/block/nbd_server.py VITRINE-NBD - the NBD server with clients of the distribution, and
+# with such as mean harm
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import os
@@ -144,9 +144,6 @@ def export_name():
 
 def contexts():
     with Folder() as folder:
-        base, top = folder("base"), folder("top")
-        run("qemu-img", "create", "-q", "-f", "qcow2", base, "4M")
-        run("qemu-io", "-c", "write 0 1M", base)
         image = folder.raw("sparse", 4 * MIB, blank=True)
         run("qemu-io", "-f", "raw", "-c", "write 1M 1M", image)
         with serve(folder, image, "-A") as server:
@@ -165,7 +162,6 @@ def contexts():
             handle.block_status(2 * MIB, 512 * 1024, lambda *args: got.append(args[2]),
                                 nbd.CMD_FLAG_REQ_ONE)
             equal(got, [[512 * 1024, 3]])
-        check(top, "")
 
 
 # ---- bytes that no good client sends -------------------------------------------------------------
@@ -333,7 +329,6 @@ def lifetime():
         while os.path.exists(path) and time.monotonic() < end:
             time.sleep(0.01)
         check(not os.path.exists(path), "it did not end")
-        port = folder("port")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             number = probe.getsockname()[1]
@@ -348,7 +343,6 @@ def lifetime():
             equal(process.wait(20), 0)
         finally:
             process.kill()
-        check(port, "")
 
 
 def wording():
