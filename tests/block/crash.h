@@ -31,12 +31,14 @@ typedef struct {
     CrashStore *store; /* borrowed */
 } CrashNode;
 
+enum { CRASH_LARGEST = 512 << 20 }; /* bytes: like a file system, it takes no larger files */
+
 static inline void crash_grow(GByteArray *file, uint64_t size)
 {
     guint old = file->len;
 
     if (size <= old) return;
-    g_assert_cmpuint(size, <, 512u << 20);
+    g_assert_cmpuint(size, <=, CRASH_LARGEST);
     g_byte_array_set_size(file, (guint)size);
     memset(file->data + old, 0, size - old);
 }
@@ -77,6 +79,7 @@ static inline int crash_write(VitBlockNode *node, uint64_t offset, uint64_t byte
     g_autofree uint8_t *data = g_malloc(bytes);
 
     if (c->store->fail_all) return -EIO;
+    if (offset + bytes > CRASH_LARGEST) return -EFBIG;
     vit_iov_to(iov, niov, 0, data, bytes);
     crash_pause(c);
     crash_log(c, LOG_WRITE, offset, bytes, data, flags & VIT_BLOCK_FUA);
@@ -91,6 +94,7 @@ static inline int crash_zero(VitBlockNode *node, uint64_t offset, uint64_t bytes
     CrashNode *c = (CrashNode *)node;
 
     if (c->store->fail_all) return -EIO;
+    if (offset + bytes > CRASH_LARGEST) return -EFBIG;
     crash_pause(c);
     crash_log(c, LOG_ZERO, offset, bytes, NULL, flags & VIT_BLOCK_FUA);
     crash_grow(c->store->file, offset + bytes);
@@ -130,6 +134,7 @@ static inline bool crash_truncate(VitBlockNode *node, uint64_t size, bool exact,
     CrashNode *c = (CrashNode *)node;
 
     if (c->store->fail_all) return vit_block_fail_errno(error, -EIO, "truncate");
+    if (size > CRASH_LARGEST) return vit_block_fail_errno(error, -EFBIG, "truncate");
     crash_log(c, LOG_TRUNCATE, size, 0, NULL, false);
     if (size < c->store->file->len) g_byte_array_set_size(c->store->file, (guint)size);
     else crash_grow(c->store->file, size);
