@@ -164,6 +164,63 @@ def contexts():
             equal(got, [[512 * 1024, 3]])
 
 
+def images():
+    """What a qcow2 image has more than a raw one: bitmaps, snapshots, images below it."""
+    with Folder() as folder:
+        base, top = folder("base"), folder("top")
+        run("qemu-img", "create", "-q", "-f", "qcow2", base, "4M")
+        run("qemu-io", "-c", "write -P 1 0 1M", base)
+        run("qemu-img", "snapshot", "-c", "first", base)
+        run("qemu-io", "-c", "write -P 2 0 1M", base)
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "qcow2", top)
+        run("qemu-img", "bitmap", "--add", top, "changes")
+        run("qemu-io", "-c", "write -P 3 2M 64k", top)
+
+        def rows(server, context):
+            text = run("nbdinfo", f"--map={context}", server.uri())
+            return [tuple(row.split()[:3]) for row in text.split("\n") if row]
+
+        with serve(folder, top, "-A", "-B", "changes", form="qcow2") as server:
+            equal(rows(server, "qemu:dirty-bitmap:changes"),
+                  [("0", "2097152", "0"), ("2097152", "65536", "1"), ("2162688", "2031616", "0")])
+            equal(rows(server, "qemu:allocation-depth"),
+                  [("0", "1048576", "2"), ("1048576", "1048576", "0"), ("2097152", "65536", "1"),
+                   ("2162688", "2031616", "0")])
+            equal(rows(server, "base:allocation"),
+                  [("0", "1048576", "0"), ("1048576", "1048576", "3"), ("2097152", "65536", "0"),
+                   ("2162688", "2031616", "3")])
+            handle = nbd.NBD()
+            for context in ("base:allocation", "qemu:allocation-depth",
+                            "qemu:dirty-bitmap:changes"):
+                handle.add_meta_context(context)
+            handle.connect_uri(server.uri())
+            got = {}
+            handle.block_status_64(4 * MIB, 0, lambda *a: got.__setitem__(a[0], a[2]))
+            equal(sorted(got), ["base:allocation", "qemu:allocation-depth",
+                                "qemu:dirty-bitmap:changes"])
+            only = {}
+            handle.block_status_filter(4 * MIB, 0, ["qemu:allocation-depth"],
+                                       lambda *a: only.__setitem__(a[0], a[2]))
+            equal(only, {"qemu:allocation-depth": got["qemu:allocation-depth"]})
+            handle.shutdown()
+        text = run(NBD, "-f", "qcow2", "-k", folder("socket"), "-B", "none", top, rc=1)
+        equal(text, "vitrine-nbd: Bitmap 'none' is not found\n")
+        with serve(folder, base, "-l", "first", form="qcow2") as server:
+            run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", server.uri())
+        with serve(folder, base, "-l", "snapshot.name=first", form="qcow2") as server:
+            run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", server.uri())
+        with open(base, "rb") as file:
+            before = file.read()
+        with serve(folder, base, "-s", form="qcow2") as server:
+            run("qemu-io", "-f", "raw", "-c", "write -P 9 512k 1M", "-c", "read -P 9 512k 1M", "-c",
+                "read -P 2 0 512k", server.uri())
+        with open(base, "rb") as file:
+            check(file.read() == before, "a temporary write reached the image")
+        with Server(folder("socket"), NBD, "-t", "-k", folder("socket"), "--image-opts",
+                    f"driver=qcow2,file.driver=file,file.filename={base}") as server:
+            run("qemu-io", "-f", "raw", "-c", "read -P 2 0 1M", server.uri())
+
+
 # ---- bytes that no good client sends -------------------------------------------------------------
 
 
@@ -361,4 +418,4 @@ def wording():
             equal(run(NBD, *args, rc=1).replace("vitrine-nbd", "qemu-nbd"), theirs)
 
 
-report([facts, copies, modes, export_name, contexts, hostile, greedy, lifetime, wording])
+report([facts, copies, modes, export_name, contexts, images, hostile, greedy, lifetime, wording])
