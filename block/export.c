@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+enum { MAX_CONNECTIONS = 100, HANDSHAKE_SECONDS = 10 }; /* unless told */
+
 struct VitBlockExports {
     VitBlockGraph *graph; /* borrowed */
     GPtrArray *list; /* of VitBlockExport*; used on the graph's thread */
@@ -297,7 +299,7 @@ static void nbd_start_fiber(void *opaque)
     Call *call = opaque;
     VitBlockExports *x = call->exports;
     g_auto(VitNbdAddress) address = { 0 };
-    uint64_t max = 0, seconds = 10;
+    uint64_t max = MAX_CONNECTIONS, seconds = HANDSHAKE_SECONDS;
     VitNbdServerOptions options = { .address = &address };
 
     if (x->nbd) {

@@ -15,7 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { BACKLOG = 128, UNIX_BUFFER = 2 << 20, MAX_LISTEN = 16 };
+enum { BACKLOG = 128, UNIX_BUFFER = 2 << 20, MAX_LISTEN = 16, CONNECT_SECONDS = 30 };
 
 void vit_nbd_address_clear(VitNbdAddress *a)
 {
@@ -122,12 +122,14 @@ static struct addrinfo *look_up(const VitNbdAddress *a, bool passive, GError **e
 static int connect_one(const struct sockaddr *name, socklen_t length)
 {
     int fd = socket(name->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0), code;
+    const struct timeval patience = { .tv_sec = CONNECT_SECONDS }; /* also bounds connect() */
 
     if (fd < 0) return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     do code = connect(fd, name, length);
     while (code < 0 && errno == EINTR);
     if (code < 0) {
-        code = -errno;
+        code = errno == EINPROGRESS ? -ETIMEDOUT : -errno;
         close(fd);
         return code;
     }

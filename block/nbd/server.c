@@ -20,6 +20,7 @@ struct VitNbdServer {
     GQueue connections; /* of VitNbdConnection* */
     VitFiberCond gone;
     bool full;
+    GSource *pause; /* owned: the host has no descriptors left; NULL: not paused */
     void (*on_closed)(void *opaque, bool negotiated);
     void *on_closed_opaque;
 };
@@ -64,7 +65,8 @@ void vit_nbd_server_on_closed(VitNbdServer *s, void (*fn)(void *opaque, bool neg
 
 static void update_listening(VitNbdServer *s)
 {
-    bool full = s->max_connections && vit_nbd_server_connections(s) >= s->max_connections;
+    bool full = s->pause ||
+                (s->max_connections && vit_nbd_server_connections(s) >= s->max_connections);
 
     if (full == s->full) return;
     s->full = full; /* those who come now wait in the host's queue */
@@ -127,6 +129,25 @@ static void take_client(VitNbdServer *s, int fd)
     vit_fiber_start(s->thread, connection_fiber, c);
 }
 
+static gboolean pause_over(gpointer data)
+{
+    VitNbdServer *s = data;
+
+    g_clear_pointer(&s->pause, g_source_unref);
+    update_listening(s);
+    return G_SOURCE_REMOVE;
+}
+
+/* Those who wait would be announced for ever: they are looked at again in a second. */
+static void pause_listening(VitNbdServer *s)
+{
+    if (s->pause) return;
+    s->pause = g_timeout_source_new_seconds(1);
+    g_source_set_callback(s->pause, pause_over, s, NULL);
+    g_source_attach(s->pause, vit_io_thread_context(s->thread));
+    update_listening(s);
+}
+
 static void on_client(void *opaque, GIOCondition ready)
 {
     VitNbdServer *s = opaque;
@@ -134,6 +155,8 @@ static void on_client(void *opaque, GIOCondition ready)
     for (guint i = 0; i < s->fds->len && !s->full; i++) {
         int fd = accept4(g_array_index(s->fds, int, i), NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) take_client(s, fd);
+        else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
+            pause_listening(s);
     }
 }
 
@@ -214,6 +237,10 @@ void vit_co_nbd_server_stop(VitNbdServer *s)
 {
     if (!s) return;
     s->on_closed = NULL;
+    if (s->pause) {
+        g_source_destroy(s->pause);
+        g_clear_pointer(&s->pause, g_source_unref);
+    }
     g_ptr_array_set_size(s->watches, 0);
     for (GList *l = s->connections.head; l; l = l->next)
         vit_nbd_channel_shutdown(((VitNbdConnection *)l->data)->channel);

@@ -364,6 +364,48 @@ def greedy():
             thread.join(20)
 
 
+def crowd():
+    """More clients than the server has descriptors for: they wait, and it does not spin."""
+    with Folder() as folder:
+        image = folder.raw("a", MIB)
+        path = folder("socket")
+        with Server(path, "prlimit", "--nofile=24:24", NBD, "-t", "-e", "0", "-k", path, "-f", "raw",
+                    "--handshake-limit=0", image) as server:
+            clients = []
+            for _ in range(40):
+                client = socket.socket(socket.AF_UNIX)
+                client.connect(path)
+                clients.append(client)
+
+            def used():
+                with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+            time.sleep(0.2)
+            before = used()
+            time.sleep(1)
+            check(used() - before < 0.5, f"{used() - before} s of processor in a second")
+            for client in clients:
+                client.close()
+            equal(run("nbdinfo", "--size", server.uri()).strip(), str(MIB))
+        with Server(path, NBD, "-t", "-e", "2", "-k", path, "-f", "raw", image) as server:
+            first, second = connect(server), connect(server)
+            third = socket.socket(socket.AF_UNIX)
+            third.connect(path)
+            third.settimeout(0.3)
+            try:
+                third.recv(1)
+                raise AssertionError("a third client was served")
+            except TimeoutError:
+                pass
+            first.close()
+            third.settimeout(20)
+            equal(third.recv(8), b"NBDMAGIC")
+            for client in (second, third):
+                client.close()
+
+
 def lifetime():
     with Folder() as folder:
         image = folder.raw("a", MIB)
@@ -418,4 +460,5 @@ def wording():
             equal(run(NBD, *args, rc=1).replace("vitrine-nbd", "qemu-nbd"), theirs)
 
 
-report([facts, copies, modes, export_name, contexts, images, hostile, greedy, lifetime, wording])
+report([facts, copies, modes, export_name, contexts, images, hostile, greedy, crowd, lifetime,
+        wording])
