@@ -2,179 +2,364 @@
 /* app/cli/vitrine-img/convert.c - vitrine-img convert: a copy in another format */
 #include "app/cli/vitrine-img/create.h"
 
+#include "block/bitmap.h"
+#include "block/jobs/jobs.h"
+
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
-enum { PIECE = 2 << 20, ZERO_RUN = 4096 };
-
-typedef struct {
-    Img *img;
-    GPtrArray *sources; /* of VitBlockNode* */
-    VitBlockNode *target;
-    uint64_t total, done;
-    bool compressed, target_zero;
-    uint8_t *buffer;
-    int status;
-} Convert;
-
-/* Writes what is not zero, in runs of whole ZERO_RUN blocks. */
-static int write_piece(Convert *c, uint64_t to, uint64_t bytes)
-{
-    if (c->compressed) {
-        if (vit_block_is_zero(c->buffer, bytes) && c->target_zero) return 0;
-        return vit_co_write(c->target, to, c->buffer, bytes, VIT_BLOCK_COMPRESSED);
-    }
-    for (uint64_t at = 0; at < bytes;) {
-        bool zero = vit_block_is_zero(c->buffer + at, MIN(ZERO_RUN, bytes - at));
-        uint64_t end = at;
-        while (end < bytes &&
-               vit_block_is_zero(c->buffer + end, MIN(ZERO_RUN, bytes - end)) == zero)
-            end += MIN(ZERO_RUN, bytes - end);
-        int result = 0;
-        if (!zero) result = vit_co_write(c->target, to + at, c->buffer + at, end - at, 0);
-        else if (!c->target_zero)
-            result = vit_co_zero(c->target, to + at, end - at, VIT_BLOCK_MAY_UNMAP);
-        if (result < 0) return result;
-        at = end;
-    }
-    return 0;
-}
-
-static bool copy_source(Convert *c, VitBlockNode *source)
-{
-    uint64_t size = vit_block_info(source).size;
-    uint64_t cluster = vit_block_info(c->target).cluster_size;
-    uint64_t piece = c->compressed && cluster ? cluster : PIECE;
-
-    for (uint64_t at = 0; at < size;) {
-        VitBlockExtent x;
-        uint64_t bytes = MIN(piece, size - at);
-        int result = vit_co_status_above(source, NULL, at, c->compressed ? bytes : size - at, &x);
-        if (result == 0 && (x.flags & VIT_EXTENT_ZERO) && (!c->compressed || x.bytes >= bytes)) {
-            bytes = x.bytes;
-            if (!c->target_zero)
-                result = vit_co_zero(c->target, c->done, bytes, VIT_BLOCK_MAY_UNMAP);
-        } else if (result == 0) {
-            if (!c->compressed) bytes = MIN(x.bytes, bytes);
-            result = vit_co_read(source, at, c->buffer, bytes);
-            if (result < 0) {
-                c->status = img_fail(c->img, 1,
-                                     "error while reading at byte %" G_GUINT64_FORMAT ": %s", at,
-                                     g_strerror(-result));
-                return false;
-            }
-            result = write_piece(c, c->done, bytes);
-        }
-        if (result < 0) {
-            c->status = img_fail(c->img, 1, "error while writing at byte %" G_GUINT64_FORMAT ": %s",
-                                 c->done, g_strerror(-result));
-            return false;
-        }
-        at += bytes;
-        c->done += bytes;
-        img_progress(c->img, c->done, c->total, NULL);
-    }
-    return true;
-}
-
-static void convert_fiber(void *opaque)
-{
-    Convert *c = opaque;
-
-    c->buffer = g_malloc(PIECE);
-    img_progress(c->img, 0, 100, NULL);
-    bool good = true;
-    for (guint i = 0; i < c->sources->len && good; i++) good = copy_source(c, c->sources->pdata[i]);
-    int result = good ? vit_co_flush(c->target) : 0;
-    if (result < 0)
-        c->status = img_fail(c->img, 1, "error while flushing: %s", g_strerror(-result));
-    if (good) img_progress(c->img, 100, 100, NULL);
-    g_free(c->buffer);
-}
+enum {
+    OPT_TARGET_IMAGE_OPTS = IMG_OPT_OWN,
+    OPT_TARGET_IS_ZERO,
+    OPT_BITMAPS,
+    OPT_SKIP_BROKEN,
+    OPT_SALVAGE
+};
+enum { DEFAULT_SPARSE = 4096, MAX_SPARSE = 16 << 20, MAX_PARALLEL = 16 };
 
 typedef struct {
     const char *format; /* of the target */
     const char *backing, *backing_format;
-    const char *cache, *source_cache;
-    bool compressed, no_create;
-    char **texts;
+    const char *cache, *source_cache, *snapshot;
+    bool compressed, no_create, target_image_opts, target_is_zero, bitmaps, skip_broken, salvage;
+    bool copy_range, sparse_given;
+    uint64_t sparse, rate, parallel;
+    char **texts; /* of -o */
 } Given;
 
-static int convert(Img *img, Convert *c, const Given *g, char **names, int count,
-                   const char *target)
+typedef struct {
+    Img *img;
+    const Given *given;
+    GPtrArray *sources; /* of VitBlockNode*: references */
+    VitBlockNode *target; /* a reference */
+    uint64_t total; /* bytes of all sources */
+    uint32_t write_flags;
+    bool has_backing;
+    uint64_t backing_size;
+    int status; /* of what ran on a fiber */
+} Convert;
+
+/* ---- sources --------------------------------------------------------------------------------------- */
+
+static void load_snapshot(void *opaque)
 {
-    unsigned flags = VIT_OPEN_READ_ONLY, target_flags = 0;
+    Convert *c = opaque;
+    VitBlockNode *node = c->sources->pdata[0];
     g_autoptr(GError) error = NULL;
-    g_autoptr(JsonObject) secrets = json_object_new();
+    const char *text = c->given->snapshot, *id = NULL;
+    g_autoptr(VitBlockArgs) args = NULL;
+
+    if (g_str_has_prefix(text, "snapshot.")) {
+        args = vit_block_args_parse("-l", text, NULL, &error);
+        g_autoptr(VitBlockArgs) sub = args ? vit_block_args_sub(args, "snapshot") : NULL;
+        if (sub) id = vit_block_args_str(sub, "id") ?: vit_block_args_str(sub, "name");
+        if (!id && !error)
+            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid snapshot param '%s'", text);
+        text = id;
+    }
+    if (!error && !node->driver->co_snapshot_load)
+        vit_block_fail(&error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       "Failed to load snapshot: Device '%s' does not support internal snapshots",
+                       node->name);
+    if (!error) (void)node->driver->co_snapshot_load(node, text, &error);
+    if (error)
+        c->status = img_fail(
+            c->img, 1, "%s%s",
+            strstr(error->message, "snapshot") ? "" : "Failed to load snapshot: ", error->message);
+}
+
+static int open_sources(Convert *c, char **names, int count)
+{
+    unsigned flags = VIT_OPEN_READ_ONLY;
+    Img *img = c->img;
     bool fua;
 
-    if (!img_cache_flags(g->source_cache, &flags, &fua))
-        return img_fail(img, 1, "Invalid source cache option: %s", g->source_cache);
-    if (!img_cache_flags(g->cache ?: "unsafe", &target_flags, &fua))
-        return img_fail(img, 1, "Invalid cache option: %s", g->cache);
+    if (!img_cache_flags(c->given->source_cache, &flags, &fua))
+        return img_fail(img, 1, "Invalid source cache option: %s", c->given->source_cache);
     for (int i = 0; i < count; i++) {
         VitBlockNode *node = img_open(img, names[i], img->format, img->image_opts, flags);
         if (!node) return 1;
         g_ptr_array_add(c->sources, node);
-        c->total += vit_block_info(node).size;
     }
-    const VitBlockDriver *driver = img_create_driver(img, "", g->format);
-    if (!driver) return 1;
-    if (!g->no_create) {
-        const char *backing = g->backing, *backing_format = g->backing_format;
-        g_autoptr(VitBlockArgs) args = img_create_options(img, "", driver, g->texts);
-        uint64_t ignored = 0;
-        if (args) img_add_key_secrets(secrets, args);
-        if (!args || !img_create_take(img, "", args, &ignored, &backing, &backing_format)) return 1;
-        if (!vit_block_graph_create(img->graph, target, driver->name, c->total, backing,
-                                    backing_format, args, &error))
-            return img_fail(img, 1, "%s: error while converting %s: %s", target, driver->name,
-                            error->message);
+    if (c->given->snapshot) {
+        if (count > 1) return img_fail(img, 1, "No support for concatenating multiple snapshot");
+        img_run(img, load_snapshot, c);
+        if (c->status) return c->status;
     }
-    c->target = img_open_target(img, target, driver->name, secrets, target_flags);
-    if (!c->target) return 1;
-    VitBlockInfo info = vit_block_info(c->target);
-    if (info.size < c->total) return img_fail(img, 1, "output file is smaller than input file");
-    c->compressed = g->compressed || info.must_compress;
-    if (c->compressed && !info.can_compress)
-        return img_fail(img, 1, "Compression not supported for this file format");
-    c->target_zero = !g->no_create && info.zero_init;
-    img_run(img, convert_fiber, c);
-    img_progress_end(img);
-    return c->status;
+    for (guint i = 0; i < c->sources->len; i++)
+        c->total += vit_block_info(c->sources->pdata[i]).size;
+    return 0;
 }
+
+/* ---- the target ---------------------------------------------------------------------------------------- */
+
+static int look_at_backing(Convert *c, const char *target, const char *backing, const char *format)
+{
+    g_autofree char *full = vit_block_filename_join(target, backing);
+
+    if (!format) return img_fail(c->img, 1, "Use of backing file requires explicit backing format");
+    VitBlockNode *node = img_open(c->img, full, format, false,
+                                  VIT_OPEN_READ_ONLY | VIT_OPEN_NO_IO | VIT_OPEN_NO_BACKING);
+    if (!node) return 1;
+    c->has_backing = true;
+    c->backing_size = vit_block_info(node).size;
+    vit_block_node_unref(node);
+    return 0;
+}
+
+/* Makes the new image; its secrets are added to extra. */
+static int make_target(Convert *c, const VitBlockDriver *driver, const char *name,
+                       JsonObject *extra)
+{
+    const Given *g = c->given;
+    const char *backing = g->backing, *backing_format = g->backing_format;
+    g_autoptr(VitBlockArgs) args = img_create_options(c->img, "", driver, g->texts);
+    g_autoptr(GError) error = NULL;
+    uint64_t ignored = 0;
+
+    if (!args || !img_create_take(c->img, "", args, &ignored, &backing, &backing_format)) return 1;
+    if (backing && !*backing) backing = NULL;
+    if (backing && !driver->supports_backing)
+        return img_fail(c->img, 1, "Backing file not supported for file format '%s'", driver->name);
+    if (backing) {
+        int status = look_at_backing(c, name, backing, backing_format);
+        if (status) return status;
+    }
+    if (g->bitmaps && !driver->co_bitmap_can_store)
+        return img_fail(c->img, 1, "Format driver '%s' does not support bitmaps", driver->name);
+    img_add_key_secrets(extra, args);
+    if (!vit_block_graph_create(c->img->graph, name, driver->name, c->total, backing,
+                                backing_format, args, &error))
+        return img_fail(c->img, 1, "%s: error while converting %s: %s", name, driver->name,
+                        error->message);
+    return 0;
+}
+
+static int open_target(Convert *c, const char *name)
+{
+    const Given *g = c->given;
+    Img *img = c->img;
+    unsigned flags = g->sparse ? VIT_OPEN_DISCARD : 0;
+    g_autoptr(JsonObject) extra = json_object_new();
+    bool fua;
+
+    if (!img_cache_flags(g->cache ?: "unsafe", &flags, &fua))
+        return img_fail(img, 1, "Invalid cache option: %s", g->cache);
+    c->write_flags = fua ? VIT_BLOCK_FUA : 0;
+    const VitBlockDriver *driver = g->no_create ? NULL : img_create_driver(img, "", g->format);
+    if (!g->no_create) {
+        if (!driver) return 1;
+        int status = make_target(c, driver, name, extra);
+        if (status) return status;
+    }
+    c->target = g->target_image_opts ? img_open(img, name, NULL, true, flags)
+                                     : img_open_target(img, name, g->format, extra, flags);
+    return c->target ? 0 : 1;
+}
+
+/* ---- bitmaps --------------------------------------------------------------------------------------------- */
+
+static bool copy_bitmap(Convert *c, VitBlockBitmap *from, GError **error)
+{
+    const char *name = vit_block_bitmap_name(from);
+    uint32_t granularity = vit_block_bitmap_granularity(from);
+    const VitBlockDriver *d = c->target->driver;
+
+    if (vit_block_bitmap_inconsistent(from)) {
+        if (c->given->skip_broken) {
+            img_fail(c->img, 0, "warning: Skipping inconsistent bitmap '%s'", name);
+            return true;
+        }
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "Cannot copy inconsistent bitmap '%s'\n"
+                              "Try --skip-broken-bitmaps, or use '%s bitmap --remove'",
+                              name, c->img->program);
+    }
+    if (!d->co_bitmap_can_store)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                              "Format driver '%s' does not support bitmaps", d->name);
+    if (!d->co_bitmap_can_store(c->target, name, granularity, error)) return false;
+    VitBlockBitmap *to = vit_block_bitmap_new(c->target, name, granularity, error);
+    if (!to) return false;
+    vit_block_bitmap_set_persistent(to, true);
+    vit_block_bitmap_enable(to, vit_block_bitmap_enabled(from));
+    return vit_block_bitmap_merge(to, from, error);
+}
+
+static void copy_bitmaps(void *opaque)
+{
+    Convert *c = opaque;
+    VitBlockNode *source = c->sources->pdata[0];
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = 0; source->bitmaps && i < source->bitmaps->len && !error; i++) {
+        VitBlockBitmap *bitmap = source->bitmaps->pdata[i];
+        if (vit_block_bitmap_name(bitmap) && vit_block_bitmap_persistent(bitmap))
+            (void)copy_bitmap(c, bitmap, &error);
+    }
+    if (error) c->status = img_fail(c->img, 1, "%s", error->message);
+}
+
+/* ---- the command -------------------------------------------------------------------------------------------- */
+
+static void warn(void *opaque, const char *text)
+{
+    Convert *c = opaque;
+
+    if (!c->img->quiet) img_fail(c->img, 0, "%s", text);
+}
+
+static int copy(Convert *c, const char *target_name)
+{
+    const Given *g = c->given;
+    VitBlockInfo info = vit_block_info(c->target);
+    bool made = !g->no_create;
+    g_autoptr(GError) error = NULL;
+    struct stat st; /* of a local file: "nbd:..." is none */
+    bool is_file = made && lstat(target_name, &st) == 0 && S_ISREG(st.st_mode);
+    VitBlockConvert how = {
+        .sources = (VitBlockNode *const *)c->sources->pdata,
+        .n_sources = c->sources->len,
+        .target = c->target,
+        .sparse = g->sparse,
+        .parallel = (unsigned)g->parallel,
+        .write_flags = c->write_flags,
+        .compressed = g->compressed || info.must_compress,
+        .target_is_zero = !c->has_backing && ((made && info.zero_init) || g->target_is_zero),
+        .target_has_backing = c->has_backing,
+        .backing_size = c->backing_size,
+        .salvage = g->salvage,
+        .copy_range = g->copy_range,
+        .made = is_file ? target_name : NULL,
+        .message = warn,
+        .opaque = c,
+    };
+
+    VitBlockJob *job = vit_block_convert_new(
+        c->img->jobs, NULL, VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, &how, &error);
+    if (!job) return img_fail(c->img, 1, "%s", error->message);
+    vit_block_job_set_speed(job, g->rate);
+    return img_run_job(c->img, job, 1);
+}
+
+static int check_options(Img *img, const Given *g)
+{
+    if (g->target_image_opts && !g->no_create)
+        return img_fail(img, 1, "--target-image-opts requires use of -n flag");
+    if (g->skip_broken && !g->bitmaps)
+        return img_fail(img, 1, "Use of --skip-broken-bitmaps requires --bitmaps");
+    if (g->compressed && g->copy_range)
+        return img_fail(img, 1, "Cannot enable copy offloading when -c is used");
+    if (g->sparse_given && g->copy_range)
+        return img_fail(img, 1, "Cannot enable copy offloading when -S is used");
+    if (g->salvage && g->copy_range)
+        return img_fail(img, 1, "Cannot use copy offloading in salvaging mode");
+    if (g->target_is_zero && !g->no_create)
+        return img_fail(img, 1, "--target-is-zero requires use of -n flag");
+    if (g->no_create && g->texts[0])
+        return img_fail(img, 1, "-o has no effect when skipping image creation");
+    return 0;
+}
+
+/* Known before the target is made, so that nothing is made in vain. */
+static bool can_compress(const VitBlockDriver *driver)
+{
+    static const char *const names[] = { "qcow", "qcow2", "vmdk", NULL };
+
+    return g_strv_contains(names, driver->name);
+}
+
+static int convert(Convert *c, char **names, int count, const char *target)
+{
+    const Given *g = c->given;
+    Img *img = c->img;
+    const VitBlockDriver *driver = g->target_image_opts ? NULL : vit_block_driver_find(g->format);
+
+    int status = check_options(img, g);
+    if (status == 0) status = open_sources(c, names, count);
+    if (status) return status;
+    if (!driver && !g->target_image_opts)
+        return img_fail(img, 1, "Unknown file format '%s'", g->format);
+    if (g->bitmaps && driver && !driver->co_bitmap_can_store)
+        return img_fail(img, 1, "Format driver '%s' does not support bitmaps", driver->name);
+    if (g->bitmaps && count > 1)
+        return img_fail(img, 1, "Copying bitmaps only possible with single source");
+    if (g->compressed && driver && !can_compress(driver))
+        return img_fail(img, 1, "Compression not supported for this file format");
+    status = open_target(c, target);
+    if (status == 0) status = copy(c, target);
+    if (status == 0 && g->bitmaps) {
+        img_run(img, copy_bitmaps, c);
+        status = c->status;
+    }
+    return status;
+}
+
+static int parse_numbers(Img *img, Given *g, int letter, const char *text)
+{
+    if (letter == 'S') {
+        g->sparse_given = true;
+        if (!img_parse_size(text, &g->sparse) || g->sparse % 512 || g->sparse > MAX_SPARSE)
+            return img_fail(img, 1,
+                            "Invalid buffer size for sparse output specified. Valid sizes are "
+                            "multiples of 512 up to %d. Select 0 to disable sparse detection "
+                            "(fully allocates output).",
+                            MAX_SPARSE);
+    } else if (letter == 'm') {
+        if (!vit_parse_uint(text, UINT64_MAX, &g->parallel))
+            return img_fail(img, 1, "Invalid number of coroutines specified: '%s'.", text);
+        if (g->parallel < 1 || g->parallel > MAX_PARALLEL)
+            return img_fail(img, 1,
+                            "Invalid number of coroutines specified. Must be between 1 and %d.",
+                            MAX_PARALLEL);
+    } else if (letter == 'r' && !img_parse_size(text, &g->rate)) {
+        return img_fail(img, 1, "Invalid rate limit specified: '%s'.", text);
+    }
+    return 0;
+}
+
+static const struct option options[] = {
+    IMG_HELP,
+    IMG_QUIET,
+    IMG_PROGRESS,
+    { "source-format", required_argument, NULL, 'f' },
+    IMG_IMAGE_OPTS,
+    { "source-snapshot", required_argument, NULL, 'l' },
+    { "source-cache", required_argument, NULL, 'T' },
+    { "target-format", required_argument, NULL, 'O' },
+    { "target-image-opts", no_argument, NULL, OPT_TARGET_IMAGE_OPTS },
+    { "target-options", required_argument, NULL, 'o' },
+    { "compress", no_argument, NULL, 'c' },
+    { "target-cache", required_argument, NULL, 't' },
+    { "backing", required_argument, NULL, 'B' },
+    { "backing-format", required_argument, NULL, 'F' },
+    { "no-create", no_argument, NULL, 'n' },
+    { "target-is-zero", no_argument, NULL, OPT_TARGET_IS_ZERO },
+    { "sparse-size", required_argument, NULL, 'S' },
+    { "bitmaps", no_argument, NULL, OPT_BITMAPS },
+    { "skip-broken-bitmaps", no_argument, NULL, OPT_SKIP_BROKEN },
+    IMG_FORCE_SHARE,
+    { "rate", required_argument, NULL, 'r' },
+    { "parallel", required_argument, NULL, 'm' },
+    { "copy-range-offloading", no_argument, NULL, 'C' },
+    { "salvage", no_argument, NULL, OPT_SALVAGE },
+    { "oob-writes", no_argument, NULL, 'W' },
+    IMG_OBJECT,
+    { NULL },
+};
 
 int img_convert(Img *img, int argc, char **argv)
 {
-    static const struct option options[] = {
-        IMG_HELP,
-        IMG_QUIET,
-        IMG_PROGRESS,
-        { "source-format", required_argument, NULL, 'f' },
-        IMG_IMAGE_OPTS,
-        { "source-cache", required_argument, NULL, 'T' },
-        { "target-format", required_argument, NULL, 'O' },
-        { "target-options", required_argument, NULL, 'o' },
-        { "compress", no_argument, NULL, 'c' },
-        { "target-cache", required_argument, NULL, 't' },
-        { "backing", required_argument, NULL, 'B' },
-        { "backing-format", required_argument, NULL, 'F' },
-        { "no-create", no_argument, NULL, 'n' },
-        IMG_FORCE_SHARE,
-        { "oob-writes", no_argument, NULL, 'W' },
-        { "parallel", required_argument, NULL, 'm' },
-        IMG_OBJECT,
-        { NULL },
-    };
     g_autoptr(GPtrArray) texts = g_ptr_array_new();
-    Convert c = { .img = img };
-    Given given = { .format = "raw" };
+    Given given = { .format = "raw", .sparse = DEFAULT_SPARSE };
+    Convert c = { .img = img, .given = &given };
     int letter, status = 1;
 
-    while ((letter = img_next_option(img, argc, argv, "hqpf:T:O:o:ct:B:F:nUWm:", options,
+    while ((letter = img_next_option(img, argc, argv, "hqpf:l:T:O:o:ct:B:F:nS:Ur:m:CW", options,
                                      &status)) != -1) {
         switch (letter) {
+        case 'l': given.snapshot = optarg; break;
         case 'O': given.format = optarg; break;
         case 'o': g_ptr_array_add(texts, optarg); break;
         case 'c': given.compressed = true; break;
@@ -183,8 +368,18 @@ int img_convert(Img *img, int argc, char **argv)
         case 't': given.cache = optarg; break;
         case 'T': given.source_cache = optarg; break;
         case 'n': given.no_create = true; break;
-        case 'W':
-        case 'm': break;
+        case 'C': given.copy_range = true; break;
+        case 'W': break; /* pieces are written as they come anyway */
+        case OPT_TARGET_IMAGE_OPTS: given.target_image_opts = true; break;
+        case OPT_TARGET_IS_ZERO: given.target_is_zero = true; break;
+        case OPT_BITMAPS: given.bitmaps = true; break;
+        case OPT_SKIP_BROKEN: given.skip_broken = true; break;
+        case OPT_SALVAGE: given.salvage = true; break;
+        case 'S':
+        case 'm':
+        case 'r':
+            if (parse_numbers(img, &given, letter, optarg) != 0) return 1;
+            break;
         default: return status;
         }
     }
@@ -194,7 +389,7 @@ int img_convert(Img *img, int argc, char **argv)
     if (driver && img_create_help(driver, argc - optind >= 2, given.texts)) return 0;
     if (argc - optind < 2) return img_fail(img, 1, "Must specify image file name");
     c.sources = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
-    status = convert(img, &c, &given, argv + optind, argc - optind - 1, argv[argc - 1]);
+    status = convert(&c, argv + optind, argc - optind - 1, argv[argc - 1]);
     vit_block_node_unref(c.target);
     g_ptr_array_unref(c.sources);
     return status;

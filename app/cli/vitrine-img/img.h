@@ -76,6 +76,9 @@ char *img_size_text(uint64_t bytes); /* "1.5 MiB"; the caller frees */
 void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo *info);
 void img_progress_end(Img *img);
 
+/* Starts the job (taking the reference), shows its progress, and waits: SIGINT cancels it, SIGUSR1
+ * shows how far it is.  failed: what to return then, having said why. */
+int img_run_job(Img *img, VitBlockJob *job, int failed);
 /* Runs fn on a fiber of the tool's thread. */
 void img_run(Img *img, VitFiberFunc fn, void *opaque);
 

@@ -110,7 +110,9 @@ int main(int argc, char **argv)
     img.on_terminal = isatty(STDOUT_FILENO);
     img.thread = vit_io_thread_new("vitrine-img");
     img.graph = vit_block_graph_new(img.thread);
+    img.jobs = vit_block_jobs_new(img.thread);
     int status = command->run(&img, rest, own);
+    vit_block_jobs_free(img.jobs);
     vit_block_graph_free(img.graph);
     vit_io_thread_free(img.thread);
     g_free(own);

@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/jobs/convert.c - copies one or more images, one after the other, into a target
+ *
+ * Several fibers take pieces in order of their place: zeroes, which need no reading, and data.  Data is
+ * looked through for zeroes after reading, in units of the target's allocation (so that what is stored
+ * is stored whole), and moves in pieces small enough to stay in the processor's caches between reading
+ * and writing. */
+#include "block/driver.h"
+#include "block/job-private.h"
+#include "block/jobs/jobs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PIECE = 1 << 20, MAX_UNIT = 64 << 10, MIN_UNIT = 4096, MAX_ZEROES = 1 << 30 };
+enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 64, SECTOR = 512 };
+
+typedef enum { NOTHING, ZEROES, DATA } Kind;
+
+typedef struct {
+    Kind kind;
+    VitBlockNode *source; /* borrowed */
+    uint64_t from, to, bytes; /* in the source, in the target */
+} Piece;
+
+typedef struct {
+    VitBlockJob parent;
+    VitBlockNode **sources; /* owned, references */
+    unsigned n_sources;
+    VitBlockNode *target; /* a reference */
+    VitBlockConvert how; /* without its pointers but message */
+    char *made; /* owned */
+    uint64_t unit, piece; /* bytes */
+
+    VitFiberMutex scan; /* guards what follows, up to the blank line */
+    unsigned source;
+    uint64_t at, to; /* next byte of the source, of the target */
+    struct {
+        uint64_t end;
+        Kind kind;
+    } extent; /* of the source at `at` and on; end 0: not known */
+
+    unsigned workers;
+    VitFiberCond ended;
+    GError *error; /* owned: the first */
+} Convert;
+
+/* ---- what to copy ------------------------------------------------------------------------------------- */
+
+static bool fail_at(Convert *c, const char *what, uint64_t at, int code)
+{
+    if (c->error) return false;
+    return vit_block_fail_errno(&c->error, code, "error while %s at byte %" G_GUINT64_FORMAT, what,
+                                at);
+}
+
+/* What the source has at `at`, up to *end. */
+static bool look(Convert *c, VitBlockNode *source, uint64_t at, uint64_t *end, Kind *kind)
+{
+    VitBlockExtent x;
+    uint64_t size = source->size;
+
+    if (c->how.sparse == 0 && !c->how.target_has_backing) {
+        *end = size;
+        *kind = DATA;
+        return true;
+    }
+    VitBlockNode *base = c->how.target_has_backing && source->backing ? source->backing->node
+                                                                      : NULL;
+    int code = vit_co_status_above(source, base, at, size - at, &x);
+    if (code == 0 && x.bytes == 0) code = -EIO;
+    if (code < 0 && c->how.salvage) {
+        *end = MIN(size, at + c->piece);
+        *kind = DATA;
+        return true;
+    }
+    if (code < 0) return fail_at(c, "reading block status", at, code);
+    *end = at + x.bytes;
+    if (x.flags & VIT_EXTENT_ZERO) *kind = ZEROES;
+    else if (x.flags & (VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED)) *kind = DATA;
+    else *kind = c->to + (at - c->at) < c->how.backing_size ? NOTHING : ZEROES;
+    return true;
+}
+
+static uint64_t round_up(uint64_t value, uint64_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+/* The extent at `at`, which the scanner may have seen already. */
+static bool extent_at(Convert *c, VitBlockNode *source, uint64_t at)
+{
+    return c->extent.end > at || look(c, source, at, &c->extent.end, &c->extent.kind);
+}
+
+/* Data from c->at on: shorter runs of zeroes than a unit are part of it. */
+static bool measure_data(Convert *c, VitBlockNode *source, uint64_t *end)
+{
+    uint64_t size = source->size, at = c->at;
+    /* Cut where the target's units begin, so that no two fibers write to one of them. */
+    uint64_t limit = MIN(size, c->at + (c->piece - c->to % c->piece));
+
+    while (at < limit) {
+        if (!extent_at(c, source, at)) return false;
+        if (c->extent.kind == DATA) {
+            at = c->extent.end;
+            continue;
+        }
+        uint64_t shift = c->to - c->at; /* to place a source's byte in the target */
+        uint64_t whole = round_up(at + shift, c->unit) - shift;
+        if (c->extent.kind == NOTHING) whole = at;
+        if (whole + c->unit <= c->extent.end || c->extent.kind == NOTHING) {
+            *end = MIN(whole, limit);
+            if (*end > c->at) return true;
+        }
+        at = c->extent.end;
+    }
+    *end = limit;
+    return true;
+}
+
+/* The next piece; false: none, or failed. */
+static bool next_piece(Convert *c, Piece *piece)
+{
+    while (c->source < c->n_sources && c->at >= c->sources[c->source]->size) {
+        c->source++;
+        c->at = c->extent.end = 0;
+    }
+    if (c->source >= c->n_sources) return false;
+    VitBlockNode *source = c->sources[c->source];
+    uint64_t end;
+    if (!extent_at(c, source, c->at)) return false;
+    Kind kind = c->extent.kind;
+    if (kind != DATA) {
+        uint64_t shift = c->to - c->at;
+        end = MIN(c->extent.end, c->at + MAX_ZEROES);
+        if (end < source->size && kind == ZEROES) {
+            uint64_t place = (end + shift) / c->unit * c->unit;
+            end = place > c->to ? place - shift : c->at;
+        }
+        if (end <= c->at) kind = DATA; /* too few zeroes to leave out */
+    }
+    if (kind == DATA && !measure_data(c, source, &end)) return false;
+    *piece = (Piece){ kind, source, c->at, c->to, end - c->at };
+    c->to += end - c->at;
+    c->at = end;
+    return true;
+}
+
+/* ---- copying ---------------------------------------------------------------------------------------------- */
+
+static int write_zeroes(Convert *c, uint64_t to, uint64_t bytes)
+{
+    if (c->how.target_is_zero && c->how.sparse) return 0;
+    return vit_co_zero(c->target, to, bytes,
+                       c->how.write_flags | (c->how.sparse ? VIT_BLOCK_MAY_UNMAP : 0));
+}
+
+static int write_compressed(Convert *c, const uint8_t *buf, uint64_t to, uint64_t bytes)
+{
+    /* Where two sources meet inside a cluster it is written in two parts, as it is. */
+    bool whole = to % c->unit == 0 && (bytes == c->unit || to + bytes == c->target->size);
+
+    if (c->how.sparse && vit_block_is_zero(buf, bytes)) return write_zeroes(c, to, bytes);
+    return vit_co_write(c->target, to, buf, bytes,
+                        (whole ? VIT_BLOCK_COMPRESSED : 0) | c->how.write_flags);
+}
+
+/* Writes runs of units that are not zero, and leaves out or zeroes those that are. */
+static int write_data(Convert *c, const uint8_t *buf, uint64_t to, uint64_t bytes)
+{
+    if (c->how.compressed) return write_compressed(c, buf, to, bytes);
+    if (c->how.sparse == 0) return vit_co_write(c->target, to, buf, bytes, c->how.write_flags);
+    for (uint64_t at = 0; at < bytes;) {
+        bool zero = false;
+        uint64_t end = at;
+        do { /* units as the target has them: the first one may be short */
+            uint64_t n = MIN(c->unit - (to + end) % c->unit, bytes - end);
+            bool one = vit_block_is_zero(buf + end, n);
+            if (end > at && one != zero) break;
+            zero = one;
+            end += n;
+        } while (end < bytes);
+        int code = zero ? write_zeroes(c, to + at, end - at)
+                        : vit_co_write(c->target, to + at, buf + at, end - at, c->how.write_flags);
+        if (code < 0) return code;
+        at = end;
+    }
+    return 0;
+}
+
+/* Reads what can be read, sector by sector; the rest is zero. */
+static void salvage(Convert *c, const Piece *p, uint8_t *buf)
+{
+    for (uint64_t at = 0; at < p->bytes; at += SECTOR) {
+        uint64_t n = MIN(SECTOR, p->bytes - at);
+        int code = vit_co_read(p->source, p->from + at, buf + at, n);
+        if (code == 0) continue;
+        memset(buf + at, 0, n);
+        g_autofree char *text = g_strdup_printf(
+            "warning: error while reading offset %" G_GUINT64_FORMAT ": %s", p->from + at,
+            g_strerror(-code));
+        if (c->how.message) c->how.message(c->how.opaque, text);
+    }
+}
+
+static bool copy_data(Convert *c, const Piece *p, uint8_t *buf)
+{
+    int code = vit_co_read(p->source, p->from, buf, p->bytes);
+
+    if (code < 0 && c->how.salvage) salvage(c, p, buf);
+    else if (code < 0) return fail_at(c, "reading", p->from, code);
+    code = write_data(c, buf, p->to, p->bytes);
+    return code == 0 || fail_at(c, "writing", p->to, code);
+}
+
+static void worker(void *opaque)
+{
+    Convert *c = opaque;
+    VitBlockJob *job = &c->parent;
+    void *buf = NULL;
+    Piece p;
+
+    if (posix_memalign(&buf, 4096, c->piece) != 0) {
+        buf = NULL;
+        if (!c->error) vit_block_fail_errno(&c->error, -ENOMEM, "no memory for copying");
+    }
+    while (buf && !c->error && vit_co_job_pause_point(job)) {
+        vit_fiber_mutex_lock(&c->scan);
+        bool more = !c->error && next_piece(c, &p);
+        vit_fiber_mutex_unlock(&c->scan);
+        if (!more) break;
+        if (p.kind == ZEROES) {
+            int code = write_zeroes(c, p.to, p.bytes);
+            if (code < 0) fail_at(c, "writing", p.to, code);
+        } else if (p.kind == DATA) {
+            copy_data(c, &p, buf);
+        }
+        vit_block_job_advance(job, p.bytes);
+    }
+    free(buf);
+    c->workers--;
+    vit_fiber_cond_wake_all(&c->ended);
+}
+
+/* ---- the job ----------------------------------------------------------------------------------------------- */
+
+static bool run(VitBlockJob *job, GError **error)
+{
+    Convert *c = (Convert *)job;
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < c->n_sources; i++) total += c->sources[i]->size;
+    vit_block_job_set_total(job, total);
+    c->workers = c->how.parallel;
+    for (unsigned i = 0; i < c->how.parallel; i++) vit_fiber_start(job->thread, worker, c);
+    while (c->workers > 0) vit_fiber_cond_wait(&c->ended, NULL);
+    if (!c->error && !vit_block_job_is_cancelled(job)) {
+        int code = vit_co_flush(c->target);
+        if (code < 0) vit_block_fail_errno(&c->error, code, "error while flushing the target");
+    }
+    bool good = !c->error && !vit_block_job_is_cancelled(job);
+    if (c->error) g_propagate_error(error, g_steal_pointer(&c->error));
+    return good;
+}
+
+static void take_back(VitBlockJob *job)
+{
+    Convert *c = (Convert *)job;
+
+    if (c->made) unlink(c->made); /* what is there is half a copy */
+}
+
+static void clean(VitBlockJob *job)
+{
+    Convert *c = (Convert *)job;
+
+    for (unsigned i = 0; i < c->n_sources; i++) vit_block_node_unref(c->sources[i]);
+    vit_block_node_unref(c->target);
+    g_clear_error(&c->error);
+    g_free(c->sources);
+    g_free(c->made);
+    c->sources = NULL;
+    c->n_sources = 0;
+}
+
+static const VitBlockJobClass convert_class = {
+    .type = "convert",
+    .instance_size = sizeof(Convert),
+    .co_run = run,
+    .co_abort = take_back,
+    .co_clean = clean,
+};
+
+VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                   const VitBlockConvert *how, GError **error)
+{
+    VitBlockInfo info = vit_block_info(how->target);
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < how->n_sources; i++) total += vit_block_info(how->sources[i]).size;
+    if (info.size < total) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "output file is smaller than input file");
+        return NULL;
+    }
+    if (how->compressed && (!info.can_compress || info.cluster_size == 0)) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       "Compression not supported for this file format");
+        return NULL;
+    }
+    VitBlockJob *job = vit_block_job_new(jobs, &convert_class, id, flags, error);
+    if (!job) return NULL;
+    Convert *c = (Convert *)job;
+    c->how = *how;
+    c->made = g_strdup(how->made);
+    c->how.made = NULL;
+    c->sources = g_new(VitBlockNode *, how->n_sources);
+    c->n_sources = how->n_sources;
+    for (unsigned i = 0; i < how->n_sources; i++)
+        c->sources[i] = vit_block_node_ref(how->sources[i]);
+    c->how.sources = NULL;
+    c->target = vit_block_node_ref(how->target);
+    c->scan.thread = c->ended.thread = job->thread;
+    /* Zeroes inside a unit of allocation save nothing, but parts of it cost a second write. */
+    uint64_t unit = CLAMP(info.cluster_size, MIN_UNIT, MAX_UNIT);
+    if (how->compressed) unit = info.cluster_size;
+    else if (how->target_has_backing) unit = SECTOR;
+    else if (how->sparse) unit = MAX(unit, how->sparse);
+    c->unit = unit;
+    c->piece = how->compressed ? unit : round_up(PIECE, unit);
+    unsigned wanted = how->parallel ?: MAX(DEFAULT_PARALLEL, g_get_num_processors());
+    c->how.parallel = MIN(wanted, MAX_PARALLEL);
+    return job;
+}

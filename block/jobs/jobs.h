@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/jobs/jobs.h - the kinds of jobs: what each is told, and how it is made
+ *
+ * Each returns a job that has not started (vit_block_job_start()), or NULL with an error.  Nodes are
+ * borrowed: the job holds references of its own until it has ended. */
+#pragma once
+#include "block/args.h"
+#include "block/job.h"
+
+typedef struct {
+    VitBlockNode *const *sources; /* one after the other */
+    unsigned n_sources;
+    VitBlockNode *target; /* at least as big */
+    uint64_t sparse; /* bytes: the shortest run of zeroes that is left out; 0: all is written */
+    unsigned parallel; /* requests at a time; 0: chosen */
+    uint32_t write_flags; /* VIT_BLOCK_FUA */
+    bool compressed;
+    bool target_is_zero; /* it reads as zeroes everywhere */
+    bool target_has_backing; /* copies what each source stores above its backing file only */
+    uint64_t backing_size; /* of the target's backing file */
+    bool salvage; /* zeroes where a source cannot be read, with a message */
+    bool copy_range; /* lets the file system copy between plain files where it can */
+    const char *made; /* a file that the caller has made for this: removed when the job fails */
+    void (*message)(void *opaque, const char *text); /* warnings; NULL: none */
+    void *opaque;
+} VitBlockConvert;
+[[nodiscard]] VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                 const VitBlockConvert *convert, GError **error);
