@@ -7,6 +7,7 @@
  * and writing. */
 #include "block/driver.h"
 #include "block/job-private.h"
+#include "block/graph.h"
 #include "block/jobs/jobs.h"
 
 #include <errno.h>
@@ -32,6 +33,8 @@ typedef struct {
     VitBlockNode *target; /* a reference */
     VitBlockConvert how; /* without its pointers but message */
     char *made; /* owned */
+    VitBlockNode *base; /* a reference; of a commit: what lies above it is copied.  NULL: none */
+    bool make_empty;
     uint64_t unit, piece; /* bytes */
 
     VitFiberMutex scan; /* guards what follows, up to the blank line */
@@ -62,7 +65,7 @@ static bool look(Convert *c, VitBlockNode *source, uint64_t at, uint64_t *end, K
     VitBlockExtent x;
     uint64_t size = source->size;
 
-    if (c->how.sparse == 0 && !c->how.target_has_backing) {
+    if (c->how.sparse == 0 && !c->how.target_has_backing && !c->base) {
         *end = size;
         *kind = DATA;
         return true;
@@ -277,6 +280,8 @@ static void clean(VitBlockJob *job)
 {
     Convert *c = (Convert *)job;
 
+    vit_block_node_unref(c->base);
+    c->base = NULL;
     for (unsigned i = 0; i < c->n_sources; i++) vit_block_node_unref(c->sources[i]);
     vit_block_node_unref(c->target);
     g_clear_error(&c->error);
@@ -294,23 +299,11 @@ static const VitBlockJobClass convert_class = {
     .co_clean = clean,
 };
 
-VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
-                                   const VitBlockConvert *how, GError **error)
+static VitBlockJob *new_job(VitBlockJobs *jobs, const VitBlockJobClass *klass, const char *id,
+                            unsigned flags, const VitBlockConvert *how, GError **error)
 {
     VitBlockInfo info = vit_block_info(how->target);
-    uint64_t total = 0;
-
-    for (unsigned i = 0; i < how->n_sources; i++) total += vit_block_info(how->sources[i]).size;
-    if (info.size < total) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "output file is smaller than input file");
-        return NULL;
-    }
-    if (how->compressed && (!info.can_compress || info.cluster_size == 0)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Compression not supported for this file format");
-        return NULL;
-    }
-    VitBlockJob *job = vit_block_job_new(jobs, &convert_class, id, flags, error);
+    VitBlockJob *job = vit_block_job_new(jobs, klass, id, flags, error);
     if (!job) return NULL;
     Convert *c = (Convert *)job;
     c->how = *how;
@@ -333,4 +326,77 @@ VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned 
     unsigned wanted = how->parallel ?: MAX(DEFAULT_PARALLEL, g_get_num_processors());
     c->how.parallel = MIN(wanted, MAX_PARALLEL);
     return job;
+}
+
+VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                   const VitBlockConvert *how, GError **error)
+{
+    VitBlockInfo info = vit_block_info(how->target);
+    uint64_t total = 0;
+
+    for (unsigned i = 0; i < how->n_sources; i++) total += vit_block_info(how->sources[i]).size;
+    if (info.size < total) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "output file is smaller than input file");
+        return NULL;
+    }
+    if (how->compressed && (!info.can_compress || info.cluster_size == 0)) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       "Compression not supported for this file format");
+        return NULL;
+    }
+    return new_job(jobs, &convert_class, id, flags, how, error);
+}
+
+/* ---- commit ------------------------------------------------------------------------------------------------ */
+
+static bool run_commit(VitBlockJob *job, GError **error)
+{
+    Convert *c = (Convert *)job;
+    uint64_t size = c->sources[0]->size;
+
+    if (!vit_block_set_read_only(c->target, false, error)) return false;
+    c->how.backing_size = c->target->size;
+    if (c->target->size < size && !vit_co_truncate(c->target, size, false, VIT_PREALLOC_OFF, error))
+        return false;
+    if (!run(job, error)) return false;
+    int (*empty)(VitBlockNode *) = c->sources[0]->driver->co_make_empty;
+    if (!c->make_empty || !empty) return true; /* what it stores says the same as base */
+    int code = empty(c->sources[0]);
+    if (code == 0) code = vit_co_flush(c->sources[0]);
+    return code == 0 ||
+           vit_block_fail_errno(error, code, "Could not empty “%s”", c->sources[0]->filename);
+}
+
+static const VitBlockJobClass commit_class = {
+    .type = "commit",
+    .instance_size = sizeof(Convert),
+    .co_run = run_commit,
+    .co_clean = clean,
+};
+
+VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                  const VitBlockCommit *commit, GError **error)
+{
+    VitBlockConvert how = {
+        .sources = &commit->top,
+        .n_sources = 1,
+        .target = commit->base,
+        .sparse = MIN_UNIT,
+        .write_flags = commit->write_flags,
+    };
+    bool found = false;
+
+    for (VitBlockNode *n = commit->top; n && !found; n = n->backing ? n->backing->node : NULL)
+        found = n != commit->top && n == commit->base;
+    if (!found) {
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” does not stand on “%s”",
+                       commit->top->filename, commit->base->filename);
+        return NULL;
+    }
+    Convert *c = (Convert *)new_job(jobs, &commit_class, id, flags, &how, error);
+    if (!c) return NULL;
+    c->base = vit_block_node_ref(commit->base);
+    c->make_empty = commit->make_empty;
+    c->unit = SECTOR; /* what it does not store must stay as it is in base */
+    return &c->parent;
 }

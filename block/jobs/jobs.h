@@ -26,3 +26,12 @@ typedef struct {
 } VitBlockConvert;
 [[nodiscard]] VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                  const VitBlockConvert *convert, GError **error);
+
+/* Writes what top stores above base into base, which is opened for writing and grows when it must. */
+typedef struct {
+    VitBlockNode *top, *base; /* base: below top */
+    bool make_empty; /* afterwards top stores nothing; base is what it stands on */
+    uint32_t write_flags; /* VIT_BLOCK_FUA */
+} VitBlockCommit;
+[[nodiscard]] VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                const VitBlockCommit *commit, GError **error);

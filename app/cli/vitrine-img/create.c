@@ -52,6 +52,17 @@ static GPtrArray *options_of(const VitBlockDriver *driver, bool with_protocol)
     return all;
 }
 
+static GPtrArray *amendable(const VitBlockDriver *driver)
+{
+    g_autoptr(GPtrArray) all = options_of(driver, false);
+    GPtrArray *some = g_ptr_array_new();
+
+    for (guint i = 0; i < all->len; i++)
+        if (((const VitBlockOption *)all->pdata[i])->amendable)
+            g_ptr_array_add(some, all->pdata[i]);
+    return some;
+}
+
 static int by_name(gconstpointer a, gconstpointer b)
 {
     const VitBlockOption *const *x = a, *const *y = b;
@@ -59,74 +70,127 @@ static int by_name(gconstpointer a, gconstpointer b)
     return strcmp((*x)->name, (*y)->name);
 }
 
-static void print_options(const VitBlockDriver *driver, bool with_protocol)
+static void print_list(GPtrArray *options)
 {
     static const char *const types[] = { "str", "bool (on/off)", "size", "num" };
-    g_autoptr(GPtrArray) all = options_of(driver, with_protocol);
 
-    g_ptr_array_sort(all, by_name);
-    if (with_protocol) printf("Supported options:\n");
-    else printf("Supported %s options:\n", driver->name);
-    for (guint i = 0; i < all->len; i++) {
-        const VitBlockOption *o = all->pdata[i];
+    g_ptr_array_sort(options, by_name);
+    for (guint i = 0; i < options->len; i++) {
+        const VitBlockOption *o = options->pdata[i];
         g_autofree char *name = g_strdup_printf("%s=<%s>", o->name, types[o->type]);
         printf("  %-22s - %s\n", name, o->help ?: "");
     }
+}
+
+static void print_options(const VitBlockDriver *driver, bool with_protocol)
+{
+    g_autoptr(GPtrArray) all = options_of(driver, with_protocol);
+
+    if (with_protocol) printf("Supported options:\n");
+    else printf("Supported %s options:\n", driver->name);
+    print_list(all);
     if (!with_protocol)
         printf("\nThe protocol level may support further options.\n"
                "Specify the target filename to include those options.\n");
 }
 
-bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **texts)
+static bool wants_help(char **texts)
 {
     for (char **t = texts; t && *t; t++) {
         g_auto(GStrv) parts = g_strsplit(*t, ",", -1);
-        if (!g_strv_contains((const char *const *)parts, "help") &&
-            !g_strv_contains((const char *const *)parts, "?"))
-            continue;
-        print_options(driver, with_protocol);
-        return true;
+        if (g_strv_contains((const char *const *)parts, "help") ||
+            g_strv_contains((const char *const *)parts, "?"))
+            return true;
     }
     return false;
 }
 
-VitBlockArgs *img_create_options(Img *img, const char *prefix, const VitBlockDriver *driver,
-                                 char **texts)
+bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **texts)
+{
+    bool help = wants_help(texts);
+
+    if (help) print_options(driver, with_protocol);
+    return help;
+}
+
+static const VitBlockOption *find_option(GPtrArray *options, const char *name)
+{
+    for (guint i = 0; i < options->len; i++) {
+        const VitBlockOption *o = options->pdata[i];
+        if (strcmp(o->name, name) == 0) return o;
+    }
+    return NULL;
+}
+
+static bool is_good_value(const VitBlockOption *o, const char *value, GError **error)
+{
+    bool flag;
+    uint64_t number;
+
+    if (o->type == VIT_OPT_BOOL && !vit_parse_bool(value, &flag))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "Parameter '%s' expects 'on' or 'off'", o->name);
+    if (o->type == VIT_OPT_SIZE && !img_parse_size(value, &number))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "Parameter '%s' expects a non-negative number below 2^64\n"
+                              "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, "
+                              "tera-, peta-\nand exabytes, respectively.",
+                              o->name);
+    if (o->type == VIT_OPT_UINT && !vit_parse_uint(value, UINT64_MAX, &number))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' expects a number",
+                              o->name);
+    return true;
+}
+
+/* elsewhere: the driver that may know other options, at other times; NULL: none. */
+static VitBlockArgs *parse_options(Img *img, const char *prefix, GPtrArray *all, char **texts,
+                                   const VitBlockDriver *elsewhere)
 {
     g_autofree char *text = texts ? g_strjoinv(",", texts) : g_strdup("");
-    g_autoptr(GPtrArray) all = options_of(driver, true);
     g_autoptr(GError) error = NULL;
     g_autoptr(VitOptions) options = vit_options_parse("-o", text, NULL, &error);
     VitBlockArgs *args = vit_block_args_new("-o", NULL, NULL);
 
-    for (unsigned i = 0; options && i < vit_options_count(options); i++) {
+    for (unsigned i = 0; options && i < vit_options_count(options) && !error; i++) {
         const char *key = vit_options_key(options, i), *value = vit_options_value(options, i);
-        const VitBlockOption *found = NULL;
-        bool flag;
-        uint64_t number;
-        for (guint k = 0; k < all->len && !found; k++) {
-            const VitBlockOption *o = all->pdata[k];
-            if (strcmp(o->name, key) == 0) found = o;
+        const VitBlockOption *found = find_option(all, key);
+        if (!found) {
+            g_autoptr(GPtrArray) others = elsewhere ? options_of(elsewhere, false) : NULL;
+            bool known = others && find_option(others, key);
+            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid parameter '%s'%s", key,
+                           known ? "\nThis option is only supported for image creation" : "");
+        } else if (is_good_value(found, value, &error)) {
+            vit_block_args_set(args, key, value);
         }
-        if (!found) vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid parameter '%s'", key);
-        else if (found->type == VIT_OPT_BOOL && !vit_parse_bool(value, &flag))
-            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' expects 'on' or 'off'",
-                           key);
-        else if (found->type == VIT_OPT_SIZE && !img_parse_size(value, &number))
-            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID,
-                           "Parameter '%s' expects a non-negative number below 2^64\n"
-                           "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, "
-                           "peta-\nand exabytes, respectively.",
-                           key);
-        else if (found->type == VIT_OPT_UINT && !vit_parse_uint(value, UINT64_MAX, &number))
-            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' expects a number", key);
-        if (error) break;
-        vit_block_args_set(args, key, value);
     }
     if (!error) return args;
     img_fail(img, 1, "%s%s", prefix, error->message);
     vit_block_args_free(args);
     return NULL;
+}
+
+VitBlockArgs *img_create_options(Img *img, const char *prefix, const VitBlockDriver *driver,
+                                 char **texts)
+{
+    g_autoptr(GPtrArray) all = options_of(driver, true);
+
+    return parse_options(img, prefix, all, texts, NULL);
+}
+
+bool img_amend_help(const VitBlockDriver *driver, char **texts)
+{
+    if (!wants_help(texts)) return false;
+    g_autoptr(GPtrArray) all = amendable(driver);
+    printf("Amend options for '%s':\n", driver->name);
+    print_list(all);
+    return true;
+}
+
+VitBlockArgs *img_amend_options(Img *img, const VitBlockDriver *driver, char **texts)
+{
+    g_autoptr(GPtrArray) all = amendable(driver);
+
+    return parse_options(img, "", all, texts, driver);
 }
 
 bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t *size,

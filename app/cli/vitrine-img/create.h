@@ -13,3 +13,6 @@ bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **te
 /* Takes size, backing_file and backing_fmt out of args into the others, where these are not set. */
 [[nodiscard]] bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t *size,
                                    const char **backing, const char **format);
+/* The same for what an existing image can change. */
+bool img_amend_help(const VitBlockDriver *driver, char **texts);
+VitBlockArgs *img_amend_options(Img *img, const VitBlockDriver *driver, char **texts);

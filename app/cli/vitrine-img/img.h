@@ -27,7 +27,6 @@ typedef struct {
 typedef struct {
     const char *name, *summary, *usage;
     int (*run)(Img *img, int argc, char **argv);
-    int failed; /* exit status of bad usage */
 } ImgCommand;
 
 /* ---- common.c ---- */
@@ -88,10 +87,18 @@ void img_print_json(JsonNode *node);
 void img_print_values(JsonObject *object, int indent);
 
 /* ---- the subcommands ---- */
+int img_amend(Img *img, int argc, char **argv);
+int img_bench(Img *img, int argc, char **argv);
+int img_bitmap(Img *img, int argc, char **argv);
 int img_check(Img *img, int argc, char **argv);
+int img_commit(Img *img, int argc, char **argv);
 int img_compare(Img *img, int argc, char **argv);
 int img_convert(Img *img, int argc, char **argv);
 int img_create(Img *img, int argc, char **argv);
+int img_dd(Img *img, int argc, char **argv);
 int img_info(Img *img, int argc, char **argv);
 int img_map(Img *img, int argc, char **argv);
+int img_measure(Img *img, int argc, char **argv);
+int img_rebase(Img *img, int argc, char **argv);
 int img_resize(Img *img, int argc, char **argv);
+int img_snapshot(Img *img, int argc, char **argv);

@@ -10,14 +10,22 @@
 #include <unistd.h>
 
 static const ImgCommand commands[] = {
-    { "check", "Check basic image integrity", img_usage_check, img_check, 1 },
-    { "compare", "Check if two images have the same contents", img_usage_compare, img_compare, 2 },
+    { "amend", "Update format-specific options of the image", img_usage_amend, img_amend },
+    { "bench", "Run simple image benchmark", img_usage_bench, img_bench },
+    { "bitmap", "Change persistent bitmaps of the image", img_usage_bitmap, img_bitmap },
+    { "check", "Check basic image integrity", img_usage_check, img_check },
+    { "commit", "Commit image to its backing file", img_usage_commit, img_commit },
+    { "compare", "Check if two images have the same contents", img_usage_compare, img_compare },
     { "convert", "Copy one image to another with optional format conversion", img_usage_convert,
-      img_convert, 1 },
-    { "create", "Create and format new image file", img_usage_create, img_create, 1 },
-    { "info", "Display information about image", img_usage_info, img_info, 1 },
-    { "map", "Dump image metadata", img_usage_map, img_map, 1 },
-    { "resize", "Resize the image to the new size", img_usage_resize, img_resize, 1 },
+      img_convert },
+    { "create", "Create and format new image file", img_usage_create, img_create },
+    { "dd", "Copy a part of an image with optional format conversion", img_usage_dd, img_dd },
+    { "info", "Display information about image", img_usage_info, img_info },
+    { "map", "Dump image metadata", img_usage_map, img_map },
+    { "measure", "Calculate the file size that a new image needs", img_usage_measure, img_measure },
+    { "rebase", "Change backing file of the image", img_usage_rebase, img_rebase },
+    { "resize", "Resize the image to the new size", img_usage_resize, img_resize },
+    { "snapshot", "List or change snapshots within image", img_usage_snapshot, img_snapshot },
 };
 
 static void print_version(const char *program)

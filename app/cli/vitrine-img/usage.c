@@ -82,3 +82,82 @@ const char img_usage_resize[] =
     "        [--object OBJDEF] FILENAME [+-]SIZE\n\n" FORMAT IMAGE_OPTS
     "  --preallocation MODE    off, metadata, falloc or full\n"
     "  --shrink                the image may lose its end\n" QUIET OBJECT LAST_HELP;
+
+const char img_usage_amend[] =
+    "[-f FMT | --image-opts] [-t MODE] [--force] [-p] [-q]\n"
+    "        [--object OBJDEF] -o OPTIONS FILENAME\n\n" FORMAT IMAGE_OPTS
+    "  -o, --options OPTIONS   what to change; -o help lists what can be\n"
+    "  -t, --cache MODE        how the image is cached\n"
+    "  --force                 allow what may make the image unreadable\n" SHOW QUIET OBJECT
+        LAST_HELP;
+
+const char img_usage_bench[] =
+    "[-f FMT | --image-opts] [-t MODE] [-c COUNT] [-d DEPTH] [-o OFFSET] [-s SIZE]\n"
+    "        [-S STEP] [-w [--pattern BYTE] [--flush-interval N [--no-drain]]] [-i AIO] [-n]\n"
+    "        [-U] [-q] FILENAME\n\n" FORMAT IMAGE_OPTS
+    "  -c, --count COUNT       requests (75000)\n"
+    "  -d, --depth DEPTH       at a time (64)\n"
+    "  -o, --offset OFFSET     of the first\n"
+    "  -s, --buffer-size SIZE  of each (4096)\n"
+    "  -S, --step-size STEP    from one to the next (SIZE)\n"
+    "  -w, --write             writes (default: reads)\n"
+    "  --pattern BYTE          written (0)\n"
+    "  --flush-interval N      a flush after so many\n"
+    "  --no-drain              without waiting for those before it\n"
+    "  -t, --cache MODE        how the image is cached\n"
+    "  -i, --aio AIO, -n       accepted; the host's best is used\n" SHARE QUIET OBJECT LAST_HELP;
+
+const char img_usage_bitmap[] =
+    "(--add [-g SIZE] | --remove | --clear | --enable | --disable | --merge SOURCE)...\n"
+    "        [-f FMT | --image-opts] [-b FILE [-F FMT]] [--object OBJDEF] FILENAME BITMAP\n\n" FORMAT IMAGE_OPTS
+    "  --add                   makes BITMAP, which records writes from now on\n"
+    "  -g, --granularity SIZE  of each bit of it (64k)\n"
+    "  --remove                removes it\n"
+    "  --clear                 forgets what it recorded\n"
+    "  --enable, --disable     begins and ends recording\n"
+    "  --merge SOURCE          adds what the bitmap SOURCE recorded\n"
+    "  -b, --source-file FILE  where SOURCE is (FILENAME)\n"
+    "  -F, --source-format F   FILE's format\n" OBJECT LAST_HELP;
+
+const char img_usage_commit[] =
+    "[-f FMT | --image-opts] [-t MODE] [-b BASE] [-d] [-r RATE] [-p] [-q]\n"
+    "        [--object OBJDEF] FILENAME\n\n" FORMAT IMAGE_OPTS
+    "  -b, --base BASE         the image of the chain to write to (the next one)\n"
+    "  -d, --drop              do not empty FILENAME afterwards; implied by -b\n"
+    "  -r, --rate RATE         bytes per second at most\n"
+    "  -t, --cache MODE        how the images are cached\n" SHOW QUIET OBJECT LAST_HELP;
+
+const char img_usage_dd[] =
+    "[-f FMT | --image-opts] [-O FMT] [-U] [--object OBJDEF]\n"
+    "        [bs=SIZE] [count=BLOCKS] [skip=BLOCKS] if=INPUT of=OUTPUT\n\n" FORMAT IMAGE_OPTS
+    "  -O, --output-format FMT OUTPUT's format (raw)\n" SHARE OBJECT LAST_HELP
+    "  bs=SIZE                 of a block (512)\n"
+    "  count=BLOCKS            of INPUT (all); those skipped count\n"
+    "  skip=BLOCKS             at the beginning of INPUT\n";
+
+const char img_usage_measure[] =
+    "[-f FMT | --image-opts] [-O FMT] [-o OPTIONS] [-l SNAPSHOT] [-U]\n"
+    "        [--output human|json] [--object OBJDEF] (--size SIZE | FILENAME)\n\n" FORMAT IMAGE_OPTS
+    "  -O, --target-format FMT the new image's format (raw)\n"
+    "  -o, --options OPTIONS   its options\n"
+    "  -l, --snapshot SNAPSHOT of FILENAME\n"
+    "  -s, --size SIZE         of an empty image\n" SHARE OUTPUT OBJECT LAST_HELP;
+
+const char img_usage_rebase[] =
+    "[-f FMT | --image-opts] [-t MODE] [-T MODE] (-b BACKING [-F FMT] | -u) [-c]\n"
+    "        [-U] [-p] [-q] [--object OBJDEF] FILENAME\n\n" FORMAT IMAGE_OPTS
+    "  -b, --backing BACKING   the new backing file; \"\": none\n"
+    "  -F, --backing-format F  its format\n"
+    "  -u, --backing-unsafe    only say so in the image: it may read differently\n"
+    "  -c, --compress          compress what is copied\n"
+    "  -t, --cache MODE        how FILENAME is cached\n"
+    "  -T, --backing-cache M   how the new backing file is cached\n" SHARE SHOW QUIET OBJECT
+        LAST_HELP;
+
+const char img_usage_snapshot[] =
+    "[-f FMT | --image-opts] [-l | -c NAME | -a NAME | -d NAME] [-U] [-q]\n"
+    "        [--object OBJDEF] FILENAME\n\n" FORMAT IMAGE_OPTS
+    "  -l, --list              list them (the default)\n"
+    "  -c, --create NAME       make one\n"
+    "  -a, --apply NAME        go back to one\n"
+    "  -d, --delete NAME       delete one\n" SHARE QUIET OBJECT LAST_HELP;
