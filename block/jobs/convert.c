@@ -70,8 +70,8 @@ static bool look(Convert *c, VitBlockNode *source, uint64_t at, uint64_t *end, K
         *kind = DATA;
         return true;
     }
-    VitBlockNode *base = c->how.target_has_backing && source->backing ? source->backing->node
-                                                                      : NULL;
+    VitBlockNode *base = c->base;
+    if (c->how.target_has_backing && source->backing) base = source->backing->node;
     int code = vit_co_status_above(source, base, at, size - at, &x);
     if (code == 0 && x.bytes == 0) code = -EIO;
     if (code < 0 && c->how.salvage) {
