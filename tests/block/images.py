@@ -79,6 +79,16 @@ def need(*names):
         raise Skip(f"no driver {', '.join(missing)} in this build")
 
 
+def need_feature(*args):
+    """Skips the test when our tool refuses this command because the format lacks it so far."""
+    done = img(*args, status=None)
+    text = done.stdout + done.stderr
+    if done.returncode and ("not support" in text):
+        raise Skip(text.strip())
+    equal(done.returncode, 0, text)
+    return done
+
+
 # ---- content ------------------------------------------------------------------------------------------
 
 

@@ -279,6 +279,9 @@ static int convert(Convert *c, char **names, int count, const char *target)
     int status = check_options(img, g);
     if (status == 0) status = open_sources(c, names, count);
     if (status) return status;
+    VitBlockNode *source = c->sources->pdata[0];
+    if (g->bitmaps && !source->driver->co_bitmap_can_store)
+        return img_fail(img, 1, "Source lacks bitmap support");
     if (!driver && !g->target_image_opts)
         return img_fail(img, 1, "Unknown file format '%s'", g->format);
     if (g->bitmaps && driver && !driver->co_bitmap_can_store)
@@ -300,7 +303,9 @@ static int parse_numbers(Img *img, Given *g, int letter, const char *text)
 {
     if (letter == 'S') {
         g->sparse_given = true;
-        if (!img_parse_size(text, &g->sparse) || g->sparse % 512 || g->sparse > MAX_SPARSE)
+        if (!img_parse_size(text, &g->sparse))
+            return img_fail(img, 1, "Invalid buffer size for sparse output specified: '%s'.", text);
+        if (g->sparse % 512 || g->sparse > MAX_SPARSE)
             return img_fail(img, 1,
                             "Invalid buffer size for sparse output specified. Valid sizes are "
                             "multiples of 512 up to %d. Select 0 to disable sparse detection "

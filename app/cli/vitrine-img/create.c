@@ -236,46 +236,65 @@ static void print_value(const VitBlockOption *o, const char *value)
     else printf(" %s=%s", o->name, value);
 }
 
+/* What was given, or the driver's own default; what the host file could have only when given. */
+static void print_option(const VitBlockDriver *driver, const VitBlockOption *o, VitBlockArgs *args)
+{
+    const char *value = value_of(vit_block_args_object(args), o->name);
+
+    if (!value && strcmp(o->name, "preallocation") != 0) {
+        for (const VitBlockOption *own = driver->create_options; own && own->name; own++)
+            if (own == o) value = o->def;
+    }
+    if (value) print_value(o, value);
+}
+
+static void print_text(const char *before, const char *text)
+{
+    if (text) printf("%s%s", before, text);
+}
+
 static void print_formatting(Img *img, const char *filename, const VitBlockDriver *driver,
                              VitBlockArgs *args, uint64_t size, const char *backing,
                              const char *backing_format)
 {
-    /* qcow2 says its clusters and compression before the size. */
-    static const char *const early[] = { "encryption",    "cluster_size",     "extended_l2",
-                                         "preallocation", "compression_type", NULL };
+    /* In the order in which qemu-img says them. */
+    static const char *const first[] = { "encryption",
+                                         "encrypt.format",
+                                         "encrypt.cipher-alg",
+                                         "encrypt.cipher-mode",
+                                         "encrypt.key-secret",
+                                         "encrypt.ivgen-alg",
+                                         "encrypt.ivgen-hash-alg",
+                                         "encrypt.hash-alg",
+                                         "encrypt.iter-time",
+                                         "cluster_size",
+                                         "extended_l2",
+                                         "preallocation",
+                                         "compression_type" };
+    static const char *const second[] = { "size",           "compat",       "data_file",
+                                          "backing_file",   "backing_fmt",  "data_file_raw",
+                                          "lazy_refcounts", "refcount_bits" };
     g_autoptr(GPtrArray) all = options_of(driver, true);
     bool qcow2 = strcmp(driver->name, "qcow2") == 0;
 
     if (img->quiet) return;
     printf("Formatting '%s', fmt=%s", filename, driver->name);
-    for (int late = 0; late < 2; late++) {
-        if (late) {
-            printf(" size=%" G_GUINT64_FORMAT, size);
-            if (backing) printf(" backing_file=%s", backing);
-            if (backing_format) printf(" backing_fmt=%s", backing_format);
-        }
-        for (guint i = 0; i < all->len; i++) {
-            const VitBlockOption *o = all->pdata[i];
-            bool first = qcow2 &&
-                         (g_strv_contains(early, o->name) ||
-                          g_str_has_prefix(o->name, "encrypt.") ||
-                          g_str_has_prefix(o->name, "data_file") || strcmp(o->name, "compat") == 0);
-            bool own = driver->create_options && o >= driver->create_options;
-            if (first == late || strcmp(o->name, "size") == 0 ||
-                g_str_has_prefix(o->name, "backing_"))
-                continue;
-            const char *value = value_of(vit_block_args_object(args), o->name);
-            /* What the host file has is said only when it was asked for. */
-            if (!value && own && g_ptr_array_find(all, o, NULL)) {
-                for (const VitBlockOption *mine = driver->create_options; mine->name; mine++)
-                    if (mine == o) value = o->def;
-            }
-            if (value && strcmp(o->name, "preallocation") == 0 && strcmp(value, "off") == 0 &&
-                !value_of(vit_block_args_object(args), o->name))
-                value = NULL;
-            if (value) print_value(o, value);
-        }
+    for (unsigned i = 0; qcow2 && i < G_N_ELEMENTS(first); i++) {
+        const VitBlockOption *o = find_option(all, first[i]);
+        if (!o) continue;
+        print_option(driver, o, args);
+        g_ptr_array_remove(all, (void *)o);
     }
+    for (unsigned i = 0; i < G_N_ELEMENTS(second); i++) {
+        const VitBlockOption *o = find_option(all, second[i]);
+        if (!o) continue;
+        g_ptr_array_remove(all, (void *)o);
+        if (strcmp(o->name, "size") == 0) printf(" size=%" G_GUINT64_FORMAT, size);
+        else if (strcmp(o->name, "backing_file") == 0) print_text(" backing_file=", backing);
+        else if (strcmp(o->name, "backing_fmt") == 0) print_text(" backing_fmt=", backing_format);
+        else print_option(driver, o, args);
+    }
+    for (guint i = 0; i < all->len; i++) print_option(driver, all->pdata[i], args);
     printf("\n");
 }
 
