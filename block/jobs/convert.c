@@ -161,21 +161,20 @@ static int write_zeroes(Convert *c, uint64_t to, uint64_t bytes)
                        c->how.write_flags | (c->how.sparse ? VIT_BLOCK_MAY_UNMAP : 0));
 }
 
-static int write_compressed(Convert *c, const uint8_t *buf, uint64_t to, uint64_t bytes)
+static int write_run(Convert *c, const uint8_t *buf, uint64_t to, uint64_t bytes)
 {
     /* Where two sources meet inside a cluster it is written in two parts, as it is. */
-    bool whole = to % c->unit == 0 && (bytes == c->unit || to + bytes == c->target->size);
+    bool whole = to % c->unit == 0 && (bytes % c->unit == 0 || to + bytes == c->target->size);
+    bool compress = c->how.compressed && whole;
 
-    if (c->how.sparse && vit_block_is_zero(buf, bytes)) return write_zeroes(c, to, bytes);
     return vit_co_write(c->target, to, buf, bytes,
-                        (whole ? VIT_BLOCK_COMPRESSED : 0) | c->how.write_flags);
+                        (compress ? VIT_BLOCK_COMPRESSED : 0) | c->how.write_flags);
 }
 
 /* Writes runs of units that are not zero, and leaves out or zeroes those that are. */
 static int write_data(Convert *c, const uint8_t *buf, uint64_t to, uint64_t bytes)
 {
-    if (c->how.compressed) return write_compressed(c, buf, to, bytes);
-    if (c->how.sparse == 0) return vit_co_write(c->target, to, buf, bytes, c->how.write_flags);
+    if (c->how.sparse == 0) return write_run(c, buf, to, bytes);
     for (uint64_t at = 0; at < bytes;) {
         bool zero = false;
         uint64_t end = at;
@@ -187,7 +186,7 @@ static int write_data(Convert *c, const uint8_t *buf, uint64_t to, uint64_t byte
             end += n;
         } while (end < bytes);
         int code = zero ? write_zeroes(c, to + at, end - at)
-                        : vit_co_write(c->target, to + at, buf + at, end - at, c->how.write_flags);
+                        : write_run(c, buf + at, to + at, end - at);
         if (code < 0) return code;
         at = end;
     }
@@ -322,7 +321,7 @@ static VitBlockJob *new_job(VitBlockJobs *jobs, const VitBlockJobClass *klass, c
     else if (how->target_has_backing) unit = SECTOR;
     else if (how->sparse) unit = MAX(unit, how->sparse);
     c->unit = unit;
-    c->piece = how->compressed ? unit : round_up(PIECE, unit);
+    c->piece = round_up(PIECE, unit);
     unsigned wanted = how->parallel ?: MAX(DEFAULT_PARALLEL, g_get_num_processors());
     c->how.parallel = MIN(wanted, MAX_PARALLEL);
     return job;
