@@ -192,6 +192,32 @@ def test_full_host():
         check(not os.path.exists(f("b")), "half a copy was left behind")
 
 
+def failing(path, what, number):
+    """Options of a raw image whose requests of a kind fail, those to the sector at 2 MiB."""
+    return (f"driver=raw,file.driver=blkdebug,file.image.driver=file,file.image.filename={path},"
+            f"file.inject-error.0.event=none,file.inject-error.0.iotype={what},"
+            f"file.inject-error.0.sector=4096,file.inject-error.0.errno={number}")
+
+
+def test_failing_disks():
+    need("blkdebug")
+    with Folder() as f:
+        fill(f("a"), 4 * MIB, [(0, 4 * MIB, "random")])
+        both("convert", "--image-opts", failing(f("a"), "read", 5), f("b"),
+             prepare=lambda: os.path.exists(f("b")) and os.unlink(f("b")))
+        check(not os.path.exists(f("b")), "half a copy was left behind")
+        both("convert", "--salvage", "--image-opts", failing(f("a"), "read", 5), f("b"))
+        with open(f("b"), "rb") as file, open(f("a"), "rb") as source:
+            wanted = bytearray(source.read())
+            wanted[2 * MIB:2 * MIB + 512] = bytes(512)
+            check(file.read() == wanted, "--salvage gave other bytes")
+        fill(f("c"), 4 * MIB)
+        done = img("convert", "-n", "--target-image-opts", f("a"), failing(f("c"), "write", 28),
+                   status=1)
+        check("error while writing" in done.stderr and "No space left" in done.stderr, done.stderr)
+        check(os.path.exists(f("c")), "a target that was there before was removed")
+
+
 def test_bitmaps():
     need("qcow2")
     with Folder() as f:
