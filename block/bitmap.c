@@ -198,10 +198,10 @@ uint64_t vit_block_bitmap_count(const VitBlockBitmap *b)
     return all;
 }
 
-/* The first bit at or after `bit` that is `value`; n_bits when there is none. */
-static uint64_t find(const VitBlockBitmap *b, uint64_t bit, bool value)
+/* The first bit from `bit` to before `end` that is `value`; n_bits when there is none. */
+static uint64_t find(const VitBlockBitmap *b, uint64_t bit, uint64_t end, bool value)
 {
-    while (bit < b->n_bits) {
+    while (bit < end) {
         uint64_t word = b->words[bit / 64] ^ (value ? 0 : UINT64_MAX);
         word &= UINT64_MAX << (bit % 64);
         if (word) return MIN((bit & ~UINT64_C(63)) + (unsigned)__builtin_ctzll(word), b->n_bits);
@@ -213,11 +213,13 @@ static uint64_t find(const VitBlockBitmap *b, uint64_t bit, bool value)
 bool vit_block_bitmap_next(const VitBlockBitmap *b, bool dirty, uint64_t offset, uint64_t max,
                            uint64_t *start, uint64_t *bytes)
 {
-    uint64_t size = b->node->size, first = find(b, offset >> b->shift, dirty);
+    uint64_t size = b->node->size, first = find(b, offset >> b->shift, b->n_bits, dirty);
 
     if (offset >= size || first >= b->n_bits) return false;
     *start = MAX(first << b->shift, offset);
-    uint64_t end = MIN(find(b, first, !dirty) << b->shift, size);
+    /* No further than needed: one who takes a long stretch in pieces comes often. */
+    uint64_t last = max < size - MIN(*start, size) ? (*start + max) >> b->shift : b->n_bits;
+    uint64_t end = MIN(find(b, first, MIN(last + 1, b->n_bits), !dirty) << b->shift, size);
     if (*start >= end) return false;
     *bytes = MIN(end - *start, max);
     return true;

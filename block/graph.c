@@ -355,6 +355,8 @@ void vit_block_set_child(VitBlockEdge *edge, VitBlockNode *child)
         g_ptr_array_remove(old->parents, edge);
         edge->node = vit_block_node_ref(child);
         g_ptr_array_add(child->parents, edge);
+        if (edge->role == VIT_EDGE_FILTERED && parent->driver->kind == VIT_BLOCK_FILTER)
+            __atomic_store_n(&parent->size, child->size, __ATOMIC_RELAXED);
         vit_block_node_unref(old);
     }
     vit_co_drain_end(parent);
@@ -427,6 +429,22 @@ void vit_block_claim_free(VitBlockClaim *claim)
     vit_block_node_unref(claim->node);
     g_free(claim->who);
     g_free(claim);
+}
+
+void vit_block_claims_move(VitBlockNode *from, VitBlockNode *to)
+{
+    for (GSList *l = from->claims; l; l = l->next) {
+        VitBlockClaim *claim = l->data;
+        claim->node = vit_block_node_ref(to);
+    }
+    guint count = g_slist_length(from->claims);
+    to->claims = g_slist_concat(g_steal_pointer(&from->claims), to->claims);
+    while (count-- > 0) vit_block_node_unref(from);
+}
+
+const char *vit_block_claimant(const VitBlockNode *node)
+{
+    return node->claims ? ((VitBlockClaim *)node->claims->data)->who : NULL;
 }
 
 typedef struct {

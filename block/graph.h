@@ -68,6 +68,10 @@ typedef struct VitBlockClaim VitBlockClaim;
 [[nodiscard]] VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who,
                                              GError **error);
 void vit_block_claim_free(VitBlockClaim *claim);
+/* Those who used one node use the other now: after vit_block_graph_replace(). */
+void vit_block_claims_move(VitBlockNode *from, VitBlockNode *to);
+/* The newest user of a node, as named in its claim: borrowed; NULL: none. */
+const char *vit_block_claimant(const VitBlockNode *node);
 /* read_only false on a node that was opened read-only: opened anew for writing, with its file. */
 [[nodiscard]] bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error);
 

@@ -206,6 +206,9 @@ void vit_co_drain_begin(VitBlockNode *node)
     for (guint i = 0; i < found->len; i++) {
         VitBlockNode *n = vit_block_node_ref(found->pdata[i]);
         n->quiesced++;
+        /* Those that found the host full are tried again afterwards. */
+        for (VitBlockRequest *req; (req = g_queue_pop_head(&n->held)); n->in_flight--)
+            g_queue_push_tail(&n->waiting, req);
         while (n->in_flight > 0) vit_fiber_cond_wait(&n->idle, NULL);
     }
     /* The same nodes must be let go, whatever the graph has become. */

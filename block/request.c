@@ -374,6 +374,11 @@ void vit_block_complete(VitBlockRequest *req, int result)
         end_request(node, req);
         return;
     }
+    if (node->quiesced > 0) { /* a drain waits for it, and starts it again */
+        g_queue_push_tail(&node->waiting, req);
+        leave(node);
+        return;
+    }
     g_queue_push_tail(&node->held, req);
     if (g_queue_get_length(&node->held) == 1) node->full(node->full_opaque, node, result);
 }

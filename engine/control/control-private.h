@@ -18,10 +18,12 @@ bool control_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 typedef struct ControlSession ControlSession;
 typedef struct ControlKeys ControlKeys;
+typedef struct ControlBlock ControlBlock;
 
 struct VitControl {
-    VitEngine   *engine;        /* borrowed */
+    VitEngine   *engine;        /* borrowed; NULL: the storage daemon's */
     VitSystem   *sys;           /* borrowed: the engine's */
+    ControlBlock *block;        /* owned */
     void       (*quit)(void *opaque);
     void        *quit_opaque;
     GMutex       lock;          /* leaf */
@@ -73,6 +75,12 @@ void control_powerdown(VitControl *control);
 void control_request_quit(VitControl *control);         /* after the running command's answer */
 const char *control_status(VitControl *control, bool *running);     /* QMP's RunState */
 void control_nmi(VitControl *control);
+
+/* ---- Disks, exports, jobs (qmp-block.c) ------------------------------------------------------ */
+
+ControlBlock *control_block_new(VitControl *control, const VitBlockService *service,
+                                GHashTable *drives);
+void control_block_free(ControlBlock *block);           /* NULL is fine */
 
 /* ---- Host and guest things that both monitors show (actions.c) ------------------------------- */
 

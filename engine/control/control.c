@@ -130,6 +130,20 @@ void control_nmi(VitControl *c)
 
 /* ---- Life ------------------------------------------------------------------------------------ */
 
+VitControl *vit_control_new_storage(VitSystem *sys, const VitBlockService *service,
+                                    void (*quit)(void *opaque), void *opaque)
+{
+    VitControl *c = g_new0(VitControl, 1);
+
+    c->sys = sys;
+    c->quit = quit;
+    c->quit_opaque = opaque;
+    c->sessions = g_ptr_array_new_with_free_func((GDestroyNotify) control_session_free);
+    g_mutex_init(&c->lock);
+    c->block = control_block_new(c, service, NULL);
+    return c;
+}
+
 VitControl *vit_control_new(VitEngine *engine, void (*quit)(void *opaque), void *opaque)
 {
     VitControl *c = g_new0(VitControl, 1);
@@ -141,6 +155,7 @@ VitControl *vit_control_new(VitEngine *engine, void (*quit)(void *opaque), void 
     c->sessions = g_ptr_array_new_with_free_func((GDestroyNotify) control_session_free);
     g_mutex_init(&c->lock);
     c->keys = control_keys_new(vit_engine_input(engine));
+    c->block = control_block_new(c, vit_engine_block(engine), vit_engine_drives(engine));
     vit_engine_add_listener(engine, &listener, c);
     return c;
 }
@@ -149,12 +164,14 @@ void vit_control_free(VitControl *c)
 {
     if (!c)
         return;
-    vit_engine_remove_listener(c->engine, &listener, c);
+    if (c->engine)
+        vit_engine_remove_listener(c->engine, &listener, c);
     g_mutex_lock(&c->lock);
     g_autoptr(GPtrArray) sessions = c->sessions;
     c->sessions = g_ptr_array_new();    /* a last command's event reaches nobody */
     g_mutex_unlock(&c->lock);
     g_ptr_array_set_size(sessions, 0);
+    control_block_free(c->block);       /* its last events reach nobody either */
     g_ptr_array_unref(c->sessions);
     control_keys_free(c->keys);
     g_mutex_clear(&c->lock);
@@ -193,6 +210,11 @@ bool vit_control_add_qmp(VitControl *c, const char *spec, GError **error)
 bool vit_control_add_monitor(VitControl *c, const char *spec, GError **error)
 {
     return open_and_add(c, &hmp_protocol, "monitor", c->next_id[1]++, spec, error);
+}
+
+void vit_control_attach_qmp(VitControl *c, VitChar *chr)
+{
+    add(c, &qmp_protocol, chr, false, false);
 }
 
 void vit_control_attach_monitor(VitControl *c, VitChar *chr)

@@ -2,7 +2,7 @@
 /* engine/control/hmp-info.c - the human monitor's "info" */
 #include "engine/control/control-private.h"
 
-#include "block/node.h"
+#include "block/graph.h"
 #include "engine/core/device.h"
 #include "engine/cpu/isa.h"
 
@@ -175,8 +175,8 @@ static bool info_block(HmpContext *h, const char *args, GError **error)
     g_autoptr(GList) ids = control_drive_ids(h->control);
 
     for (GList *l = ids; l; l = l->next) {
-        const VitBlockNode *node = g_hash_table_lookup(vit_engine_drives(h->control->engine),
-                                                       l->data);
+        VitBlockNode *root = g_hash_table_lookup(vit_engine_drives(h->control->engine), l->data);
+        const VitBlockNode *node = vit_block_root_node(root);
         g_string_append_printf(h->out, "%s: %s (%s)%s\n", (char *) l->data,
                                vit_block_node_filename(node), vit_block_node_format(node),
                                control_drive_is_cd(h->control, l->data) ? ", removable" : "");

@@ -45,12 +45,6 @@ static bool run_powerdown(VitControl *c, JsonObject *args, JsonNode **result, GE
     return true;
 }
 
-static bool run_quit(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
-{
-    control_request_quit(c);
-    return true;
-}
-
 static bool run_nmi(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     control_nmi(c);
@@ -321,7 +315,6 @@ const QmpCommand qmp_action_commands[] = {
     { "cont", no_args, QMP_OBJECT, run_cont },
     { "system_reset", no_args, QMP_OBJECT, run_reset },
     { "system_powerdown", no_args, QMP_OBJECT, run_powerdown },
-    { "quit", no_args, QMP_OBJECT, run_quit },
     { "inject-nmi", no_args, QMP_OBJECT, run_nmi },
     { "screendump", screendump_args, QMP_OBJECT, run_screendump },
     { "memsave", memsave_args, QMP_OBJECT, run_memsave },

@@ -2,8 +2,6 @@
 /* engine/control/qmp-query.c - the query-* commands of QMP */
 #include "engine/control/qmp.h"
 
-#include "block/node.h"
-
 #include <string.h>
 #include <unistd.h>
 
@@ -118,53 +116,6 @@ static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, G
 
 /* ---- Host ends ------------------------------------------------------------------------------- */
 
-typedef struct { VitBlockNode *node; VitBlockInfo info; } Ask;
-
-static void ask(void *opaque)
-{
-    Ask *a = opaque;
-
-    a->info = vit_block_info(a->node);
-}
-
-static JsonObject *inserted(VitBlockNode *node)
-{
-    JsonObject *object = json_object_new(), *image = json_object_new();
-    Ask a = { .node = node };
-
-    vit_io_thread_call_sync(vit_block_node_thread(node), ask, &a);
-    json_object_set_string_member(image, "filename", vit_block_node_filename(node));
-    json_object_set_string_member(image, "format", vit_block_node_format(node));
-    json_object_set_int_member(image, "virtual-size", (gint64) a.info.size);
-    json_object_set_string_member(object, "file", vit_block_node_filename(node));
-    json_object_set_string_member(object, "drv", vit_block_node_format(node));
-    json_object_set_boolean_member(object, "ro", a.info.read_only);
-    if (vit_block_node_name(node))
-        json_object_set_string_member(object, "node-name", vit_block_node_name(node));
-    json_object_set_object_member(object, "image", image);
-    return object;
-}
-
-static bool query_block(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
-{
-    g_autoptr(GList) ids = control_drive_ids(c);
-    JsonArray *list = json_array_new();
-
-    for (GList *l = ids; l; l = l->next) {
-        JsonObject *entry = json_object_new();
-        json_object_set_string_member(entry, "device", l->data);
-        json_object_set_string_member(entry, "type", "unknown");
-        json_object_set_boolean_member(entry, "locked", FALSE);
-        json_object_set_boolean_member(entry, "removable", control_drive_is_cd(c, l->data));
-        json_object_set_object_member(
-            entry, "inserted",
-            inserted(g_hash_table_lookup(vit_engine_drives(c->engine), l->data)));
-        json_array_add_object_element(list, entry);
-    }
-    *result = qmp_array(list);
-    return true;
-}
-
 static bool query_chardev(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonArray *list = json_array_new();
@@ -196,16 +147,26 @@ static bool query_memory(VitControl *c, JsonObject *args, JsonNode **result, GEr
 
 static const QmpArg no_args[] = { { 0 } };
 
-const QmpCommand qmp_query_commands[] = {
+static bool run_quit(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    control_request_quit(c);
+    return true;
+}
+
+const QmpCommand qmp_common_commands[] = {
     { "query-version", no_args, QMP_OBJECT, query_version },
+    { "query-chardev", no_args, QMP_ARRAY, query_chardev },
+    { "quit", no_args, QMP_OBJECT, run_quit },
+    { 0 }
+};
+
+const QmpCommand qmp_query_commands[] = {
     { "query-name", no_args, QMP_OBJECT, query_name },
     { "query-uuid", no_args, QMP_OBJECT, query_uuid },
     { "query-status", no_args, QMP_OBJECT, query_status },
     { "query-cpus-fast", no_args, QMP_ARRAY, query_cpus_fast },
     { "query-kvm", no_args, QMP_OBJECT, query_kvm },
     { "query-machines", no_args, QMP_ARRAY, query_machines },
-    { "query-block", no_args, QMP_ARRAY, query_block },
-    { "query-chardev", no_args, QMP_ARRAY, query_chardev },
     { "query-memory-size-summary", no_args, QMP_OBJECT, query_memory },
     { 0 }
 };

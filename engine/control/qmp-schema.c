@@ -11,7 +11,7 @@ bool qmp_query_commands_list(VitControl *c, JsonObject *args, JsonNode **result,
     JsonArray *list = json_array_new();
     const QmpCommand *row;
 
-    for (unsigned n = 0; (row = qmp_command(n)); n++) {
+    for (unsigned n = 0; (row = qmp_command(c, n)); n++) {
         JsonObject *entry = json_object_new();
         json_object_set_string_member(entry, "name", row->name);
         json_array_add_object_element(list, entry);
@@ -84,12 +84,16 @@ static char *add_args(JsonArray *schema, const QmpCommand *row)
 
 bool qmp_query_schema(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
-    static const char *const events[] = { "SHUTDOWN", "POWERDOWN", "RESET", "STOP", "RESUME" };
+    static const char *const events[] = { "SHUTDOWN", "POWERDOWN", "RESET", "STOP", "RESUME",
+                                         "BLOCK_EXPORT_DELETED", "BLOCK_JOB_CANCELLED",
+                                         "BLOCK_JOB_COMPLETED", "BLOCK_JOB_ERROR",
+                                         "BLOCK_JOB_PENDING", "BLOCK_JOB_READY",
+                                         "JOB_STATUS_CHANGE" };
     JsonArray *schema = json_array_new();
     const QmpCommand *row;
 
     add_builtins(schema);
-    for (unsigned n = 0; (row = qmp_command(n)); n++) {
+    for (unsigned n = 0; (row = qmp_command(c, n)); n++) {
         g_autofree char *type = add_args(schema, row);
         JsonObject *command = add(schema, row->name, "command");
         json_object_set_string_member(command, "arg-type", type);

@@ -2,7 +2,7 @@
 /* engine/control/qmp.c - the QEMU Machine Protocol: greeting, negotiation, requests and answers
  * (QEMU documentation, "QEMU Machine Protocol Specification"; no out-of-band commands) */
 #include "engine/control/json-stream.h"
-#include "engine/control/qmp.h"
+#include "engine/control/qmp-block.h"
 
 #include <string.h>
 
@@ -89,7 +89,7 @@ static bool check_member(const QmpArg *row, JsonNode *node, GError **error)
     return true;
 }
 
-bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
+static bool check(const QmpArg *rows, bool open, JsonObject *object, GError **error)
 {
     g_autoptr(GList) names = json_object_get_members(object);
     unsigned known = 0;
@@ -105,7 +105,7 @@ bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
         }
         known += node != NULL;
     }
-    if (known == json_object_get_size(object))
+    if (open || known == json_object_get_size(object))
         return true;
     for (GList *l = names; l; l = l->next) {
         const QmpArg *row = rows;
@@ -118,6 +118,11 @@ bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
         }
     }
     return true;
+}
+
+bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
+{
+    return check(rows, false, object, error);
 }
 
 /* ---- Requests -------------------------------------------------------------------------------- */
@@ -144,12 +149,19 @@ static const QmpCommand protocol_commands[] = {
     { 0 }
 };
 
-const QmpCommand *qmp_command(unsigned n)
+const QmpCommand *qmp_command(VitControl *c, unsigned n)
 {
-    const QmpCommand *const tables[] = { protocol_commands, qmp_query_commands,
-                                         qmp_action_commands };
+    static const QmpCommand *const tables[] = {
+        protocol_commands, qmp_common_commands, qmp_block_node_commands, qmp_block_query_commands,
+        qmp_block_job_commands, qmp_block_bitmap_commands, qmp_block_snapshot_commands,
+        qmp_block_export_commands, qmp_block_transaction_commands,
+        /* of machines */
+        qmp_query_commands, qmp_action_commands,
+    };
+    enum { OF_MACHINES = 2 };
+    size_t count = G_N_ELEMENTS(tables) - (c->engine ? 0 : OF_MACHINES);
 
-    for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
+    for (size_t t = 0; t < count; t++) {
         for (const QmpCommand *row = tables[t]; row->name; row++) {
             if (n-- == 0)
                 return row;
@@ -173,7 +185,7 @@ static const QmpCommand *find(Qmp *q, const char *name, GError **error)
                             "Capabilities negotiation is already complete, command ignored");
         return NULL;
     }
-    for (unsigned n = 0; (row = qmp_command(n)); n++) {
+    for (unsigned n = 0; (row = qmp_command(control_session_control(q->session), n)); n++) {
         if (!strcmp(row->name, name))
             return row;
     }
@@ -210,6 +222,35 @@ static bool check_request(JsonObject *request, GError **error)
     return true;
 }
 
+typedef struct {
+    const QmpCommand *row;
+    ControlBlock *block;
+    JsonObject *args;
+    JsonNode **result;
+    GError **error;
+    bool good;
+} BlockCall;
+
+static void run_block(void *opaque)
+{
+    BlockCall *call = opaque;
+
+    vit_fiber_mutex_lock(&call->block->lock);
+    call->good = call->row->co_run(call->block, call->args, call->result, call->error);
+    vit_fiber_mutex_unlock(&call->block->lock);
+}
+
+static bool run(VitControl *c, const QmpCommand *row, JsonObject *args, JsonNode **result,
+                GError **error)
+{
+    BlockCall call = { row, c->block, args, result, error, false };
+
+    if (!row->co_run)
+        return row->run(c, args, result, error);
+    vit_fiber_run_sync(c->block->thread, run_block, &call);
+    return call.good;
+}
+
 static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **error)
 {
     if (!check_request(request, error))
@@ -220,8 +261,8 @@ static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **err
     JsonNode *node = json_object_get_member(request, "arguments");
     g_autoptr(JsonObject) args = node ? json_object_ref(json_node_get_object(node))
                                       : json_object_new();
-    if (!qmp_check(row->args, args, error) ||
-        !row->run(control_session_control(q->session), args, result, error))
+    if (!check(row->args, row->open, args, error) ||
+        !run(control_session_control(q->session), row, args, result, error))
         return false;
     if (!q->negotiated)
         control_session_want_events(q->session);
@@ -268,7 +309,7 @@ static void opened(void *state)
     Qmp *q = state;
     JsonNode *version = NULL;
     JsonObject *greeting = json_object_new(), *body = json_object_new();
-    const QmpCommand *row = qmp_query_commands;
+    const QmpCommand *row = qmp_common_commands;
 
     q->negotiated = false;
     json_stream_reset(&q->stream);

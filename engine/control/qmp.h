@@ -18,12 +18,15 @@ typedef struct {
     QmpKind       result;       /* of what "return" holds */
     /* Arguments have been checked.  *result stays NULL for an empty object. */
     bool (*run)(VitControl *c, JsonObject *args, JsonNode **result, GError **error);
+    /* Instead of run, of the block commands: see qmp-block.h. */
+    bool (*co_run)(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error);
+    bool          open;         /* takes further arguments, which it checks itself */
 } QmpCommand;
 
-/* qmp-commands.c, qmp-query.c; each ended by a NULL name. */
-extern const QmpCommand qmp_action_commands[], qmp_query_commands[];
-/* All of them; NULL past the end. */
-const QmpCommand *qmp_command(unsigned n);
+/* qmp-commands.c, qmp-query.c; each ended by a NULL name.  Common: without a machine as well. */
+extern const QmpCommand qmp_action_commands[], qmp_query_commands[], qmp_common_commands[];
+/* All of them that c has; NULL past the end. */
+const QmpCommand *qmp_command(VitControl *c, unsigned n);
 /* Checks the members of an object against rows; names what is wrong. */
 [[nodiscard]] bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error);
 /* qmp-schema.c */

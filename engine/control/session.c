@@ -92,10 +92,12 @@ void control_session_command_done(ControlSession *s)
 
     if (!__atomic_exchange_n(&c->quitting, 0, __ATOMIC_SEQ_CST))
         return;
-    JsonObject *data = json_object_new();
-    json_object_set_boolean_member(data, "guest", FALSE);
-    json_object_set_string_member(data, "reason", "host-qmp-quit");
-    control_emit(c, "SHUTDOWN", data);
+    if (c->engine) {
+        JsonObject *data = json_object_new();
+        json_object_set_boolean_member(data, "guest", FALSE);
+        json_object_set_string_member(data, "reason", "host-qmp-quit");
+        control_emit(c, "SHUTDOWN", data);
+    }
     flush_locking(s);
     c->quit(c->quit_opaque);
 }

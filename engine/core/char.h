@@ -51,6 +51,10 @@ struct VitChar {
  * the devices; vit_char_free() may do so earlier.  The program should ignore SIGPIPE. */
 [[nodiscard]] VitChar *vit_char_open(VitSystem *sys, const char *id, const char *spec,
                                      GError **error);
+/* The same from "BACKEND,id=NAME,path=...,host=...,port=...,server=on,wait=off", as -chardev has
+ * it; option: its name in messages. */
+[[nodiscard]] VitChar *vit_char_open_options(VitSystem *sys, const char *option, const char *text,
+                                             GError **error);
 VitChar *vit_char_find(VitSystem *sys, const char *id);     /* NULL: no such */
 
 /* A host end in memory, for tests and for consoles in the window: keeps the last `size` bytes that

@@ -22,37 +22,13 @@ static VitChar *open_char(VitEngine *e, const char *id, const char *spec, GError
     return chr;
 }
 
-/* -chardev "backend,id=NAME,path=...": told to vit_char_open() in -serial's notation. */
 static bool open_chardev(VitEngine *e, const char *text, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-chardev", text, "backend", error);
-    if (!options)
-        return false;
-    const char *backend = vit_options_take(options, "backend"),
-               *id = vit_options_take(options, "id");
-    const char *path = vit_options_take(options, "path"), *host = vit_options_take(options, "host");
-    const char *port = vit_options_take(options, "port");
-    bool server = false, wait = true;
+    VitChar *chr = vit_char_open_options(e->sys, "-chardev", text, error);
 
-    if (!vit_options_take_bool(options, "server", &server, error) ||
-        !vit_options_take_bool(options, "wait", &wait, error) ||
-        !vit_options_finish(options, error))
-        return false;
-    if (!backend || !id) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    _("-chardev %s: needs a backend and id=NAME"), text);
-        return false;
-    }
-    g_autoptr(GString) spec = g_string_new(NULL);
-    if (!strcmp(backend, "socket"))
-        g_string_append_printf(spec, path ? "unix:%s" : "tcp:%s", path ?: host ?: "127.0.0.1");
-    else
-        g_string_append_printf(spec, path ? "%s:%s" : "%s", backend, path);
-    if (!strcmp(backend, "socket") && port)
-        g_string_append_printf(spec, ":%s", port);
-    if (server)
-        g_string_append(spec, wait ? ",server" : ",server,nowait");
-    return open_char(e, id, spec->str, error) != NULL;
+    if (chr)
+        g_hash_table_insert(e->chardevs, g_strdup(chr->id), chr);
+    return chr != NULL;
 }
 
 static bool open_chars(VitEngine *e, VitBoardConfig *board, GError **error)
@@ -208,6 +184,7 @@ bool engine_build(VitEngine *e, GError **error)
     e->block_thread = vit_io_thread_new("block");
     e->net_thread = vit_io_thread_new("net");
     e->chardevs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    e->block = vit_block_service_new(e->block_thread);
     e->drives = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                       (GDestroyNotify) vit_block_node_close);
     e->netdevs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,

@@ -102,6 +102,8 @@ bool engine_create_device(VitEngine *e, const char *spec, GError **error)
 
     if (!options)
         return false;
+    if (vit_options_get(options, "drive"))
+        engine_use_node(e, vit_options_get(options, "drive"));
     for (size_t i = 0; i < G_N_ELEMENTS(isa_devices); i++) {
         if (!g_strcmp0(vit_options_get(options, "driver"), isa_devices[i].name)) {
             vit_options_take(options, "driver");

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/machine/drives.c - "-drive", "-cdrom" and "-blockdev": images opened, and their guest
  * devices */
-#include "engine/core/options.h"
 #include "engine/machine/engine-private.h"
+
+#include "block/driver.h"
 
 #include <gio/gio.h>
 #include <glib/gi18n-lib.h>
+#include <errno.h>
+#include <glib/gstdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *drive_id(VitEngine *e, const VitDriveConfig *d, unsigned index, char **made)
 {
@@ -28,10 +32,13 @@ static void host_full(void *opaque, VitBlockNode *node, int error)
     vit_system_request(e->sys, VIT_REQUEST_PAUSE, 0, reason);
 }
 
+/* The root under an id; takes the reference of node. */
 static void add_drive(VitEngine *e, const char *id, VitBlockNode *node)
 {
-    vit_block_set_full_handler(node, host_full, e);
-    g_hash_table_insert(e->drives, g_strdup(id), node);
+    VitBlockNode *root = vit_block_root_new(node, id);
+
+    vit_block_set_full_handler(root, host_full, e);
+    g_hash_table_insert(e->drives, g_strdup(id), root);
 }
 
 void engine_retry_drives(VitEngine *e, bool retry)
@@ -83,101 +90,97 @@ static bool check_iso(VitBlockNode *node, GError **error)
     return false;
 }
 
+/* snapshot=on: what is written goes to a file that is gone when the machine is.  Takes the node. */
+static VitBlockNode *put_overlay(VitEngine *e, VitBlockNode *node, GError **error)
+{
+    g_autofree char *path = g_build_filename(g_getenv("TMPDIR") ?: "/var/tmp", "vitrine-XXXXXX",
+                                             NULL);
+    g_autoptr(JsonObject) extra = json_object_new();
+    int fd = g_mkstemp(path);
+    VitBlockNode *overlay = NULL;
+
+    json_object_set_null_member(extra, "backing");
+    if (fd < 0)
+        g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
+                    _("Could not create the temporary file “%s” of snapshot=on: %s"), path,
+                    g_strerror(errno));
+    else if (vit_block_graph_create(e->block->graph, path, "qcow2", vit_block_info(node).size,
+                                    NULL, NULL, NULL, error))
+        overlay = vit_block_graph_open_image(e->block->graph, path, "qcow2", extra,
+                                             VIT_OPEN_NO_FLUSH, error);
+    if (fd >= 0) {
+        g_unlink(path);
+        close(fd);
+    }
+    if (overlay)
+        vit_block_add_edge(overlay, node, "backing", VIT_EDGE_BACKING);
+    else
+        vit_block_node_unref(node);
+    return overlay;
+}
+
 static bool open_drive(VitEngine *e, const VitDriveConfig *d, GError **error)
 {
     g_autofree char *made = NULL;
     const char *id = drive_id(e, d, place(e, d), &made);
-    VitBlockOptions options = {
-        .read_only = d->read_only || d->cdrom, .direct = d->direct, .no_flush = d->no_flush,
-        .discard = d->discard, .lock = true,
-    };
+    unsigned flags = (d->read_only || d->cdrom || d->snapshot ? VIT_OPEN_READ_ONLY : 0u) |
+                     (d->direct ? VIT_OPEN_DIRECT : 0u) | (d->no_flush ? VIT_OPEN_NO_FLUSH : 0u) |
+                     (d->discard ? VIT_OPEN_DISCARD : 0u);
 
     if (g_hash_table_contains(e->drives, id)) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS, _("-drive: the id “%s” is given twice"),
                     id);
         return false;
     }
-    if (d->snapshot) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    _("-drive file=%s: snapshot=on is not supported yet; copy the image first"),
-                    d->file);
-        return false;
-    }
     if (!d->file)
         return true;                /* an empty CD drive */
-    VitBlockNode *node = vit_block_open(d->format, d->file, &options, e->block_thread, error);
+    VitBlockNode *node = vit_block_graph_open_image(e->block->graph, d->file, d->format, NULL,
+                                                    flags, error);
     if (!node)
         return false;
     if (d->cdrom && !check_iso(node, error)) {
         vit_block_node_close(node);
         return false;
     }
+    if (d->snapshot && !(node = put_overlay(e, node, error)))
+        return false;
     add_drive(e, id, node);
     return true;
 }
 
-/* -blockdev driver=file,node-name=f,filename=PATH, or driver=raw,node-name=d,file=f (takes over f),
- * or driver=raw,node-name=d,file.driver=file,file.filename=PATH. */
+/* -blockdev: any driver, as options or as JSON. */
 static bool open_blockdev(VitEngine *e, const char *text, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-blockdev", text, "driver", error);
-    VitBlockOptions how = { .lock = true };
+    g_autofree char *context = g_strdup_printf("-blockdev %s", text);
+    g_autoptr(JsonNode) json = *text == '{' ? json_from_string(text, error) : NULL;
+    g_autoptr(VitBlockArgs) args = NULL;
 
-    if (!options)
+    if (*text == '{' && (!json || !JSON_NODE_HOLDS_OBJECT(json))) {
+        g_prefix_error(error, "%s: ", context);
         return false;
-    const char *driver = vit_options_take(options, "driver"),
-               *name = vit_options_take(options, "node-name");
-    const char *file = vit_options_take(options, "filename"),
-               *child = vit_options_take(options, "file");
-    const char *child_driver = vit_options_take(options, "file.driver");
-    const char *discard = vit_options_take(options, "discard");
-
-    file = file ?: vit_options_take(options, "file.filename");
-    how.discard = !g_strcmp0(discard, "unmap") || !g_strcmp0(discard, "on");
-    if (!vit_options_take_bool(options, "read-only", &how.read_only, error) ||
-        !vit_options_take_bool(options, "auto-read-only", &how.auto_read_only, error) ||
-        !vit_options_take_bool(options, "cache.direct", &how.direct, error) ||
-        !vit_options_take_bool(options, "cache.no-flush", &how.no_flush, error) ||
-        !vit_options_finish(options, error))
+    }
+    args = json ? vit_block_args_new(context, json_node_get_object(json), error)
+                : vit_block_args_parse(context, text, "driver", error);
+    if (!args)
         return false;
-    if (!driver || !name || (!file && !child)) {
+    const char *name = vit_block_args_str(args, "node-name");
+    if (!name) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_INVALID_ARGUMENT,
-                    _("-blockdev %s: needs driver=, node-name= and filename= (or file=NODE)"),
-                    text);
+                    _("%s: 'node-name' must be specified for the root node"), context);
         return false;
     }
-    bool known = !strcmp(driver, "raw") || !strcmp(driver, "file") ||
-                 !strcmp(driver, "host_device");
-    if (!known ||
-        (child_driver && strcmp(child_driver, "file") && strcmp(child_driver, "host_device"))) {
-        g_set_error(
-            error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-            _("-blockdev: driver “%s” is not supported yet (file, host_device and raw are)"),
-            known ? child_driver : driver);
-        return false;
-    }
-    if (g_hash_table_contains(e->drives, name)) {
-        g_set_error(error, G_IO_ERROR, G_IO_ERROR_EXISTS,
-                    _("-blockdev: node-name “%s” is given twice"), name);
-        return false;
-    }
-    if (child) {        /* raw over a node that exists: the same bytes under another name */
-        char *old = NULL;
-        VitBlockNode *node = NULL;
-        if (!g_hash_table_steal_extended(e->drives, child, (void **) &old, (void **) &node)) {
-            g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_FOUND,
-                        _("-blockdev: there is no node “%s” for file="), child);
-            return false;
-        }
-        g_free(old);
-        g_hash_table_insert(e->drives, g_strdup(name), node);
-        return true;
-    }
-    VitBlockNode *node = vit_block_open("raw", file, &how, e->block_thread, error);
-    if (!node)
-        return false;
-    add_drive(e, name, node);
-    return true;
+    VitBlockNode *node = vit_block_graph_open(e->block->graph, args, error);
+    bool good = node && vit_block_graph_add(e->block->graph, node, error);
+    vit_block_node_unref(node);
+    return good;
+}
+
+void engine_use_node(VitEngine *e, const char *name)
+{
+    VitBlockNode *node = vit_block_graph_find(e->block->graph, name);
+
+    if (node && !g_hash_table_contains(e->drives, name))
+        add_drive(e, name, vit_block_node_ref(node));
 }
 
 bool engine_open_drives(VitEngine *e, GError **error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/machine/engine-private.h - the parts of a running machine, shared by engine/machine/ */
 #pragma once
-#include "block/node.h"
+#include "block/service.h"
 #include "engine/machine/machine.h"
 #include "hw/board/board.h"
 #include "hw/device-context.h"
@@ -12,7 +12,8 @@ struct VitEngine {
     VitInputHub      *input;        /* owned */
     VitIoThread      *block_thread; /* owned: disks */
     VitIoThread      *net_thread;   /* owned: network */
-    GHashTable       *drives;       /* id -> VitBlockNode*, owned nodes */
+    VitBlockService  *block;        /* owned: the graph of the disks, jobs, exports */
+    GHashTable       *drives;       /* id -> VitBlockNode*, owned: roots that devices hold */
     GHashTable       *netdevs;      /* id -> VitNetdev*, owned */
     GHashTable       *chardevs;     /* id -> VitChar*, owned */
     GPtrArray        *scanouts;     /* VitScanout*, owned by their devices */
@@ -39,6 +40,8 @@ struct VitEngine {
 /* drives.c */
 [[nodiscard]] bool engine_open_drives(VitEngine *e, GError **error);
 [[nodiscard]] bool engine_attach_drives(VitEngine *e, GError **error);
+/* A -device value may name a node of -blockdev: it becomes a drive, with a root of its own. */
+void engine_use_node(VitEngine *e, const char *name);
 /* Tries writes again that found the host full (true), or lets them fail from now on. */
 void engine_retry_drives(VitEngine *e, bool retry);
 /* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk

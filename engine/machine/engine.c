@@ -165,7 +165,10 @@ void vit_engine_free(VitEngine *e)
     g_clear_pointer(&e->context.buses, g_hash_table_unref);
     g_clear_pointer(&e->chardevs, g_hash_table_unref);
     g_clear_pointer(&e->netdevs, g_hash_table_unref);
+    if (e->block)
+        vit_block_service_stop(e->block);       /* jobs put back what devices hold */
     g_clear_pointer(&e->drives, g_hash_table_unref);
+    vit_block_service_free(e->block);
     vit_input_hub_free(e->input);
     if (e->block_thread)
         vit_io_thread_free(e->block_thread);
@@ -272,6 +275,7 @@ VitInputHub *vit_engine_input(VitEngine *e) { return e->input; }
 unsigned vit_engine_n_scanouts(VitEngine *e) { return e->scanouts->len; }
 unsigned vit_engine_n_cpus(VitEngine *e) { return e->cpus->len; }
 GHashTable *vit_engine_drives(VitEngine *e) { return e->drives; }
+const VitBlockService *vit_engine_block(VitEngine *e) { return e->block; }
 const VitMachineConfig *vit_engine_config(VitEngine *e) { return e->config; }
 const char *vit_engine_accel_name(VitEngine *e) { return e->accel->klass->name; }
 

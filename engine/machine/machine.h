@@ -5,6 +5,7 @@
  * vCPUs are called from a control thread that holds no machine lock and is no vCPU: the application
  * runs them off its main thread. */
 #pragma once
+#include "block/service.h"
 #include "display/input.h"
 #include "display/scanout.h"
 #include "engine/core/char.h"
@@ -52,6 +53,8 @@ VitScanout *vit_engine_scanout(VitEngine *engine, unsigned n);      /* borrowed 
 VitChar *vit_engine_chardev(VitEngine *engine, const char *id);     /* "serial0", ...; NULL */
 /* id -> VitBlockNode*; fixed once built; borrowed */
 GHashTable *vit_engine_drives(VitEngine *engine);
+/* The graph below the drives' roots, its jobs and exports; borrowed. */
+const VitBlockService *vit_engine_block(VitEngine *engine);
 unsigned vit_engine_n_cpus(VitEngine *engine);
 VitCpu *vit_engine_cpu(VitEngine *engine, unsigned n);
 const char *vit_engine_accel_name(VitEngine *engine);

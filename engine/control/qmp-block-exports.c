@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/control/qmp-block-exports.c - the NBD server, exports and objects by command */
+#include "engine/control/qmp-block.h"
+
+#include <string.h>
+
+/* ---- The NBD server -------------------------------------------------------------------------- */
+
+static const QmpArg start_args[] = { { "addr", QMP_OBJECT },
+                                     { "handshake-max-seconds", QMP_INT, true },
+                                     { "tls-creds", QMP_STR, true },
+                                     { "tls-authz", QMP_STR, true },
+                                     { "max-connections", QMP_INT, true },
+                                     { 0 } };
+
+/* {"type": T, "data": {...}} as this command has it -> {"type": T, ...}. */
+static JsonObject *flatten(JsonObject *args, GError **error)
+{
+    JsonObject *addr = json_object_get_object_member(args, "addr");
+    JsonNode *data = json_object_get_member(addr, "data");
+    JsonObject *flat = json_object_new(), *out = json_object_new();
+    g_autoptr(GList) members = json_object_get_members(args);
+
+    if (!block_text(addr, "type") || !data || !JSON_NODE_HOLDS_OBJECT(data)) {
+        control_fail(error, "Parameter 'addr.%s' is missing",
+                     block_text(addr, "type") ? "data" : "type");
+        json_object_unref(flat);
+        json_object_unref(out);
+        return NULL;
+    }
+    g_autoptr(GList) inner = json_object_get_members(json_node_get_object(data));
+    json_object_set_string_member(flat, "type", block_text(addr, "type"));
+    for (GList *l = inner; l; l = l->next)
+        json_object_set_member(flat, l->data,
+                               json_object_dup_member(json_node_get_object(data), l->data));
+    for (GList *l = members; l; l = l->next) {
+        if (strcmp(l->data, "addr"))
+            json_object_set_member(out, l->data, json_object_dup_member(args, l->data));
+    }
+    json_object_set_object_member(out, "addr", flat);
+    return out;
+}
+
+static bool run_start(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    g_autoptr(JsonObject) flat = flatten(args, error);
+    g_autoptr(VitBlockArgs) options = flat ? vit_block_args_new("nbd-server-start", flat, error)
+                                           : NULL;
+
+    return options && vit_block_exports_nbd_start(b->exports, options, error);
+}
+
+static bool run_stop(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    return vit_block_exports_nbd_stop(b->exports, error);
+}
+
+static const QmpArg nbd_add_args[] = {
+    { "device", QMP_STR },          { "name", QMP_STR, true },   { "description", QMP_STR, true },
+    { "writable", QMP_BOOL, true }, { "bitmap", QMP_STR, true }, { 0 }
+};
+
+static bool run_nbd_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    const char *device = block_text(args, "device"), *name = block_text(args, "name") ?: device;
+    const char *description = block_text(args, "description");
+    const char *bitmap = block_text(args, "bitmap");
+    VitBlockNode *node = block_find_either(b, device, error);
+    g_autoptr(JsonObject) options = json_object_new();
+
+    if (!node) return false;
+    json_object_set_string_member(options, "type", "nbd");
+    json_object_set_string_member(options, "id", name);
+    json_object_set_string_member(options, "name", name);
+    json_object_set_string_member(options, "node-name", vit_block_node_name(node));
+    json_object_set_boolean_member(options, "writable",
+                                   block_bool(args, "writable", false) && !node->how.read_only);
+    if (description) json_object_set_string_member(options, "description", description);
+    if (bitmap) {
+        JsonArray *list = json_array_new();
+        json_array_add_string_element(list, bitmap);
+        json_object_set_array_member(options, "bitmaps", list);
+    }
+    g_autoptr(VitBlockArgs) export = vit_block_args_new("nbd-server-add", options, error);
+    return export && vit_block_exports_add(b->exports, export, error);
+}
+
+static const char *const remove_modes[] = { "safe", "hard", NULL };
+static const QmpArg nbd_remove_args[] = { { "name", QMP_STR },
+                                          { "mode", QMP_STR, true, remove_modes },
+                                          { 0 } };
+static const QmpArg del_args[] = { { "id", QMP_STR },
+                                   { "mode", QMP_STR, true, remove_modes },
+                                   { 0 } };
+
+static bool remove_export(ControlBlock *b, JsonObject *args, const char *key, GError **error)
+{
+    bool hard = !g_strcmp0(block_text(args, "mode"), "hard");
+
+    return vit_block_exports_remove(b->exports, block_text(args, key), hard, error);
+}
+
+static bool run_nbd_remove(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    return remove_export(b, args, "name", error);
+}
+
+/* ---- Exports --------------------------------------------------------------------------------- */
+
+static const QmpArg add_args[] = { { "type", QMP_STR },
+                                   { "id", QMP_STR },
+                                   { "node-name", QMP_STR },
+                                   { "writable", QMP_BOOL, true },
+                                   { "writethrough", QMP_BOOL, true },
+                                   { 0 } };
+
+static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    g_autoptr(VitBlockArgs) options = vit_block_args_new(block_text(args, "id"), args, error);
+
+    return options && vit_block_exports_add(b->exports, options, error);
+}
+
+static bool run_del(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    return remove_export(b, args, "id", error);
+}
+
+static bool run_query(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    *result = qmp_array(vit_block_exports_list(b->exports));
+    return true;
+}
+
+/* ---- Objects --------------------------------------------------------------------------------- */
+
+static const QmpArg object_add_args[] = { { "qom-type", QMP_STR }, { "id", QMP_STR }, { 0 } };
+static const QmpArg object_del_args[] = { { "id", QMP_STR }, { 0 } };
+
+static bool run_object_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    g_autoptr(VitBlockArgs) options = vit_block_args_new("object-add", args, error);
+
+    return options && vit_block_objects_add(b->objects, options, error);
+}
+
+static bool run_object_del(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    return vit_block_objects_remove(b->objects, block_text(args, "id"), error);
+}
+
+static const QmpArg no_args[] = { { 0 } };
+
+const QmpCommand qmp_block_export_commands[] = {
+    { "block-export-add", add_args, QMP_OBJECT, .co_run = run_add, .open = true },
+    { "block-export-del", del_args, QMP_OBJECT, .co_run = run_del },
+    { "nbd-server-add", nbd_add_args, QMP_OBJECT, .co_run = run_nbd_add },
+    { "nbd-server-remove", nbd_remove_args, QMP_OBJECT, .co_run = run_nbd_remove },
+    { "nbd-server-start", start_args, QMP_OBJECT, .co_run = run_start },
+    { "nbd-server-stop", no_args, QMP_OBJECT, .co_run = run_stop },
+    { "object-add", object_add_args, QMP_OBJECT, .co_run = run_object_add, .open = true },
+    { "object-del", object_del_args, QMP_OBJECT, .co_run = run_object_del },
+    { "query-block-exports", no_args, QMP_ARRAY, .co_run = run_query },
+    { 0 }
+};

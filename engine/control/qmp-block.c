@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* engine/control/qmp-block.c - nodes by command: blockdev-add, -del, -reopen, block_resize */
+#include "engine/control/qmp-block.h"
+
+#include "block/job-private.h"
+
+#include <string.h>
+
+/* ---- The context ----------------------------------------------------------------------------- */
+
+static void export_deleted(void *opaque, const char *id)
+{
+    JsonObject *data = json_object_new();
+
+    json_object_set_string_member(data, "id", id);
+    control_emit(opaque, "BLOCK_EXPORT_DELETED", data);
+}
+
+ControlBlock *control_block_new(VitControl *control, const VitBlockService *service,
+                                GHashTable *drives)
+{
+    ControlBlock *b = g_new0(ControlBlock, 1);
+
+    b->control = control;
+    b->thread = service->thread;
+    b->graph = service->graph;
+    b->jobs = service->jobs;
+    b->exports = service->exports;
+    b->objects = vit_block_graph_objects(service->graph);
+    b->drives = drives;
+    b->lock.thread = service->thread;
+    g_mutex_init(&b->told_lock);
+    b->told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    vit_block_jobs_listen(b->jobs, block_job_changed, b);
+    vit_block_exports_on_deleted(b->exports, export_deleted, control);
+    return b;
+}
+
+static void nothing(void *opaque) {}
+
+void control_block_free(ControlBlock *b)
+{
+    if (!b) return;
+    vit_block_jobs_listen(b->jobs, NULL, NULL);
+    vit_block_exports_on_deleted(b->exports, NULL, NULL);
+    vit_io_thread_call_sync(b->thread, nothing, NULL); /* who is telling just now has told */
+    g_hash_table_unref(b->told);
+    g_mutex_clear(&b->told_lock);
+    g_free(b);
+}
+
+/* ---- Arguments ------------------------------------------------------------------------------- */
+
+const char *block_text(JsonObject *args, const char *name)
+{
+    return json_object_get_string_member_with_default(args, name, NULL);
+}
+
+int64_t block_int(JsonObject *args, const char *name, int64_t otherwise)
+{
+    return json_object_get_int_member_with_default(args, name, otherwise);
+}
+
+bool block_bool(JsonObject *args, const char *name, bool otherwise)
+{
+    return json_object_get_boolean_member_with_default(args, name, otherwise);
+}
+
+VitBlockArgs *block_args(JsonObject *object, GError **error)
+{
+    return vit_block_args_new(block_text(object, "node-name") ?: "options", object, error);
+}
+
+VitBlockNode *block_drive(ControlBlock *b, const char *id)
+{
+    return b->drives && id ? g_hash_table_lookup(b->drives, id) : NULL;
+}
+
+VitBlockNode *block_find(ControlBlock *b, const char *device, const char *node, GError **error)
+{
+    VitBlockNode *root = block_drive(b, device), *found = NULL;
+
+    if (root) found = vit_block_root_node(root);
+    if (!found && node) found = vit_block_graph_find(b->graph, node);
+    if (!found)
+        control_fail(error, "Cannot find device='%s' nor node-name='%s'", device ?: "", node ?: "");
+    return found;
+}
+
+VitBlockNode *block_find_either(ControlBlock *b, const char *name, GError **error)
+{
+    return block_find(b, name, name, error);
+}
+
+bool block_check_free(VitBlockNode *node, GError **error)
+{
+    const char *who = vit_block_claimant(node);
+
+    if (!who || !g_str_has_prefix(who, "block job: ")) return true;
+    return control_fail(error, "Node '%s' is busy: block device is in use by %s",
+                        vit_block_node_name(node), who);
+}
+
+/* ---- Adding and removing --------------------------------------------------------------------- */
+
+static bool is_identifier(const char *name)
+{
+    if (!g_ascii_isalpha(*name)) return false;
+    for (; *name; name++) {
+        if (!g_ascii_isalnum(*name) && !strchr("-._", *name)) return false;
+    }
+    return true;
+}
+
+static const QmpArg add_args[] = { { "driver", QMP_STR }, { "node-name", QMP_STR, true }, { 0 } };
+
+static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    const char *driver = block_text(args, "driver"), *name = block_text(args, "node-name");
+
+    if (!vit_block_driver_find(driver))
+        return control_fail(error, "Parameter 'driver' does not accept value '%s'", driver);
+    if (!name) return control_fail(error, "'node-name' must be specified for the root node");
+    if (!is_identifier(name)) return control_fail(error, "Invalid node-name: '%s'", name);
+    if (block_drive(b, name))
+        return control_fail(error, "node-name=%s is conflicting with a device id", name);
+    if (vit_block_graph_find(b->graph, name))
+        return control_fail(error, "Duplicate nodes with node-name='%s'", name);
+    g_autoptr(VitBlockArgs) options = block_args(args, error);
+    VitBlockNode *node = options ? vit_block_graph_open(b->graph, options, error) : NULL;
+    bool good = node && vit_block_graph_add(b->graph, node, error);
+    vit_block_node_unref(node);
+    return good;
+}
+
+static const QmpArg name_args[] = { { "node-name", QMP_STR }, { 0 } };
+
+static bool run_del(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    const char *name = block_text(args, "node-name");
+    VitBlockNode *node = vit_block_graph_find(b->graph, name);
+
+    if (node && !block_check_free(node, error)) return false;
+    for (guint i = 0; node && i < node->parents->len; i++) {
+        const VitBlockEdge *edge = node->parents->pdata[i];
+        if (!strcmp(edge->name, "root")) /* a device or an export */
+            return control_fail(error, "Node %s is in use", name);
+    }
+    return vit_block_graph_remove(b->graph, name, error);
+}
+
+/* ---- Changing -------------------------------------------------------------------------------- */
+
+static const QmpArg resize_args[] = {
+    { "device", QMP_STR, true }, { "node-name", QMP_STR, true }, { "size", QMP_INT }, { 0 }
+};
+
+static bool run_resize(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    int64_t size = block_int(args, "size", 0);
+    VitBlockNode *node = block_find(b, block_text(args, "device"), block_text(args, "node-name"),
+                                    error);
+
+    if (!node) return false;
+    if (size < 0) return control_fail(error, "Parameter 'size' expects a >0 size");
+    if (!block_check_free(node, error)) return false;
+    return vit_co_truncate(node, (uint64_t)size, false, VIT_PREALLOC_OFF, error);
+}
+
+static bool reopen_backing(ControlBlock *b, VitBlockNode *node, JsonNode *backing, GError **error)
+{
+    VitBlockNode *now = node->backing ? node->backing->node : NULL, *next = NULL;
+
+    if (!JSON_NODE_HOLDS_NULL(backing)) {
+        if (!JSON_NODE_HOLDS_VALUE(backing) || json_node_get_value_type(backing) != G_TYPE_STRING)
+            return control_fail(error, "Cannot change the option 'backing' to other than a node");
+        next = block_find(b, NULL, json_node_get_string(backing), error);
+        if (!next) return false;
+    }
+    if (next == now) return true;
+    if (!node->driver->supports_backing)
+        return control_fail(error, "Cannot change the option 'backing'");
+    for (VitBlockNode *n = next; n; n = n->backing ? n->backing->node
+                                        : n->file  ? n->file->node
+                                                   : NULL) {
+        if (n == node)
+            return control_fail(error, "Making '%s' a backing file of '%s' would create a cycle",
+                                vit_block_node_name(next), vit_block_node_name(node));
+    }
+    if (node->backing) {
+        vit_block_set_child(node->backing, next);
+        return true;
+    }
+    vit_co_drain_begin(node);
+    vit_block_add_edge(node, vit_block_node_ref(next), "backing", VIT_EDGE_BACKING);
+    vit_co_drain_end(node);
+    return true;
+}
+
+/* Members that a reopened node may change; all others must say what is so already. */
+static bool reopen(ControlBlock *b, JsonObject *options, GError **error)
+{
+    static const char *const free_ones[] = { "node-name", "driver",        "file",
+                                             "backing",   "read-only",     "auto-read-only",
+                                             "cache",     "force-share",   "filename",
+                                             "discard",   "detect-zeroes", NULL };
+    static const char *const detects[] = { "off", "on", "unmap", NULL };
+    const char *name = block_text(options, "node-name"), *driver = block_text(options, "driver");
+    const char *file = block_text(options, "file"), *detect = block_text(options, "detect-zeroes");
+    g_autoptr(GList) members = json_object_get_members(options);
+
+    if (!name) return control_fail(error, "node-name not specified");
+    VitBlockNode *node = vit_block_graph_find(b->graph, name);
+    if (!node) return control_fail(error, "Failed to find node with node-name='%s'", name);
+    if (g_strcmp0(driver, vit_block_node_format(node)))
+        return control_fail(error, "Cannot change the option 'driver'");
+    for (GList *l = members; l; l = l->next) {
+        if (!g_strv_contains(free_ones, l->data))
+            return control_fail(error, "Cannot change the option '%s'", (char *)l->data);
+    }
+    if (file && node->file && strcmp(file, vit_block_node_name(node->file->node)))
+        return control_fail(error, "Cannot change the option 'file'");
+    JsonNode *backing = json_object_get_member(options, "backing");
+    if (backing && !reopen_backing(b, node, backing, error)) return false;
+    const char *discard = block_text(options, "discard");
+    node->how.discard = discard && !strcmp(discard, "unmap");
+    for (int i = 0; detect && detects[i]; i++) {
+        if (!strcmp(detect, detects[i])) node->detect_zeroes = (unsigned)i;
+    }
+    return vit_block_set_read_only(node, block_bool(options, "read-only", false), error);
+}
+
+static const QmpArg reopen_args[] = { { "options", QMP_ARRAY }, { 0 } };
+
+static bool run_reopen(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonArray *list = json_object_get_array_member(args, "options");
+
+    for (guint i = 0; i < json_array_get_length(list); i++) {
+        JsonNode *element = json_array_get_element(list, i);
+        if (!JSON_NODE_HOLDS_OBJECT(element))
+            return control_fail(error, "Invalid parameter type for 'options[%u]', expected: object",
+                                i);
+        if (!reopen(b, json_node_get_object(element), error)) return false;
+    }
+    return true;
+}
+
+/* ---- Creating -------------------------------------------------------------------------------- */
+
+typedef struct {
+    VitBlockJob parent;
+    VitBlockGraph *graph; /* borrowed */
+    const VitBlockDriver *driver;
+    VitBlockNode *file; /* a reference; NULL: none */
+    VitBlockArgs *options; /* owned */
+    char *filename, *backing, *backing_format; /* owned; NULL: not given */
+    uint64_t size;
+} CreateJob;
+
+static bool create_run(VitBlockJob *job, GError **error)
+{
+    CreateJob *c = (CreateJob *)job;
+    VitBlockCreate create = {
+        .graph = c->graph,
+        .thread = vit_block_job_thread(job),
+        .filename = c->filename,
+        .file = c->file,
+        .size = c->size,
+        .backing_file = c->backing,
+        .backing_format = c->backing_format,
+        .options = c->options,
+        .driver = c->driver,
+    };
+
+    vit_block_job_set_total(job, 1);
+    bool good = c->driver->co_create(&create, error) && vit_block_args_finish(c->options, error);
+    vit_block_job_advance(job, 1);
+    return good;
+}
+
+static void create_clean(VitBlockJob *job)
+{
+    CreateJob *c = (CreateJob *)job;
+
+    vit_block_node_unref(c->file);
+    vit_block_args_free(c->options);
+    g_free(c->filename);
+    g_free(c->backing);
+    g_free(c->backing_format);
+}
+
+static const VitBlockJobClass create_class = {
+    .type = "create",
+    .instance_size = sizeof(CreateJob),
+    .co_run = create_run,
+    .co_clean = create_clean,
+};
+
+static const QmpArg create_args[] = { { "job-id", QMP_STR }, { "options", QMP_OBJECT }, { 0 } };
+
+/* The names of this command's options, as "-o" has them. */
+static JsonObject *translate(JsonObject *options)
+{
+    static const char *const taken[] = { "driver",      "file",         "filename", "size",
+                                         "backing-fmt", "backing-file", NULL };
+    JsonObject *out = json_object_new();
+    g_autoptr(GList) members = json_object_get_members(options);
+
+    for (GList *l = members; l; l = l->next) {
+        if (g_strv_contains(taken, l->data)) continue;
+        g_autofree char *name = g_strdelimit(g_strdup(l->data), "-", '_');
+        if (!strcmp(name, "version"))
+            json_object_set_string_member(
+                out, "compat", g_strcmp0(block_text(options, "version"), "v2") ? "1.1" : "0.10");
+        else json_object_set_member(out, name, json_object_dup_member(options, l->data));
+    }
+    return out;
+}
+
+static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    JsonObject *options = json_object_get_object_member(args, "options");
+    const char *name = block_text(options, "driver"), *file = block_text(options, "file");
+    const VitBlockDriver *driver = name ? vit_block_driver_find(name) : NULL;
+    int64_t size = block_int(options, "size", -1);
+    VitBlockNode *node = NULL;
+
+    if (!driver)
+        return name ? control_fail(error, "Parameter 'driver' does not accept value '%s'", name)
+                    : control_fail(error, "Parameter 'options.driver' is missing");
+    if (!driver->co_create) return control_fail(error, "Driver does not support blockdev-create");
+    if (size < 0) return control_fail(error, "Parameter 'options.size' is missing");
+    if (driver->kind == VIT_BLOCK_FORMAT) {
+        if (!file) return control_fail(error, "Parameter 'options.file' is missing");
+        if (!(node = block_find_either(b, file, error))) return false;
+    } else if (!block_text(options, "filename")) {
+        return control_fail(error, "Parameter 'options.filename' is missing");
+    }
+    g_autoptr(JsonObject) more = translate(options);
+    VitBlockArgs *rest = vit_block_args_new("options", more, error);
+    VitBlockJob *job = rest ? vit_block_job_new(b->jobs, &create_class, block_text(args, "job-id"),
+                                                VIT_JOB_AUTO_FINALIZE, error)
+                            : NULL;
+    if (!job) {
+        vit_block_args_free(rest);
+        return false;
+    }
+    CreateJob *c = (CreateJob *)job;
+    c->graph = b->graph;
+    c->driver = driver;
+    c->file = node ? vit_block_node_ref(node) : NULL;
+    c->options = rest;
+    c->filename = g_strdup(node ? vit_block_node_filename(node) : block_text(options, "filename"));
+    c->backing = g_strdup(block_text(options, "backing-file"));
+    c->backing_format = g_strdup(block_text(options, "backing-fmt"));
+    c->size = (uint64_t)size;
+    vit_block_job_start(job);
+    vit_block_job_unref(job);
+    return true;
+}
+
+const QmpCommand qmp_block_node_commands[] = {
+    { "blockdev-add", add_args, QMP_OBJECT, .co_run = run_add, .open = true },
+    { "blockdev-create", create_args, QMP_OBJECT, .co_run = run_create },
+    { "blockdev-del", name_args, QMP_OBJECT, .co_run = run_del },
+    { "blockdev-reopen", reopen_args, QMP_OBJECT, .co_run = run_reopen },
+    { "block_resize", resize_args, QMP_OBJECT, .co_run = run_resize },
+    { 0 }
+};

@@ -1,0 +1,562 @@
+# tests/block/daemon.py VITRINE-STORAGE-DAEMON VITRINE-IMG [TEST...] - the storage daemon: its QMP beside that
+# of the distribution's daemon, and jobs under load
+# SPDX-License-Identifier: GPL-3.0-or-later
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import nbd
+from nbd_common import Folder, check, equal, report, run
+
+OURS, IMG = sys.argv[1:3]
+THEIRS = "qemu-storage-daemon"
+MIB = 1 << 20
+PATIENCE = 60
+
+
+class Qmp:
+    """A storage daemon with a monitor on its standard streams."""
+
+    def __init__(self, program, *options):
+        self.process = subprocess.Popen(
+            [program, "--chardev", "stdio,id=monitor", "--monitor", "monitor", *options],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.events = []
+        self.greeting = self.read()
+        self("qmp_capabilities")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.terminate()
+        try:
+            check(self.process.wait(30) == 0, f"exit {self.process.returncode}")
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self.process.stdout.close()
+
+    def read(self):
+        timer = threading.Timer(PATIENCE, self.process.kill)
+        timer.start()
+        line = self.process.stdout.readline()
+        timer.cancel()
+        check(line, "the daemon has ended")
+        return json.loads(line)
+
+    def __call__(self, command, arguments=None, **more):
+        """The answer: what "return" or "error" holds."""
+        arguments = dict(arguments or {}) | {k.replace("_", "-"): v for k, v in more.items()}
+        self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.process.stdin.flush()
+        while True:
+            answer = self.read()
+            if "event" in answer:
+                self.events.append(answer)
+                continue
+            return answer["return"] if "return" in answer else answer["error"]
+
+    def good(self, command, arguments=None, **more):
+        answer = self(command, arguments, **more)
+        check(not (isinstance(answer, dict) and "class" in answer), f"{command}: {answer}")
+        return answer
+
+    def wait(self, name, **data):
+        """The first event of that name and data that has not been waited for."""
+        while True:
+            for event in self.events:
+                if event["event"] == name and all(event["data"].get(k) == v
+                                                  for k, v in data.items()):
+                    self.events.remove(event)
+                    return event["data"]
+            answer = self.read()
+            check("event" in answer, answer)
+            self.events.append(answer)
+
+    def gone(self, job):
+        data = self.wait("BLOCK_JOB_COMPLETED", device=job)
+        self.wait("JOB_STATUS_CHANGE", id=job, status="null")
+        return data
+
+    def add(self, node, path, form="qcow2", **more):
+        self.good("blockdev-add", driver=form, node_name=node,
+                  file={"driver": "file", "filename": path}, **more)
+
+    def export(self, folder, node, writable=True):
+        path = folder("nbd-" + node)
+        self.good("nbd-server-start", addr={"type": "unix", "data": {"path": path}})
+        self.good("block-export-add", type="nbd", id="export-" + node, node_name=node, name=node,
+                  writable=writable)
+        return f"nbd+unix:///{node}?socket={path}"
+
+
+class Load(threading.Thread):
+    """Random writes through NBD until told to stop; keeps what the disk must hold."""
+
+    def __init__(self, uri, size, seed=7, pause=0.0):
+        super().__init__(daemon=True)
+        self.handle = nbd.NBD()
+        self.handle.connect_uri(uri)
+        self.content = bytearray(self.handle.pread(size, 0))
+        self.random = random.Random(seed)
+        self.pause = pause
+        self.stopped = threading.Event()
+        self.writes = 0
+        self.error = None
+
+    def run(self):
+        try:
+            while not self.stopped.is_set():
+                size = self.random.choice([512, 4096, 65536, 100 * 512])
+                at = self.random.randrange(0, (len(self.content) - size) // 512) * 512
+                data = self.random.randbytes(size) if self.random.random() < 0.8 else bytes(size)
+                if any(data):
+                    self.handle.pwrite(data, at)
+                else:
+                    self.handle.zero(size, at)
+                self.content[at:at + size] = data
+                self.writes += 1
+                time.sleep(self.pause)
+        except nbd.Error as error:
+            self.error = error
+
+    def stop(self):
+        self.stopped.set()
+        self.join(30)
+        check(not self.is_alive(), "a write does not end")
+        check(self.error is None, self.error)
+        check(self.writes > 0, "nothing was written")
+        self.handle.flush()
+        check(self.handle.pread(len(self.content), 0) == self.content, "the disk has changed")
+        self.handle.shutdown()
+        return bytes(self.content)
+
+
+def qcow2(folder, name, size=16 * MIB, seed=1, backing=None, patches=8):
+    path = folder(name)
+    if backing:
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", "qcow2", path)
+    else:
+        run("qemu-img", "create", "-q", "-f", "qcow2", path, str(size))
+    commands, rng = [], random.Random(seed)
+    for _ in range(patches):
+        at = rng.randrange(0, size // 65536 - 4) * 65536
+        commands += ["-c", f"write -q -P {rng.randrange(1, 255)} {at} {rng.randrange(1, 4) * 49152}"]
+    if commands:
+        run("qemu-io", "-f", "qcow2", *commands, path)
+    return path
+
+
+def content(path, form="qcow2"):
+    """What the distribution's tool reads."""
+    out = path + ".content"
+    run("qemu-img", "convert", "-f", form, "-O", "raw", path, out)
+    with open(out, "rb") as file:
+        data = file.read()
+    os.unlink(out)
+    if form == "qcow2":
+        run("qemu-img", "check", "-q", path)
+    return data
+
+
+# ---- conversations ----------------------------------------------------------------------------------------
+
+def normal(value):
+    """Without what differs between any two programs."""
+    dropped = ("actual-size", "seconds", "microseconds", "busy", "children", "format-specific",
+               "actively-synced")
+    if isinstance(value, dict):
+        return {k: normal(v) for k, v in value.items() if k not in dropped}
+    if isinstance(value, list):
+        return [normal(v) for v in value]
+    return value
+
+
+def conversation(program, folder, steps):
+    heard = []
+    with Qmp(program) as q:
+        for command, arguments in steps:
+            heard.append((command, json.dumps(arguments), normal(q(command, arguments))))
+            jobs = q.good("query-jobs")
+            while jobs and jobs[0]["status"] in ("created", "running", "waiting", "aborting"):
+                time.sleep(0.01)
+                jobs = q.good("query-jobs")
+            events = [(e["event"], normal(e["data"])) for e in q.events
+                      if e["data"].get("status") != "paused"]
+            heard.append(("events", "", [e for i, e in enumerate(events)
+                                         if not (i and e == events[i - 1]) and
+                                         not again(events, i)]))
+            q.events.clear()
+    return heard
+
+
+def again(events, i):
+    """"running" once more, after a pause that only one of the two took."""
+    running = [n for n, e in enumerate(events) if e[1].get("status") == "running"]
+    return i in running[1:]
+
+
+def compare(make_steps):
+    with Folder() as one, Folder() as two:
+        theirs = conversation(THEIRS, one, make_steps(one))
+        ours = conversation(OURS, two, make_steps(two))
+        for a, b in zip(theirs, ours, strict=True):
+            a = json.loads(json.dumps(a).replace(one.path, "DIR"))
+            b = json.loads(json.dumps(b).replace(two.path, "DIR"))
+            check(a == b, f"{a[0]} {a[1]}\n  theirs {a[2]}\n  ours   {b[2]}")
+
+
+def file_node(path):
+    return {"driver": "file", "filename": path}
+
+
+def nodes():
+    def steps(folder):
+        a, r = qcow2(folder, "a", patches=0), folder.raw("r", 16 * MIB, blank=True)
+        return [
+            ("blockdev-add", {"driver": "qcow2", "node-name": "a", "file": file_node(a)}),
+            ("blockdev-add", {"driver": "file", "node-name": "rf", "filename": r}),
+            ("blockdev-add", {"driver": "raw", "node-name": "r", "file": "rf"}),
+            ("blockdev-add", {"driver": "qcow2", "node-name": "a", "file": "rf"}),
+            ("blockdev-add", {"driver": "raw", "file": "rf"}),
+            ("blockdev-add", {"driver": "raw", "node-name": "1x", "file": "rf"}),
+            ("blockdev-add", {"node-name": "x", "file": "rf"}),
+            ("blockdev-add", {"driver": "nope", "node-name": "x", "file": "rf"}),
+            ("blockdev-del", {"node-name": "nope"}),
+            ("blockdev-del", {"node-name": "rf"}),
+            ("block_resize", {"node-name": "nope", "size": 1}),
+            ("block_resize", {"node-name": "r", "size": -1}),
+            ("block_resize", {"node-name": "r", "size": 32 * MIB}),
+            ("block_resize", {"size": 32 * MIB}),
+            ("blockdev-reopen", {"options": [{"driver": "raw", "node-name": "r", "file": "rf",
+                                              "read-only": True}]}),
+            ("blockdev-reopen", {"options": [{"driver": "raw", "node-name": "zz", "file": "rf"}]}),
+            ("query-block", {}),
+            ("query-blockstats", {}),
+            ("nope", {}),
+            ("blockdev-del", {"node-name": "r"}),
+            ("blockdev-del", {"node-name": "rf"}),
+            ("blockdev-del", {"node-name": "a"}),
+        ]
+    compare(steps)
+
+
+def jobs():
+    def steps(folder):
+        a, r = qcow2(folder, "a"), folder.raw("r", 16 * MIB, blank=True)
+        small = folder.raw("s", MIB, blank=True)
+        mirror = {"device": "a", "target": "r", "sync": "full", "job-id": "j"}
+        backup = {"device": "a", "target": "r", "sync": "full", "job-id": "k"}
+        return [
+            ("blockdev-add", {"driver": "qcow2", "node-name": "a", "file": file_node(a)}),
+            ("blockdev-add", {"driver": "raw", "node-name": "r", "file": file_node(r)}),
+            ("blockdev-add", {"driver": "raw", "node-name": "s", "file": file_node(small)}),
+            ("block-job-cancel", {"device": "j"}),
+            ("job-cancel", {"id": "j"}),
+            ("block-job-dismiss", {"id": "j"}),
+            ("blockdev-mirror", mirror | {"device": "nope"}),
+            ("blockdev-mirror", mirror | {"target": "nope"}),
+            ("blockdev-mirror", mirror | {"target": "a"}),
+            ("blockdev-mirror", mirror | {"target": "s"}),
+            ("blockdev-mirror", mirror | {"sync": "bitmap"}),
+            ("blockdev-mirror", mirror | {"granularity": 3}),
+            ("blockdev-mirror", mirror | {"granularity": 1000}),
+            ("blockdev-mirror", {k: v for k, v in mirror.items() if k != "job-id"}),
+            ("blockdev-backup", backup | {"auto-finalize": False, "auto-dismiss": False}),
+            ("query-jobs", {}),
+            ("query-block-jobs", {}),
+            ("job-complete", {"id": "k"}),
+            ("job-pause", {"id": "k"}),
+            ("job-finalize", {"id": "k"}),
+            ("query-jobs", {}),
+            ("job-dismiss", {"id": "k"}),
+            ("blockdev-backup", backup | {"sync": "incremental"}),
+            ("blockdev-backup", backup | {"sync": "incremental", "bitmap": "nope"}),
+            ("blockdev-backup", backup | {"target": "a"}),
+            ("block-commit", {"job-id": "c", "device": "a"}),
+            ("block-commit", {"job-id": "c", "device": "nope"}),
+            ("block-stream", {"job-id": "s", "device": "nope"}),
+            ("block-stream", {"job-id": "s", "device": "a", "base": "nope"}),
+            ("block-stream", {"job-id": "s", "device": "a"}),
+            ("blockdev-create", {"job-id": "n", "options": {
+                "driver": "file", "filename": folder("n"), "size": MIB}}),
+            ("query-jobs", {}),
+            ("job-dismiss", {"id": "n"}),
+        ]
+    compare(steps)
+
+
+def bitmaps():
+    def steps(folder):
+        a = qcow2(folder, "a", patches=0)
+        b0 = {"node": "a", "name": "b0"}
+        return [
+            ("blockdev-add", {"driver": "qcow2", "node-name": "a", "file": file_node(a)}),
+            ("block-dirty-bitmap-add", b0),
+            ("block-dirty-bitmap-add", b0),
+            ("block-dirty-bitmap-add", b0 | {"node": "nope"}),
+            ("block-dirty-bitmap-add", b0 | {"name": "b1", "granularity": 100}),
+            ("block-dirty-bitmap-add", b0 | {"name": "b2", "disabled": True}),
+            ("block-dirty-bitmap-remove", b0 | {"name": "nope"}),
+            ("block-dirty-bitmap-clear", {"node": "nope", "name": "nope"}),
+            ("block-dirty-bitmap-disable", b0),
+            ("block-dirty-bitmap-merge", {"node": "a", "target": "b0", "bitmaps": ["b2"]}),
+            ("block-dirty-bitmap-merge", {"node": "a", "target": "b0", "bitmaps": ["nope"]}),
+            ("transaction", {"actions": [
+                {"type": "block-dirty-bitmap-add", "data": b0 | {"name": "t"}},
+                {"type": "abort", "data": {}}]}),
+            ("transaction", {"actions": [
+                {"type": "block-dirty-bitmap-add", "data": b0 | {"name": "t"}},
+                {"type": "block-dirty-bitmap-enable", "data": b0}]}),
+            ("transaction", {"actions": [{"type": "nope", "data": {}}]}),
+            ("block-dirty-bitmap-remove", b0 | {"name": "t"}),
+            ("block-dirty-bitmap-remove", b0 | {"name": "t"}),
+        ]
+    compare(steps)
+
+
+def exports():
+    def steps(folder):
+        a = qcow2(folder, "a", patches=0)
+        server = {"addr": {"type": "unix", "data": {"path": folder("s")}}}
+        export = {"type": "nbd", "id": "e", "node-name": "a"}
+        return [
+            ("blockdev-add", {"driver": "qcow2", "node-name": "a", "file": file_node(a)}),
+            ("nbd-server-stop", {}),
+            ("nbd-server-start", server),
+            ("nbd-server-start", server),
+            ("block-export-add", export),
+            ("block-export-add", export),
+            ("block-export-add", export | {"id": "f", "node-name": "nope"}),
+            ("query-block-exports", {}),
+            ("blockdev-del", {"node-name": "a"}),
+            ("block-export-del", {"id": "nope"}),
+            ("block-export-del", {"id": "e"}),
+            ("nbd-server-add", {"device": "a", "name": "x"}),
+            ("nbd-server-remove", {"name": "y"}),
+            ("nbd-server-remove", {"name": "x"}),
+            ("nbd-server-stop", {}),
+            ("nbd-server-stop", {}),
+            ("object-add", {"qom-type": "secret", "id": "s0", "data": "abc"}),
+            ("object-del", {"id": "nope"}),
+            ("object-del", {"id": "s0"}),
+        ]
+    compare(steps)
+
+
+def command_line():
+    for options in (["--nope"], ["x"], ["--blockdev"], ["--monitor", "chardev=zz"],
+                    ["--export", "type=nbd,id=x,node-name=zz"], ["--nbd-server", "foo=1"],
+                    ["--pidfile", "/nonexistent/x"]):
+        theirs = run(THEIRS, *options, rc=1).replace("qemu-", "vitrine-")
+        equal(run(OURS, *options, rc=1), theirs)
+    check("--blockdev" in run(OURS, "--help"), "help")
+    check(run(OURS, "--version").startswith("vitrine-storage-daemon version"), "version")
+    check("trac" in run(OURS, "--trace", "x", rc=1), "trace")
+    with Folder() as folder:
+        pid = folder("pid")
+        run(OURS, "--daemonize", "--pidfile", pid, "--blockdev",
+            "file,node-name=a,filename=" + folder.raw("a", MIB), "--nbd-server",
+            "addr.type=unix,addr.path=" + folder("s"), "--export", "nbd,id=e,node-name=a,name=a")
+        size = run("nbdinfo", "--size", f"nbd+unix:///a?socket={folder('s')}")
+        equal(int(size), MIB)
+        with open(pid, encoding="ascii") as file:
+            number = int(file.read())
+        os.kill(number, signal.SIGTERM)
+        for _ in range(300):
+            if not os.path.exists(pid):
+                break
+            time.sleep(0.02)
+        check(not os.path.exists(pid), "the daemon stays")
+
+
+# ---- jobs under load ---------------------------------------------------------------------------------------
+
+def mirrored(**options):
+    with Folder() as folder, Qmp(OURS) as q:
+        source = qcow2(folder, "source")
+        target = qcow2(folder, "target", patches=0)
+        q.add("source", source)
+        q.add("target", target)
+        load = Load(q.export(folder, "source"), 16 * MIB, pause=0.0005)
+        load.start()
+        q.good("blockdev-mirror", device="source", target="target", sync="full", job_id="j",
+               **options)
+        q.wait("BLOCK_JOB_READY", device="j")
+        time.sleep(0.3)
+        q.good("block-job-complete", device="j")
+        check("error" not in q.gone("j"), "the job has failed")
+        time.sleep(0.2)
+        wanted = load.stop()
+        q.good("block-export-del", id="export-source")
+        q.good("blockdev-del", node_name="target")
+        check(content(target) == wanted, "the target differs")
+
+
+def mirror_under_load():
+    mirrored()
+
+
+def mirror_write_blocking():
+    mirrored(copy_mode="write-blocking")
+
+
+def mirror_cancelled_when_ready():
+    with Folder() as folder, Qmp(OURS) as q:
+        source, target = qcow2(folder, "source"), folder.raw("target", 16 * MIB, seed=5)
+        q.add("source", source)
+        q.add("target", target, "raw")
+        q.good("blockdev-mirror", device="source", target="target", sync="full", job_id="j")
+        q.wait("BLOCK_JOB_READY", device="j")
+        q.good("block-job-cancel", device="j")
+        check("error" not in q.gone("j"), "the job has failed")
+        q.good("blockdev-del", node_name="target")
+        q.good("blockdev-del", node_name="source")
+        check(content(target, "raw") == content(source), "the target differs")
+
+
+def mirror_cancelled_by_force():
+    with Folder() as folder, Qmp(OURS) as q:
+        q.add("source", qcow2(folder, "source"))
+        q.add("target", folder.raw("target", 16 * MIB, blank=True), "raw")
+        for speed in (1, 65536, 1 << 20):
+            q.good("blockdev-mirror", device="source", target="target", sync="full", job_id="j",
+                   speed=speed)
+            time.sleep(0.05)
+            q.good("block-job-pause", device="j")
+            check(q("block-job-cancel", device="j")["class"] == "GenericError", "paused")
+            q.good("block-job-cancel", device="j", force=True)
+            q.wait("BLOCK_JOB_CANCELLED", device="j")
+            q.wait("JOB_STATUS_CHANGE", id="j", status="null")
+        names = [node["node-name"] for node in q.good("query-named-block-nodes")]
+        check(not [n for n in names if n.startswith("#") and len(names) > 4], names)
+        q.good("blockdev-del", node_name="source")
+        q.good("blockdev-del", node_name="target")
+
+
+def backup_under_load():
+    for options in ({}, {"compress": True}):
+        with Folder() as folder, Qmp(OURS) as q:
+            source, target = qcow2(folder, "source"), qcow2(folder, "target", patches=0)
+            q.add("source", source)
+            q.add("target", target)
+            load = Load(q.export(folder, "source"), 16 * MIB, pause=0.0005)
+            before = bytes(load.content)
+            q.good("blockdev-backup", device="source", target="target", sync="full", job_id="k",
+                   speed=16 * MIB, **options)
+            load.start()
+            check("error" not in q.gone("k"), "the job has failed")
+            after = load.stop()
+            check(before != after, "nothing has changed")
+            q.good("blockdev-del", node_name="target")
+            check(content(target) == before, "the backup is not of its moment")
+
+
+def incremental_chain():
+    with Folder() as folder, Qmp(OURS) as q:
+        source = qcow2(folder, "source")
+        q.add("source", source)
+        load = Load(q.export(folder, "source"), 16 * MIB)
+        full = qcow2(folder, "full", patches=0)
+        q.add("full", full)
+        q.good("transaction", actions=[
+            {"type": "block-dirty-bitmap-add", "data": {"node": "source", "name": "b"}},
+            {"type": "blockdev-backup", "data": {"device": "source", "target": "full",
+                                                 "sync": "full", "job-id": "k"}}])
+        load.start()
+        check("error" not in q.gone("k"), "the full backup has failed")
+        q.good("blockdev-del", node_name="full")
+        last = full
+        for number in range(3):
+            time.sleep(0.05)
+            target = qcow2(folder, f"inc{number}", backing=last, patches=0)
+            q.add("inc", target, backing=None)
+            if number == 2:
+                load.stop()
+            q.good("blockdev-backup", device="source", target="inc", sync="incremental",
+                   bitmap="b", job_id="k")
+            check("error" not in q.gone("k"), "an incremental backup has failed")
+            q.good("blockdev-del", node_name="inc")
+            last = target
+        check(content(last) == bytes(load.content), "the chain differs")
+
+
+def failed_backup_keeps_bitmap():
+    with Folder() as folder, Qmp(OURS) as q:
+        q.add("source", qcow2(folder, "source", patches=0))
+        q.good("block-dirty-bitmap-add", node="source", name="b")
+        uri = q.export(folder, "source")
+        run("qemu-io", "-f", "raw", "-c", "write -P 5 0 1M", uri)
+        q.good("blockdev-add", driver="raw", node_name="target", file={
+            "driver": "blkdebug",
+            "inject-error": [{"event": "none", "iotype": "write", "errno": 5}],
+            "image": {"driver": "file", "filename": folder.raw("t", 16 * MIB, blank=True)}})
+        q.good("blockdev-backup", device="source", target="target", sync="incremental",
+               bitmap="b", job_id="k")
+        q.wait("BLOCK_JOB_ERROR", device="k", operation="write", action="report")
+        check("error" in q.gone("k"), "an error was not told")
+        node = [n for n in q.good("query-named-block-nodes") if n["node-name"] == "source"][0]
+        equal([b["count"] for b in node["dirty-bitmaps"]], [MIB])
+
+
+def snapshots_stream_commit():
+    with Folder() as folder, Qmp(OURS) as q:
+        base = qcow2(folder, "base")
+        q.add("base", base)
+        load = Load(q.export(folder, "base"), 16 * MIB, pause=0.0005)
+        load.start()
+        for name in ("one", "two", "three"):
+            time.sleep(0.05)
+            q.good("blockdev-snapshot-sync", node_name="base" if name == "one" else last,
+                   snapshot_file=folder(name), snapshot_node_name=name)
+            last = name
+        # the middle goes down, then all of the rest up
+        q.good("block-commit", device="three", top_node="two", base_node="one", job_id="c")
+        check("error" not in q.gone("c"), "commit")
+        q.good("block-stream", device="three", base_node="base", job_id="s")
+        check("error" not in q.gone("s"), "stream")
+        q.good("blockdev-snapshot-sync", node_name="three", snapshot_file=folder("four"),
+               snapshot_node_name="four")
+        time.sleep(0.05)
+        q.good("block-commit", device="four", job_id="a", base_node="three")
+        q.wait("BLOCK_JOB_READY", device="a")
+        q.good("block-job-complete", device="a")
+        check("error" not in q.gone("a"), "active commit")
+        wanted = load.stop()
+        q.good("block-export-del", id="export-base")
+        q.good("nbd-server-stop")
+        for name in ("four", "three", "two", "one"):
+            if q("query-named-block-nodes"):
+                q("blockdev-del", node_name=name)
+        check(content(folder("three")) == wanted, "the chain differs")
+
+
+def client_goes():
+    with Folder() as folder, Qmp(OURS) as q:
+        source, target = qcow2(folder, "source"), folder.raw("target", 16 * MIB, blank=True)
+        q.add("source", source)
+        q.add("target", target, "raw")
+        uri = q.export(folder, "source")
+        client = subprocess.Popen(["nbdcopy", "--no-extents", uri, "null:"])
+        q.good("blockdev-mirror", device="source", target="target", sync="full", job_id="j")
+        client.kill()
+        client.wait()
+        q.wait("BLOCK_JOB_READY", device="j")
+        q.good("block-export-del", id="export-source", mode="hard")
+        q.wait("BLOCK_EXPORT_DELETED", id="export-source")
+        q.good("block-job-complete", device="j")
+        check("error" not in q.gone("j"), "the job has failed")
+
+
+sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
+                 mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
+                 backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
+                 snapshots_stream_commit, client_goes]))
