@@ -250,7 +250,7 @@ VitLiveAction vit_co_live_failed(VitLiveJob *job, int result, bool read)
     if (action == VIT_LIVE_FAIL && !job->failure)
         vit_block_fail_errno(&job->failure, result, "%s “%s”",
                              read ? "Could not read" : "Could not write",
-                             (read ? job->source : job->target)->filename);
+                             (read || !job->target ? job->source : job->target)->filename);
     if (job->told_failure) job->told_failure(job->opaque, &job->parent, read, actions[action]);
     if (action == VIT_LIVE_RETRY) {
         g_autoptr(GError) already = NULL;
