@@ -14,6 +14,8 @@ enum {
     REST_NS = 50 * 1000 * 1000, /* between passes of a READY job, so that writes collect */
     READY_US = 100 * 1000, /* READY when what is left takes no longer than that */
     HOPELESS = 3, /* passes that do not get ahead before writes go to both sides */
+    COURTESY = 8, /* of the first pass: rests so many times as long as it copies, for the guest */
+    LAZY = 64 << 20, /* bytes that a READY job lets collect while the guest is busy */
 };
 
 typedef struct {
@@ -26,7 +28,13 @@ typedef struct {
     unsigned workers;
     uint64_t cursor; /* of the pass */
     uint64_t marked; /* bytes that were dirty when the pass began */
-    int64_t rate; /* bytes per second of the last pass */
+    uint64_t passes;
+    int64_t rate; /* bytes per second while the last pass copied */
+    int64_t busy; /* microseconds that it copied for */
+    uint64_t seen; /* guest requests when that was last looked at */
+    bool polite, resting; /* one worker copies at a time; none does now */
+    unsigned copying;
+    VitFiberCond rested;
 } Mirror;
 
 /* ---- guest writes to both sides ------------------------------------------------------------------ */
@@ -76,6 +84,34 @@ static int write_both(VitLiveJob *job, const VitLiveWrite *w)
     return result; /* what did not reach the target is dirty: the next pass meets the error */
 }
 
+/* ---- manners ------------------------------------------------------------------------------------------ */
+
+/* Whether the guest has asked for something since the last time. */
+static bool guest_is_busy(Mirror *m)
+{
+    const VitBlockNode *filter = m->live.filter;
+    uint64_t now = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(filter->stats.ops); i++) now += filter->stats.ops[i];
+    bool busy = now != m->seen;
+    m->seen = now;
+    return busy && filter->quiesced == 0;
+}
+
+/* After a piece that took so many microseconds: while the guest is busy one worker copies, and rests. */
+static void be_polite(Mirror *m, int64_t took)
+{
+    m->busy += took;
+    m->polite = !m->complete && !m->ready && guest_is_busy(m);
+    if (m->polite) {
+        unsigned times = m->passes == 0 ? COURTESY : 1;
+        m->resting = true;
+        vit_fiber_sleep(m->live.source->thread, (uint64_t)MIN(took, 100000) * 1000 * times);
+        m->resting = false;
+    }
+    vit_fiber_cond_wake_all(&m->rested);
+}
+
 /* ---- passes ------------------------------------------------------------------------------------------- */
 
 /* One stretch; false: the pass is over. */
@@ -87,17 +123,22 @@ static bool copy_next(VitLiveJob *job)
     VitBlockRange range;
     bool read = false;
 
+    while (m->resting || (m->polite && m->copying > 0)) vit_fiber_cond_wait(&m->rested, NULL);
     if (m->cursor >= job->source->size ||
         !vit_block_bitmap_next(m->dirty, true, m->cursor, piece, &start, &bytes))
         return false;
     m->cursor = start + bytes;
     bytes = MIN(bytes, job->source->size - start);
+    int64_t began = g_get_monotonic_time();
+    m->copying++;
     vit_block_range_lock(&job->ranges, &range, start, bytes);
     bool still = vit_block_bitmap_next(m->dirty, true, start, bytes, &at, &n) && at < start + bytes;
     vit_block_bitmap_clear(m->dirty, start, bytes);
     int result = still ? vit_co_live_copy(job, &m->how, start, bytes, &read) : 0;
     if (result < 0) vit_block_bitmap_set(m->dirty, start, bytes);
     vit_block_range_unlock(&job->ranges, &range);
+    m->copying--;
+    be_polite(m, g_get_monotonic_time() - began);
     if (result < 0 && vit_co_live_failed(job, result, read) == VIT_LIVE_FAIL) return false;
     if (result == 0) vit_block_job_advance(&job->parent, bytes);
     return true;
@@ -111,14 +152,15 @@ static uint64_t left(const Mirror *m)
 static bool pass(Mirror *m, GError **error)
 {
     VitBlockJob *job = &m->live.parent;
-    int64_t began = g_get_monotonic_time();
 
     m->cursor = 0;
+    m->busy = 0;
     m->marked = left(m);
     vit_block_job_set_total(job, vit_block_job_info(job).current + m->marked);
     if (!vit_co_live_work(&m->live, copy_next, m->workers, error)) return false;
-    int64_t took = MAX(g_get_monotonic_time() - began, 1);
-    if (m->marked > 0) m->rate = (int64_t)((double)m->marked * G_USEC_PER_SEC / (double)took);
+    m->passes++;
+    if (m->marked > 0)
+        m->rate = (int64_t)((double)m->marked * G_USEC_PER_SEC / (double)MAX(m->busy, 1));
     return true;
 }
 
@@ -175,12 +217,14 @@ static bool mirror_run(VitBlockJob *job, GError **error)
     if (!mark(m, error)) return false;
     for (;;) {
         uint64_t before = left(m);
-        if (!pass(m, error)) return false;
+        bool told = m->complete || vit_block_job_is_soft_cancelled(job);
+        bool wait = m->ready && !told && before < LAZY && guest_is_busy(m);
+        if (!wait && !pass(m, error)) return false;
         if (!m->ready && converged(m)) {
             m->ready = true;
             vit_block_job_set_ready(job);
         }
-        behind = left(m) > before / 4 * 3 && left(m) > 0 ? behind + 1 : 0;
+        behind = !wait && left(m) > before / 4 * 3 && left(m) > 0 ? behind + 1 : 0;
         if (!m->active && !m->ready && behind >= HOPELESS) set_active(m);
         if (m->ready && (m->complete || vit_block_job_is_soft_cancelled(job))) break;
         if (!vit_co_job_pause_point(job)) return false;
@@ -288,6 +332,7 @@ static Mirror *begin(const VitBlockLiveOptions *options, const VitBlockJobClass 
 
     if (!m) return NULL;
     m->is_commit = klass == &commit_class;
+    m->rested.thread = source->thread;
     m->dirty = vit_block_bitmap_new(source, NULL, granularity, error);
     if (m->dirty &&
         vit_co_live_filter_insert(&m->live, &vit_mirror_top_driver, options->filter_name, error))
