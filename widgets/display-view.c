@@ -166,15 +166,26 @@ static gboolean ask_size(void *opaque)
     return G_SOURCE_REMOVE;
 }
 
-static void size_allocate(GtkWidget *widget, int width, int height, int baseline)
+static void ask_size_soon(VitDisplayView *view)
 {
-    VitDisplayView *view = VIT_DISPLAY_VIEW(widget);
-
     if (!view->interactive || view->scale_mode != VIT_SCALE_FIT)
         return;
     if (view->resize_timer)
         g_source_remove(view->resize_timer);
     view->resize_timer = g_timeout_add(RESIZE_DELAY_MS, ask_size, view);
+}
+
+static void size_allocate(GtkWidget *widget, int width, int height, int baseline)
+{
+    ask_size_soon(VIT_DISPLAY_VIEW(widget));
+}
+
+/* The window has come to another monitor, or a person chose another scale: the same device pixels
+ * are another number of logical ones. */
+static void on_scale(GdkSurface *surface, GParamSpec *spec, VitDisplayView *view)
+{
+    gtk_widget_queue_resize(GTK_WIDGET(view));
+    ask_size_soon(view);
 }
 
 /* ---- Signals of the display ---------------------------------------------------------------- */
@@ -288,12 +299,16 @@ void display_view_shortcuts_kept(VitDisplayView *view)
 static void map(GtkWidget *widget)
 {
     GTK_WIDGET_CLASS(vit_display_view_parent_class)->map(widget);
+    g_signal_connect(gtk_native_get_surface(gtk_widget_get_native(widget)), "notify::scale",
+                     G_CALLBACK(on_scale), widget);
     update_timer(VIT_DISPLAY_VIEW(widget));
 }
 
 static void unmap(GtkWidget *widget)
 {
     vit_display_view_release(VIT_DISPLAY_VIEW(widget));
+    g_signal_handlers_disconnect_by_func(gtk_native_get_surface(gtk_widget_get_native(widget)),
+                                         on_scale, widget);
     GTK_WIDGET_CLASS(vit_display_view_parent_class)->unmap(widget);
     update_timer(VIT_DISPLAY_VIEW(widget));
 }

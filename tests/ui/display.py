@@ -18,7 +18,12 @@ SIZE = (1366, 768)              # of a small laptop's screen: no whole number of
 SCALES = (2, 1.75, 1.5, 1.25, 1)
 BTN_LEFT = 0x110
 LED_NUM, LED_CAPS = 0, 1
-CONFIG = "bindsym --no-repeat Mod4+x exec touch {marker}\n"
+EDGE = 40                       # device pixels: a floating window has an outline, round corners
+FLOATING = (640, 330)           # the window's first size, in logical pixels
+CONFIG = """
+bindsym --no-repeat Mod4+x exec touch {marker}
+for_window [title=".*"] floating enable, resize set width 640 px height 330 px
+"""
 
 
 class Desk:
@@ -28,12 +33,15 @@ class Desk:
         self.folder = work_folder()
         self.marker = os.path.join(self.folder, "desktop-shortcut")
         self.forget_shortcut()
-        # the guest's size is what fits at twice the scale, so that it fits at all
-        self.screen = Sway(*SIZE, SCALES[0], CONFIG.format(marker=self.marker))
+        self.screen = Sway(*SIZE, 1, CONFIG.format(marker=self.marker))
         self.app = Application(COMMAND, "--start", "Probe", before=self.prepare, screen=self.screen)
         try:
+            self.app.stage("first frame", 20)
             self.app.stage("Probe: Running", 20)
+            time.sleep(0.5)                     # the guest was asked for one size by now
+            self.screen.set_scale(SCALES[0])
             self.probe.expect("READY", 120)
+            self.screen.tell("move position 0 0")
             self.frame = self.guest_frame()
         except BaseException:
             self.close()
@@ -52,23 +60,29 @@ class Desk:
 
     def guest_frame(self):
         """The guest's own picture, by the application's screenshot."""
-        self.app.wait_for("the guest's picture", lambda: self.painted(self.screen.picture()), 20)
-        self.choose("^Take Screenshot$")
-        home = self.app.home.name
-
-        def saved():
-            return [name for name in os.listdir(home) if name.endswith(".png")]
-        name = self.app.wait_for("a screenshot", saved, 20)[0]
+        self.app.wait_for("the guest's picture",
+                          lambda: self.painted(self.screen.picture(), SIZE[1] * 3 // 4), 20)
+        frame = self.screenshot()
         self.app.expect("label", "^Screenshot saved$")
         self.wait_for_toasts()
-        frame = read_png(os.path.join(home, name))
-        if not self.painted(frame):
+        if not self.painted(frame, frame.height - 1):
             raise Failure("the guest's screen is not painted in the screenshot")
         return frame
 
-    def painted(self, picture):
-        """To the last row: noise is of many colours."""
-        row = picture.data[-picture.width * 3:]
+    def screenshot(self):
+        home = self.app.home.name
+
+        def files():
+            return [os.path.join(home, name) for name in os.listdir(home) if name.endswith(".png")]
+        for path in files():
+            os.unlink(path)
+        self.choose("^Take Screenshot$")
+        path = self.app.wait_for("a screenshot", files, 20)[0]
+        return self.app.wait_for("the whole screenshot", lambda: try_read(path), 10)
+
+    def painted(self, picture, at):
+        """Noise is of many colours."""
+        row = picture.data[at * picture.width * 3:(at + 1) * picture.width * 3]
         return len({row[i:i + 3] for i in range(0, len(row), 3)}) > picture.width / 2
 
     def wait_for_toasts(self):
@@ -79,14 +93,15 @@ class Desk:
 
     # ---- Comparing ----
 
-    def place(self):
-        """Where the guest's frame stands on the screen; every pixel of it is right."""
+    def place(self, edge=0):
+        """Where the guest's frame stands on the screen; every pixel of it within the edge is
+        right."""
         problem = None
 
         def look():
             nonlocal problem
             self.shot = self.screen.picture()
-            found, problem = find_frame(self.shot, self.frame)
+            found, problem = find_frame(self.shot, self.frame, edge)
             return found
         try:
             return self.app.wait_for("the guest's pixels on the screen", look, 12)
@@ -115,7 +130,14 @@ class Desk:
         return self.probe.events().count((EV_KEY, KEYS[name], 1))
 
 
-def find_frame(shot, frame):
+def try_read(path):
+    try:
+        return read_png(path)
+    except Exception:               # it is still being written
+        return None
+
+
+def find_frame(shot, frame, edge=0):
     """((x, y), None), or (None, what is wrong)."""
     middle = (frame.height // 2 * frame.width + frame.width // 2) * 3
     at = shot.data.find(frame.data[middle:middle + 48])
@@ -127,10 +149,11 @@ def find_frame(shot, frame):
     y = at // 3 // shot.width - frame.height // 2
     if x < 0 or y < 0 or x + frame.width > shot.width or y + frame.height > shot.height:
         return None, f"it stands at {x}, {y}: not all of it is on the screen"
-    size = frame.width * 3
-    for row in range(frame.height):
-        begin = ((y + row) * shot.width + x) * 3
-        if shot.data[begin:begin + size] != frame.data[row * size:(row + 1) * size]:
+    size = (frame.width - 2 * edge) * 3
+    for row in range(edge, frame.height - edge):
+        begin = ((y + row) * shot.width + x + edge) * 3
+        wanted = (row * frame.width + edge) * 3
+        if shot.data[begin:begin + size] != frame.data[wanted:wanted + size]:
             return None, f"it stands at {x}, {y}, and row {row} differs"
     return (x, y), None
 
@@ -139,14 +162,17 @@ desk = None
 
 
 def guest_follows():
-    """The first size: the view's device pixels, in whole character cells; shown unscaled."""
+    """The window floated when the scale became another, so that its logical size stayed: the guest
+    takes the device pixels. They are not scaled then."""
     global desk
     desk = Desk()
-    desk.screen.move(SIZE[0] // 2, 4)           # in the header
-    x, y = desk.place()
-    print(f"# {desk.frame.width}x{desk.frame.height} at {x}, {y}")
-    if desk.frame.width != SIZE[0] & ~7 or y + desk.frame.height != SIZE[1]:
+    desk.screen.move(SIZE[0] // 2, 4)
+    desk.place(EDGE)
+    print(f"# {desk.frame.width}x{desk.frame.height}")
+    if desk.frame.width != FLOATING[0] * SCALES[0] or desk.frame.height < FLOATING[1]:
         raise Failure(f"the guest took {desk.frame.width}x{desk.frame.height}")
+    desk.choose("^Original Size$")
+    desk.screen.tell("floating disable")        # from here on it fills the screen
 
 
 def exact_at(scale):
@@ -162,7 +188,6 @@ def exact_at(scale):
 
 
 def exact():
-    desk.choose("^Original Size$")
     for scale in SCALES:
         exact_at(scale)
 
@@ -332,7 +357,7 @@ def on_the_desk(test):
 
 enter_session()
 run_tests([
-    ("the guest takes the view's size in device pixels", guest_follows),
+    ("the guest takes the view's size in device pixels, also of a new scale", guest_follows),
     ("guest pixels are device pixels from 100 % to 200 %, for the pointer too", on_the_desk(exact)),
     ("fullscreen, and three ways out of it", on_the_desk(fullscreen)),
     ("system shortcuts reach the guest until Ctrl+Alt", on_the_desk(shortcuts_reach_the_guest)),
