@@ -404,8 +404,9 @@ static bool put_known(const VitQcow2 *q, Area *a, const char *backing_format)
     return true;
 }
 
-int vit_qcow2_build_header(const VitQcow2 *q, const char *backing_file, const char *backing_format,
-                           uint8_t *cluster)
+/* All but the backing file's name; *end: where the extensions end. */
+static int build_fields(const VitQcow2 *q, const char *backing_format, uint8_t *cluster,
+                        uint64_t *end)
 {
     uint8_t *h = cluster;
     Area a = { cluster, VIT_QCOW2_H_V2_LENGTH, q->cluster_size };
@@ -435,15 +436,53 @@ int vit_qcow2_build_header(const VitQcow2 *q, const char *backing_file, const ch
             memcpy(h + VIT_QCOW2_H_V3_LENGTH, g_bytes_get_data(q->unknown_header, NULL), more);
     }
     if (!put_known(q, &a, backing_format)) return -ENOSPC;
-    a.at += 8; /* the end mark, all zeroes */
-    if (!backing_file || !*backing_file) return 0;
-    size_t length = strlen(backing_file);
+    *end = a.at + 8; /* the end mark, all zeroes */
+    return *end <= a.size ? 0 : -ENOSPC;
+}
+
+static int put_name(const VitQcow2 *q, const char *name, uint64_t at, uint8_t *cluster)
+{
+    size_t length = name ? strlen(name) : 0;
+
+    if (length == 0) return 0;
     if (length > VIT_QCOW2_MAX_BACKING_NAME) return -EINVAL;
-    if (length > a.size - a.at) return -ENOSPC;
-    memcpy(cluster + a.at, backing_file, length);
-    vit_put64(h + VIT_QCOW2_H_BACKING_OFFSET, a.at);
-    vit_put32(h + VIT_QCOW2_H_BACKING_SIZE, (uint32_t)length);
+    if (at > q->cluster_size || length > q->cluster_size - at) return -ENOSPC;
+    memcpy(cluster + at, name, length);
+    vit_put64(cluster + VIT_QCOW2_H_BACKING_OFFSET, at);
+    vit_put32(cluster + VIT_QCOW2_H_BACKING_SIZE, (uint32_t)length);
     return 0;
+}
+
+int vit_qcow2_build_header(const VitQcow2 *q, const char *backing_file, const char *backing_format,
+                           uint8_t *cluster)
+{
+    uint64_t end;
+    int result = build_fields(q, backing_format, cluster, &end);
+
+    return result < 0 ? result : put_name(q, backing_file, end, cluster);
+}
+
+/* The same over what is there: the name that the old first sector leads to stays where it is, so that
+ * both the old and the new first sector are right with the rest. */
+static int rebuild(const VitQcow2 *q, const uint8_t *old, uint8_t *fresh)
+{
+    const char *name = q->parent.backing_file;
+    uint64_t from = vit_get64(old + VIT_QCOW2_H_BACKING_OFFSET), end, at;
+    uint64_t bytes = vit_get32(old + VIT_QCOW2_H_BACKING_SIZE);
+    uint64_t length = name ? strlen(name) : 0;
+    int result = build_fields(q, q->parent.backing_format, fresh, &end);
+
+    if (result < 0) return result;
+    bool kept = bytes > 0 && bytes <= MIN(VIT_QCOW2_MAX_BACKING_NAME, q->cluster_size) &&
+                from >= end && from <= q->cluster_size - bytes;
+    at = end;
+    if (kept) {
+        uint64_t after = (from + bytes + 7) & ~UINT64_C(7);
+        memcpy(fresh + from, old + from, bytes);
+        if (length == bytes && memcmp(old + from, name, bytes) == 0) at = from;
+        else if (end + length > from && after + length <= q->cluster_size) at = after;
+    }
+    return put_name(q, name, at, fresh);
 }
 
 int vit_qcow2_write_header(VitQcow2 *q)
@@ -451,9 +490,9 @@ int vit_qcow2_write_header(VitQcow2 *q)
     VitBlockNode *file = q->parent.file->node;
     g_autofree uint8_t *fresh = g_malloc0(q->cluster_size);
     g_autofree uint8_t *old = g_malloc0(q->cluster_size);
-    int result = vit_qcow2_build_header(q, q->parent.backing_file, q->parent.backing_format, fresh);
+    int result = vit_co_read(file, 0, old, MIN(file->size, q->cluster_size));
 
-    if (result == 0) result = vit_co_read(file, 0, old, MIN(file->size, q->cluster_size));
+    if (result == 0) result = rebuild(q, old, fresh);
     if (result < 0) return result;
     /* From the end: the first sector, which says where things are, comes last. */
     for (uint64_t end = q->cluster_size; end > 0;) {
