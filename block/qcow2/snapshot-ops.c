@@ -5,6 +5,7 @@
  * (durable) before the snapshot is in the table, and down after it has left: a crash between leaves
  * refcounts that are too high.  While they are, a version 3 image has its dirty bit set, so that the
  * next to open it puts them right. */
+#include "block/bitmap.h"
 #include "block/qcow2/meta.h"
 #include "block/qcow2/snapshot.h"
 
@@ -322,7 +323,9 @@ bool vit_qcow2_co_snapshot_goto(VitBlockNode *node, const char *id_or_name, GErr
                               "bitmaps; remove them first",
                               node->filename);
     if (!begin(q, error)) return false;
-    return end(q, go_to(q, s), error);
+    int result = go_to(q, s);
+    if (node->bitmaps) vit_block_bitmaps_mark(node, 0, node->size); /* all may have changed */
+    return end(q, result, error);
 }
 
 /* ---- looking --------------------------------------------------------------------------------------------------- */

@@ -72,7 +72,7 @@ static void sound(Image *i)
     g_assert_cmpuint(check.corruptions, ==, 0);
     g_assert_cmpuint(check.check_errors, ==, 0);
     g_assert_cmpuint(check.leaks, ==, 0);
-    if (g_find_program_in_path("qemu-img"))
+    if (image_finds_tools())
         g_assert_cmpint(image_run(i, NULL, "qemu-img check -q disk.img"), ==, 0);
 }
 
@@ -123,7 +123,7 @@ static void test_snapshots(Image *i, gconstpointer options)
         i->model = kept[k];
         image_compare(i, node);
         vit_block_node_unref(node);
-        if (g_find_program_in_path("qemu-img")) {
+        if (image_finds_tools()) {
             image_store_model(i);
             g_autofree char *command = g_strdup_printf(
                 "qemu-img convert -l %s -O raw disk.img view.raw && "
@@ -382,7 +382,7 @@ static void amend_and_compare(Image *i, const char *options, const char *says)
     node = image_open(i, 0);
     image_compare(i, node);
     vit_block_node_unref(node);
-    if (!g_find_program_in_path("qemu-img")) return;
+    if (!image_finds_tools()) return;
     g_autofree char *out = NULL;
     g_assert_cmpint(image_run(i, &out, "qemu-img info disk.img"), ==, 0);
     if (!strstr(out, says)) g_error("%s: no “%s” in %s", options, says, out);
