@@ -4,7 +4,7 @@
  * Each returns a job that has not started (vit_block_job_start()), or NULL with an error.  Nodes are
  * borrowed: the job holds references of its own until it has ended. */
 #pragma once
-#include "block/args.h"
+#include "block/driver.h"
 #include "block/job.h"
 
 typedef struct {
@@ -35,3 +35,22 @@ typedef struct {
 } VitBlockCommit;
 [[nodiscard]] VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                 const VitBlockCommit *commit, GError **error);
+
+/* ---- tasks.c: what a driver does in one call, with progress; results are valid when it has ended ---- */
+
+/* fix: VIT_FIX_... bits.  found: the caller's, with message set if it wants the texts; the job fails only
+ * when the check could not be made (G_IO_ERROR_NOT_SUPPORTED: not by this format). */
+[[nodiscard]] VitBlockJob *vit_block_check_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                               VitBlockNode *node, unsigned fix,
+                                               VitBlockCheck *found, GError **error);
+[[nodiscard]] VitBlockJob *vit_block_resize_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                VitBlockNode *node, uint64_t size,
+                                                VitPrealloc prealloc, GError **error);
+/* options: taken, also on failure. */
+[[nodiscard]] VitBlockJob *vit_block_amend_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                               VitBlockNode *node, VitBlockArgs *options,
+                                               bool force, GError **error);
+/* Gives back the space of what is stored but reads as zeroes; the node is open for writing (with
+ * discard=unmap if its file is to shrink on the host), and nobody else writes to it meanwhile. */
+[[nodiscard]] VitBlockJob *vit_block_compact_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                 VitBlockNode *node, GError **error);

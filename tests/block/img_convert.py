@@ -14,6 +14,11 @@ WRITTEN = ["raw", "qcow2", "qed", "vmdk", "vdi", "vhdx", "vpc", "parallels"]
 OPTIONS = {"vpc": "force_size=on"}
 
 
+def remove(path):
+    if os.path.exists(path):
+        os.unlink(path)
+
+
 def option(fmt):
     return ["-o", OPTIONS[fmt]] if fmt in OPTIONS else []
 
@@ -49,7 +54,7 @@ def test_compressed():
             same_content(f("a"), f("b"))
             qemu_img("convert", "-c", "-O", "qcow2", *extra, f("a"), f("c"))
             mine, theirs = (os.stat(f(name)).st_blocks for name in "bc")
-            check(mine < theirs * 1.1 + 128, f"{extra}: {mine} blocks where theirs has {theirs}")
+            check(mine < theirs * 1.1 + 4 * MIB // 512, f"{extra}: {mine} blocks where theirs has {theirs}")
             img("convert", "-O", "raw", f("c"), f("d"))
             same_bytes(f("a"), f("d"))
         # Two sources that meet inside a cluster.
@@ -104,8 +109,8 @@ def test_refused():
                      ["--skip-broken-bitmaps", f("a"), f("b")], ["--bitmaps", f("a"), f("b")],
                      ["-n", "-o", "size=1", f("a"), f("b")],
                      ["-B", f("a"), "-F", "raw", f("a"), f("b")]):
-            both("convert", *args)
-        check(not os.path.exists(f("b")), "a refused convert made a file")
+            both("convert", *args, prepare=lambda: remove(f("b")))
+            check(not os.path.exists(f("b")), f"{args} made a file")
         both("convert", f("a"), f("no/such"), stderr=False)
         both("convert", f("missing"), f("b"), stderr=False)
         img("convert", "-f", "raw", f("a"), f("a"), status="fail")
@@ -204,7 +209,7 @@ def test_failing_disks():
     with Folder() as f:
         fill(f("a"), 4 * MIB, [(0, 4 * MIB, "random")])
         both("convert", "--image-opts", failing(f("a"), "read", 5), f("b"),
-             prepare=lambda: os.path.exists(f("b")) and os.unlink(f("b")))
+             prepare=lambda: remove(f("b")))
         check(not os.path.exists(f("b")), "half a copy was left behind")
         both("convert", "--salvage", "--image-opts", failing(f("a"), "read", 5), f("b"))
         with open(f("b"), "rb") as file, open(f("a"), "rb") as source:

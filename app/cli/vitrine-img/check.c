@@ -2,7 +2,8 @@
 /* app/cli/vitrine-img/check.c - vitrine-img check: whether an image is whole, and repairing it */
 #include "app/cli/vitrine-img/img.h"
 
-#include <errno.h>
+#include "block/jobs/jobs.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -19,7 +20,7 @@ typedef struct {
     VitBlockNode *node;
     VitBlockCheck found;
     unsigned fix;
-    int result;
+    bool good;
 } Check;
 
 static void message(void *opaque, const char *text)
@@ -27,13 +28,17 @@ static void message(void *opaque, const char *text)
     fprintf(stderr, "%s\n", text);
 }
 
-static void check_fiber(void *opaque)
+/* False: it could not be made; said why. */
+static bool run_check(Check *c)
 {
-    Check *c = opaque;
-    const VitBlockDriver *d = c->node->driver;
+    g_autoptr(GError) error = NULL;
 
-    c->found = (VitBlockCheck){ .message = message };
-    c->result = d->co_check ? d->co_check(c->node, &c->found, c->fix) : -ENOTSUP;
+    c->found = (VitBlockCheck){ .message = message, .opaque = c };
+    VitBlockJob *job = vit_block_check_new(c->img->jobs, NULL,
+                                           VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, c->node,
+                                           c->fix, &c->found, &error);
+    if (!job) img_fail(c->img, 1, "%s", error->message);
+    return job && img_run_job(c->img, job, 1) == 0;
 }
 
 static void print_json(const Check *c, const char *filename)
@@ -106,11 +111,9 @@ static int conclude(Check *c, const char *filename)
     const VitBlockCheck *f = &c->found;
     Img *img = c->img;
 
-    if (c->result == -ENOTSUP)
-        return img_fail(img, CHECK_NOT_SUPPORTED, "This image format does not support checks");
     if (f->corruptions_fixed || f->leaks_fixed) {
         uint64_t corruptions = f->corruptions_fixed, leaks = f->leaks_fixed;
-        bool twice = !c->result && !f->check_errors;
+        bool twice = c->good && !f->check_errors;
         if (!img->json)
             img_say(img,
                     "The following inconsistencies were found and repaired:\n\n"
@@ -119,17 +122,14 @@ static int conclude(Check *c, const char *filename)
                     leaks, corruptions, twice ? "Double checking the fixed image now...\n" : "");
         if (twice) {
             c->fix = 0;
-            img_run(img, check_fiber, c);
+            c->good = run_check(c);
             c->found.corruptions_fixed = corruptions;
             c->found.leaks_fixed = leaks;
         }
     }
     if (img->json) print_json(c, filename);
-    else if (c->result == 0) print_human(c);
-    if (c->result < 0 || f->check_errors) {
-        if (c->result < 0) img_fail(img, 1, "Check failed: %s", g_strerror(-c->result));
-        return CHECK_FAILED;
-    }
+    else if (c->good) print_human(c);
+    if (!c->good || f->check_errors) return CHECK_FAILED;
     return f->corruptions ? CHECK_CORRUPT : f->leaks ? CHECK_LEAKS : CHECK_OK;
 }
 
@@ -160,7 +160,7 @@ int img_check(Img *img, int argc, char **argv)
             if (strcmp(optarg, "leaks") == 0) c.fix = VIT_FIX_LEAKS;
             else if (strcmp(optarg, "all") == 0) c.fix = VIT_FIX_LEAKS | VIT_FIX_ERRORS;
             else
-                return img_fail_usage(img, 1, "--repair expects 'leaks' or 'all', not '%s'",
+                return img_fail_usage(img, 1, "--repair (-r) expects 'leaks' or 'all' not '%s'",
                                       optarg);
             break;
         default: return status;
@@ -172,8 +172,12 @@ int img_check(Img *img, int argc, char **argv)
     if (!c.fix) flags |= VIT_OPEN_READ_ONLY;
     c.node = img_open(img, argv[optind], img->format, img->image_opts, flags);
     if (!c.node) return 1;
-    img_run(img, check_fiber, &c);
-    status = conclude(&c, argv[optind]);
+    if (c.node->driver->co_check) {
+        c.good = run_check(&c);
+        status = conclude(&c, argv[optind]);
+    } else {
+        status = img_fail(img, CHECK_NOT_SUPPORTED, "This image format does not support checks");
+    }
     vit_block_node_unref(c.node);
     return status;
 }

@@ -51,6 +51,27 @@ static JsonArray *snapshot_list(GPtrArray *list)
     return array;
 }
 
+/* The format's own facts in the order in which qemu-img says them. */
+static void sort_specific(JsonObject *specific)
+{
+    static const char *const order[] = { "compat",     "compression-type", "lazy-refcounts",
+                                         "bitmaps",    "refcount-bits",    "encrypt",
+                                         "data-file",  "data-file-raw",    "corrupt",
+                                         "extended-l2" };
+    JsonNode *node = json_object_get_member(specific, "data");
+
+    if (!node || !JSON_NODE_HOLDS_OBJECT(node)) return;
+    JsonObject *data = json_node_get_object(node), *sorted = json_object_new();
+    for (unsigned i = 0; i < G_N_ELEMENTS(order); i++)
+        if (json_object_has_member(data, order[i]))
+            json_object_set_member(sorted, order[i], json_object_dup_member(data, order[i]));
+    g_autoptr(GList) keys = json_object_get_members(data);
+    for (GList *k = keys; k; k = k->next)
+        if (!json_object_has_member(sorted, k->data))
+            json_object_set_member(sorted, k->data, json_object_dup_member(data, k->data));
+    json_object_set_object_member(specific, "data", sorted);
+}
+
 static JsonObject *collect(VitBlockNode *node, unsigned depth)
 {
     JsonObject *o = json_object_new();
@@ -89,7 +110,10 @@ static JsonObject *collect(VitBlockNode *node, unsigned depth)
         json_object_set_string_member(specific, "type", d->name);
         json_object_set_object_member(specific, "data", json_object_new());
     }
-    if (specific) json_object_set_object_member(o, "format-specific", specific);
+    if (specific) {
+        sort_specific(specific);
+        json_object_set_object_member(o, "format-specific", specific);
+    }
     if (has_backing) {
         g_autofree char *full = vit_block_filename_join(node->filename, node->backing_file);
         json_object_set_string_member(o, "full-backing-filename", full);
@@ -129,7 +153,7 @@ static const char *text_of(JsonObject *o, const char *key)
 
 void img_print_snapshots(JsonArray *list)
 {
-    printf("Snapshot list:\n%-7s %-16s %8s %20s %15s %10s\n", "ID", "TAG", "VM_SIZE", "DATE",
+    printf("Snapshot list:\n%-7s %-16s %8s %19s %15s %10s\n", "ID", "TAG", "VM_SIZE", "DATE",
            "VM_CLOCK", "ICOUNT");
     for (guint i = 0; i < json_array_get_length(list); i++) {
         JsonObject *s = json_array_get_object_element(list, i);
@@ -146,7 +170,7 @@ void img_print_snapshots(JsonArray *list)
         if (json_object_has_member(s, "icount"))
             g_snprintf(count, sizeof count, "%" G_GINT64_FORMAT,
                        json_object_get_int_member(s, "icount"));
-        printf("%-7s %-16s %8s %20s %15s %10s\n", text_of(s, "id"), text_of(s, "name"), size, date,
+        printf("%-7s %-16s %8s %19s %15s %10s\n", text_of(s, "id"), text_of(s, "name"), size, date,
                ticks, count);
     }
 }

@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/resize.c - vitrine-img resize: a new virtual size */
 #include "app/cli/vitrine-img/img.h"
 
+#include "block/jobs/jobs.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -11,21 +13,7 @@ typedef struct {
     VitBlockNode *node;
     uint64_t size;
     VitPrealloc prealloc;
-    bool good;
-    GError *error;
 } Resize;
-
-static void resize_fiber(void *opaque)
-{
-    Resize *r = opaque;
-
-    r->good = vit_co_truncate(r->node, r->size, true, r->prealloc, &r->error);
-    if (r->good) {
-        int result = vit_co_flush(r->node);
-        if (result < 0)
-            r->good = vit_block_fail_errno(&r->error, result, "Could not flush the image");
-    }
-}
 
 static int resize(Img *img, Resize *r, const char *text, bool shrink, bool prealloc_given)
 {
@@ -52,10 +40,14 @@ static int resize(Img *img, Resize *r, const char *text, bool shrink, bool preal
                         "image's end. Before performing such an operation, make sure there is no "
                         "important data there.");
     }
-    img_run(img, resize_fiber, r);
-    if (!r->good) return img_fail_error(img, 1, r->error);
-    img_say(img, "Image resized.\n");
-    return 0;
+    g_autoptr(GError) error = NULL;
+    VitBlockJob *job = vit_block_resize_new(img->jobs, NULL,
+                                            VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, r->node,
+                                            r->size, r->prealloc, &error);
+    if (!job) return img_fail(img, 1, "%s", error->message);
+    int status = img_run_job(img, job, 1);
+    if (status == 0) img_say(img, "Image resized.\n");
+    return status;
 }
 
 int img_resize(Img *img, int argc, char **argv)
