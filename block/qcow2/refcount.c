@@ -321,7 +321,8 @@ static int alloc(VitQcow2 *q, uint64_t from, uint64_t want, bool some, bool at, 
                                      (run->first + i) << q->cluster_bits);
     }
     result = take_run(q, run);
-    if (result == 0 && run->first == q->free_hint)
+    /* Unless a gap was too small, all before what was found is in use. */
+    if (result == 0 && (run->first == q->free_hint || (!at && (some || want == 1))))
         q->free_hint = run->first + run->clusters + run->missing;
     q->stats.allocations++;
     return result;
