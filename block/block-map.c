@@ -404,7 +404,11 @@ bool vit_block_map_try_submit(VitBlockMap *map, VitBlockRequest *req)
     uint64_t host;
 
     if (req->op != VIT_BLOCK_READ && req->op != VIT_BLOCK_WRITE) return false;
-    if (req->op == VIT_BLOCK_WRITE && (req->flags || map->touched)) return false;
+    if (req->op == VIT_BLOCK_WRITE && req->flags) return false;
+    /* With something before each block a stretch is within one. */
+    if (req->op == VIT_BLOCK_WRITE && map->touched &&
+        (!map->lead || !get_bit(map->touched, req->offset / map->block_size)))
+        return false;
     if (stretch(map, req->offset, req->bytes, &host) < req->bytes || !is_stored(host)) return false;
     VitBlockRequest *child = vit_block_child_request(req);
     child->offset = host;

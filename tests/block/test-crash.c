@@ -281,10 +281,13 @@ static const Case cases[] = {
     { "qcow2", "refcount_bits=1", "" },
     { "qed", "", "" },
     { "vdi", "", "" },
-    { "vpc", "", "" },
+    { "vpc", "force_size=on", "" },
     { "vmdk", "", "" },
+    { "vmdk", "zeroed_grain=on", "" },
     { "vhdx", "", "" },
+    { "vhdx", "block_size=1M,block_state_zero=off", "" },
     { "parallels", "", "" },
+    { "parallels", "cluster_size=64k", "" },
 };
 
 int main(int argc, char **argv)

@@ -152,6 +152,108 @@ static void test_backing(void)
     format_fixture_free(f);
 }
 
+static void put32(uint8_t *at, uint32_t value)
+{
+    value = GUINT32_TO_LE(value);
+    memcpy(at, &value, sizeof value);
+}
+
+static void same_for_qemu_img(FormatFixture *f, const char *path, const uint8_t *all, uint64_t size)
+{
+    g_autofree char *raw = format_path(f, "same.raw");
+
+    if (!format_has_qemu_img()) return;
+    g_assert_true(g_file_set_contents(raw, (const char *)all, (gssize)size, NULL));
+    g_assert_cmpint(format_qemu_img(NULL, "compare", "-f", "vmdk", "-F", "raw", path, raw, NULL),
+                    ==, 0);
+}
+
+/* What an ESX server writes: grains of one sector, tables of 4096 of them; only to be read. */
+static void test_cowd(void)
+{
+    enum { SECTORS = 10000, DIRECTORY = 4, TABLES = 5, GRAINS = TABLES + 3 * 32 };
+    FormatFixture *f = format_fixture_new();
+    g_autofree char *path = format_path(f, "esx.vmdk");
+    g_autofree char *part = format_path(f, "esx-delta.vmdk");
+    g_autoptr(GError) error = NULL;
+    g_autofree uint8_t *image = g_malloc0((GRAINS + 3) * 512), *wanted = g_malloc0(SECTORS * 512);
+    static const uint32_t grains[] = { 0, 4095, 8999 };
+
+    memcpy(image, "COWD", 4);
+    put32(image + 4, 1);
+    put32(image + 8, 3);
+    put32(image + 12, SECTORS);
+    put32(image + 16, 1);
+    put32(image + 20, DIRECTORY);
+    put32(image + 24, 3);
+    put32(image + 28, GRAINS + 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        put32(image + DIRECTORY * 512 + i * 4, TABLES + i * 32);
+        put32(image + (TABLES + grains[i] / 4096 * 32) * 512 + grains[i] % 4096 * 4, GRAINS + i);
+        memset(image + (GRAINS + i) * 512, 0x61 + (int)i, 512);
+        memset(wanted + grains[i] * 512, 0x61 + (int)i, 512);
+    }
+    g_assert_true(g_file_set_contents(part, (char *)image, (GRAINS + 3) * 512, NULL));
+    g_autofree char *text = g_strconcat(head,
+                                        "createType=\"vmfsSparse\"\n"
+                                        "RW 10000 VMFSSPARSE \"esx-delta.vmdk\"\n",
+                                        NULL);
+    put(f, "esx.vmdk", text);
+    g_assert_null(format_open(f, path, NULL, 0, &error));
+    g_assert_nonnull(strstr(error->message, "only be read"));
+    g_clear_error(&error);
+    VitBlockNode *node = format_open(f, path, NULL, VIT_OPEN_READ_ONLY, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(node->size, ==, SECTORS * 512);
+    g_autofree uint8_t *all = format_read_all(node);
+    g_assert_cmpmem(all, SECTORS * 512, wanted, SECTORS * 512);
+    g_assert_cmpuint(format_check(node, 0, NULL).corruptions, ==, 0);
+    vit_block_node_unref(node);
+    same_for_qemu_img(f, path, all, SECTORS * 512);
+    format_fixture_free(f);
+}
+
+/* A stream as others end it: the directory is only known from a footer. */
+static void test_footer(void)
+{
+    FormatFixture *f = format_fixture_new();
+    g_autofree char *path = format_path(f, "stream.vmdk");
+    g_autofree uint8_t *grain = g_malloc(65536);
+    g_autofree char *image = NULL;
+    g_autoptr(GError) error = NULL;
+    gsize size;
+    uint64_t at_end = UINT64_MAX;
+
+    memset(grain, 0x33, 65536);
+    bool made = format_create(f, path, "vmdk", stream.options, 3 * MIB, &error);
+    g_assert_no_error(error);
+    g_assert_true(made);
+    VitBlockNode *node = format_open(f, path, NULL, 0, &error);
+    g_assert_cmpint(vit_block_write_sync(node, MIB, grain, 65536), ==, 0);
+    g_assert_cmpint(vit_block_write_sync(node, MIB, grain, 65536), ==, -EIO); /* once only */
+    vit_block_node_unref(node);
+    g_assert_true(g_file_get_contents(path, &image, &size, NULL));
+    g_assert_cmpuint(size % 512, ==, 0);
+    g_autofree uint8_t *longer = g_malloc0(size + 3 * 512);
+    memcpy(longer, image, size);
+    put32(longer + size + 12, 3); /* footer marker; the footer; end of stream */
+    put32(longer + size, 1);
+    memcpy(longer + size + 512, image, 512);
+    memcpy(longer + 56, &at_end, sizeof at_end);
+    g_assert_true(g_file_set_contents(path, (char *)longer, (gssize)size + 3 * 512, NULL));
+    node = format_open(f, path, NULL, VIT_OPEN_READ_ONLY, &error);
+    g_assert_no_error(error);
+    g_autofree uint8_t *all = format_read_all(node);
+    g_assert_true(vit_block_is_zero(all, MIB) && vit_block_is_zero(all + MIB + 65536, 65536));
+    g_assert_cmpmem(all + MIB, 65536, grain, 65536);
+    vit_block_node_unref(node);
+    same_for_qemu_img(f, path, all, 3 * MIB);
+    g_assert_true(g_file_set_contents(path, (char *)longer, (gssize)size, NULL));
+    g_assert_null(format_open(f, path, NULL, VIT_OPEN_READ_ONLY, &error));
+    g_assert_nonnull(strstr(error->message, "no footer"));
+    format_fixture_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -169,6 +271,8 @@ int main(int argc, char **argv)
     g_test_add_data_func("/block/vmdk/foreign-stream", &stream, test_foreign);
     g_test_add_func("/block/vmdk/descriptor", test_descriptor);
     g_test_add_func("/block/vmdk/backing", test_backing);
+    g_test_add_func("/block/vmdk/cowd", test_cowd);
+    g_test_add_func("/block/vmdk/footer", test_footer);
     g_test_add_func("/block/vmdk/hostile", test_hostile);
     return g_test_run();
 }
