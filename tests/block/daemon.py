@@ -1,5 +1,5 @@
-# tests/block/daemon.py VITRINE-STORAGE-DAEMON VITRINE-IMG [TEST...] - the storage daemon: its QMP beside that
-# of the distribution's daemon, and jobs under load
+# tests/block/daemon.py VITRINE-STORAGE-DAEMON VITRINE-RUN - the storage daemon: its QMP beside that of the
+# distribution's daemon, jobs under load; and the same commands of a machine
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import os
@@ -13,7 +13,7 @@ import time
 import nbd
 from nbd_common import Folder, check, equal, report, run
 
-OURS, IMG = sys.argv[1:3]
+OURS, RUN = sys.argv[1:3]
 THEIRS = "qemu-storage-daemon"
 MIB = 1 << 20
 PATIENCE = 60
@@ -23,9 +23,10 @@ class Qmp:
     """A storage daemon with a monitor on its standard streams."""
 
     def __init__(self, program, *options):
-        self.process = subprocess.Popen(
-            [program, "--chardev", "stdio,id=monitor", "--monitor", "monitor", *options],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        monitor = ["-qmp", "stdio"] if program == RUN else [
+            "--chardev", "stdio,id=monitor", "--monitor", "monitor"]
+        self.process = subprocess.Popen([program, *monitor, *options], text=True,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.events = []
         self.greeting = self.read()
         self("qmp_capabilities")
@@ -556,7 +557,36 @@ def client_goes():
         check("error" not in q.gone("j"), "the job has failed")
 
 
+def machine():
+    with Folder() as folder:
+        disk, plain = qcow2(folder, "disk"), folder.raw("plain", 16 * MIB)
+        wanted, untouched = content(disk), content(plain, "raw")
+        with Qmp(RUN, "-S", "-display", "none", "-drive",
+                 f"file={disk},format=qcow2,if=virtio,id=d0", "-drive",
+                 f"file={plain},format=raw,if=virtio,id=d1,snapshot=on", "-blockdev",
+                 json.dumps({"driver": "raw", "node-name": "n", "file": file_node(
+                     folder.raw("n", MIB))}), "-device", "virtio-blk-pci,drive=n") as q:
+            q.good("blockdev-snapshot-sync", device="d0", snapshot_file=folder("overlay"))
+            q.good("drive-mirror", device="d0", target=folder("mirror"), sync="full",
+                   format="qcow2")
+            q.wait("BLOCK_JOB_READY", device="d0")
+            q.good("cont")
+            q.good("block-job-complete", device="d0")
+            check("error" not in q.gone("d0"), "the mirror has failed")
+            disks = {d["device"]: d["inserted"] for d in q.good("query-block")}
+            equal(disks["d0"]["file"], folder("mirror"))
+            equal([disks["d1"]["drv"], disks["d1"]["backing_file"]], ["qcow2", plain])
+            equal(disks["n"]["node-name"], "n")
+            q.good("drive-backup", device="d0", target=folder("backup"), sync="full",
+                   format="raw")
+            check("error" not in q.gone("d0"), "the backup has failed")
+            equal(q("blockdev-del", node_name="n")["desc"], "Node n is in use")
+            equal(q("block-job-cancel", device="d0")["class"], "DeviceNotActive")
+        equal([content(folder("mirror")) == wanted, content(folder("backup"), "raw") == wanted,
+               content(plain, "raw") == untouched], [True] * 3)
+
+
 sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
                  mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
                  backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
-                 snapshots_stream_commit, client_goes]))
+                 snapshots_stream_commit, client_goes, machine]))
