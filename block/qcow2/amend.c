@@ -226,6 +226,8 @@ bool vit_qcow2_co_amend(VitBlockNode *node, VitBlockArgs *options, bool force,
     if (node->how.read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is read-only", node->filename);
     if (!take(q, options, &w, error) || !allowed(q, &w, error)) return false;
+    g_autoptr(VitBlockArgs) encrypt = vit_block_args_sub(options, "encrypt");
+    if (encrypt && !vit_qcow2_crypto_amend(q, encrypt, force, error)) return false;
     w.progress = progress;
     w.opaque = opaque;
     if (progress) progress(opaque, 0, 1);
