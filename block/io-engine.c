@@ -9,7 +9,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { RING_ENTRIES = 128, WORKERS = 4 };
+enum { RING_ENTRIES = 128, WORKERS = 4, LARGE = 256 << 10 /* bytes */ };
 
 struct VitIoEngine {
     VitIoThread *thread;        /* borrowed */
@@ -23,6 +23,7 @@ struct VitIoEngine {
     unsigned     in_flight;
     unsigned     plugged;
     bool         retry_queued;
+    bool         buffered;      /* through the page cache */
     bool         completing;    /* in completed(); what runs there may free the engine */
     bool         dead;          /* to be freed when completed() has ended */
     /* worker threads */
@@ -58,6 +59,15 @@ static void push(VitIoEngine *e)
     }
 }
 
+static bool is_large(const VitIo *io)
+{
+    size_t bytes = 0;
+
+    if (io->kind != VIT_IO_READ && io->kind != VIT_IO_WRITE) return false;
+    for (int i = 0; i < io->niov && bytes < LARGE; i++) bytes += io->iov[i].iov_len;
+    return bytes >= LARGE;
+}
+
 static bool prepare(VitIoEngine *e, VitIo *io)
 {
     struct io_uring_sqe *sqe = e->in_flight < RING_ENTRIES ? io_uring_get_sqe(&e->ring) : NULL;
@@ -79,6 +89,8 @@ static bool prepare(VitIoEngine *e, VitIo *io)
         io_uring_prep_fallocate(sqe, e->fd, io->mode, io->offset, io->bytes);
         break;
     }
+    /* Copying so much to or from the page cache takes longer than handing it to another core. */
+    if (e->buffered && is_large(io)) sqe->flags |= IOSQE_ASYNC;
     io_uring_sqe_set_data(sqe, io);
     e->queued++;
     e->in_flight++;
@@ -176,6 +188,7 @@ VitIoEngine *vit_io_engine_new(VitIoThread *thread, int fd, bool threads)
     e->thread = thread;
     e->fd = fd;
     e->event_fd = -1;
+    e->buffered = !(fcntl(fd, F_GETFL) & O_DIRECT);
     g_queue_init(&e->waiting);
     if (threads || !start_ring(e))
         e->pool = g_thread_pool_new(work, e, WORKERS, FALSE, NULL);
