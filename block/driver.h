@@ -88,7 +88,7 @@ struct VitBlockDriver {
     uint32_t alignment; /* 0: takes any; else a power of two (a node may set its own) */
     const char *const *protocols; /* NULL-ended: "nbd", "nbd+unix"; NULL: none */
     const VitBlockOption *create_options; /* ended by a NULL name; NULL: cannot create */
-    const VitBlockOption *amend_options; /* the same; NULL: those of create_options marked so */
+    const VitBlockOption *amend_options; /* more that amend alone knows; NULL: none */
     bool supports_backing;
 
     /* 0: not mine, to 100: surely mine.  head: the first bytes (at most 4096), tail: the last 512 or NULL. */

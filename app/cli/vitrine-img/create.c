@@ -62,6 +62,8 @@ static GPtrArray *amendable(const VitBlockDriver *driver)
     for (guint i = 0; i < all->len && !driver->amend_options; i++)
         if (((const VitBlockOption *)all->pdata[i])->amendable)
             g_ptr_array_add(some, all->pdata[i]);
+    for (const VitBlockOption *o = driver->amend_options; o && o->name; o++)
+        g_ptr_array_add(some, (void *)o);
     return some;
 }
 
