@@ -201,3 +201,17 @@ bool vit_qcow2_crypto_amend(VitQcow2 *q, VitBlockArgs *encrypt, bool force, GErr
                              vit_block_graph_objects(q->parent.graph), force, error) &&
            vit_block_args_finish(encrypt, error);
 }
+
+/* clang-format off: a table */
+const VitBlockOption vit_qcow2_amend_options[] = {
+    { "encrypt.iter-time", VIT_OPT_UINT, "Time to spend in PBKDF in milliseconds", NULL, true },
+    { "encrypt.keyslot", VIT_OPT_UINT, "Select a single keyslot to modify explicitly", NULL, true },
+    { "encrypt.new-secret", VIT_OPT_STRING,
+      "New secret to set in the matching keyslots. Empty string to erase", NULL, true },
+    { "encrypt.old-secret", VIT_OPT_STRING, "Select all keyslots that match this password", NULL,
+      true },
+    { "encrypt.state", VIT_OPT_STRING, "Select new state of affected keyslots (active/inactive)",
+      NULL, true },
+    { .name = NULL },
+};
+/* clang-format on */

@@ -64,6 +64,7 @@ const VitBlockDriver vit_block_qcow2_driver = {
     .kind = VIT_BLOCK_FORMAT,
     .instance_size = sizeof(VitQcow2),
     .create_options = vit_qcow2_create_options,
+    .amend_options = vit_qcow2_amend_options,
     .supports_backing = true,
     .probe = probe,
     .co_open = vit_qcow2_co_open,

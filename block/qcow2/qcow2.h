@@ -509,6 +509,7 @@ JsonObject *vit_qcow2_crypto_describe(const VitQcow2 *q); /* "encrypt" of "info"
                                            VitBlockGraph *graph,
                                            const struct VitLuksOptions *options, GError **error);
 /* encrypt: the options below "encrypt." of "amend". */
+extern const VitBlockOption vit_qcow2_amend_options[];
 [[nodiscard]] bool vit_qcow2_crypto_amend(VitQcow2 *q, VitBlockArgs *encrypt, bool force,
                                           GError **error);
 
