@@ -112,7 +112,7 @@ def test_amend():
         to_raw(qemu_img, f("disk"), f("back"), "s1")
         same_bytes(f("raw"), f("back"))
         img("amend", *SECRETS, "-o", "state=inactive,old-secret=s0", *opts(f("disk"), "s1"))
-        qemu_img("info", *SECRETS, *opts(f("disk"), "s0"), status="fail")
+        qemu_img("convert", *SECRETS, *opts(f("disk"), "s0"), "-O", "raw", f("x"), status="fail")
         to_raw(qemu_img, f("disk"), f("back"), "s1")
         done = img("amend", *SECRETS, "-o", "state=inactive,keyslot=1", *opts(f("disk"), "s1"),
                    status="fail")
@@ -188,6 +188,19 @@ def test_qcow2_prealloc():
         done = img("create", *SECRETS, "-f", "qcow2", "-o", "encrypt.format=aes,"
                    "encrypt.key-secret=s0", f("x"), "1M", status="fail")
         check("use encrypt.format=luks" in done.stderr, done.stderr)
+
+
+def test_qcow2_amend():
+    need("luks", "qcow2")
+    with Folder() as f:
+        img("create", *SECRETS, "-f", "qcow2", "-o", QCOW2, f("disk"), "5M")
+        img("amend", *SECRETS, "-o", "encrypt.state=active,encrypt.new-secret=s1,"
+            "encrypt.iter-time=5", *qcow2(f("disk")))
+        qemu_img("convert", *SECRETS, *qcow2(f("disk"), "s1"), "-O", "raw", f("back"))
+        img("amend", *SECRETS, "-o", "lazy_refcounts=on", *qcow2(f("disk")))
+        check("lazy refcounts: true" in img("info", f("disk")).stdout, "lazy_refcounts=on is lost")
+        for fmt in ("qcow2", "luks"):
+            images.both("amend", "-f", fmt, "-o", "help", f("disk"))
 
 
 def test_qcow2_aes():

@@ -57,9 +57,7 @@ static GPtrArray *amendable(const VitBlockDriver *driver)
     g_autoptr(GPtrArray) all = options_of(driver, false);
     GPtrArray *some = g_ptr_array_new();
 
-    for (const VitBlockOption *o = driver->amend_options; o && o->name; o++)
-        g_ptr_array_add(some, (void *)o);
-    for (guint i = 0; i < all->len && !driver->amend_options; i++)
+    for (guint i = 0; i < all->len; i++)
         if (((const VitBlockOption *)all->pdata[i])->amendable)
             g_ptr_array_add(some, all->pdata[i]);
     for (const VitBlockOption *o = driver->amend_options; o && o->name; o++)
