@@ -18,7 +18,7 @@ struct VitBlockArgs {
 
 enum { MAX_DEPTH = 64, MAX_LIST = 1024 };
 
-/* ---- making the tree ------------------------------------------------------------------------------ */
+/* ---- making the tree ------------------------------------------------------------------------- */
 
 static bool put(JsonObject *into, const char *context, const char *key, JsonNode *value, int depth,
                 GError **error);
@@ -197,7 +197,7 @@ VitBlockNode *vit_block_args_take_child(VitBlockArgs *args, const char *key)
     return node;
 }
 
-/* ---- taking ---------------------------------------------------------------------------------------- */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 static JsonNode *take(VitBlockArgs *args, const char *key)
 {

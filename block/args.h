@@ -11,7 +11,8 @@
 
 typedef struct VitBlockArgs VitBlockArgs;
 
-/* object: borrowed, copied; NULL is empty.  context: how messages begin, e.g. "-blockdev", "disk.qcow2". */
+/* object: borrowed, copied; NULL is empty.  context: how messages begin, e.g. "-blockdev",
+ * "disk.qcow2". */
 [[nodiscard]] VitBlockArgs *vit_block_args_new(const char *context, JsonObject *object,
                                                GError **error);
 /* From "a=b,c.d=e,flag": implied names the key of a first part without "=" (NULL: none). */
@@ -37,8 +38,8 @@ const char *vit_block_args_str(VitBlockArgs *args, const char *key);
 /* names: NULL-ended; *value: index. */
 [[nodiscard]] bool vit_block_args_enum(VitBlockArgs *args, const char *key,
                                        const char *const *names, int *value, GError **error);
-/* The object under key as args of their own (owned by the caller), NULL when there is none; a string there
- * (a node's name) is left for vit_block_args_str(). */
+/* The object under key as args of their own (owned by the caller), NULL when there is none; a
+ * string there (a node's name) is left for vit_block_args_str(). */
 VitBlockArgs *vit_block_args_sub(VitBlockArgs *args, const char *key);
 JsonNode *vit_block_args_node(VitBlockArgs *args,
                               const char *key); /* any value; borrowed, NULL: not given */

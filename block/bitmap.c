@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/bitmap.c - see bitmap.h.  One flat array of 64-bit words: 2 MiB for a TiB in pieces of 64 KiB. */
+/* block/bitmap.c - see bitmap.h.  One flat array of 64-bit words: 2 MiB for a TiB in pieces of 64
+ * KiB. */
 #include "block/bitmap.h"
 
 #include "block/driver.h"
@@ -150,7 +151,7 @@ void vit_block_bitmap_set_busy(VitBlockBitmap *b, bool busy)
     b->busy = busy;
 }
 
-/* ---- bits ---------------------------------------------------------------------------------------------- */
+/* ---- bits ------------------------------------------------------------------------------------ */
 
 bool vit_block_bitmap_get(const VitBlockBitmap *b, uint64_t offset)
 {
@@ -267,7 +268,7 @@ void vit_block_bitmap_load(VitBlockBitmap *b, uint64_t first_bit, const void *bu
     }
 }
 
-/* ---- the node's writes ------------------------------------------------------------------------------------- */
+/* ---- the node's writes ----------------------------------------------------------------------- */
 
 void vit_block_bitmaps_mark(VitBlockNode *node, uint64_t offset, uint64_t bytes)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/bitmap.h - dirty bitmaps: which stretches of a node have changed since
  *
- * One bit for each `granularity` bytes (a power of two, 512 bytes to 2 GiB).  On the node's thread. */
+ * One bit for each `granularity` bytes (a power of two, 512 bytes to 2 GiB).  On the node's thread.
+ */
 #pragma once
 #include "block/node.h"
 

@@ -74,7 +74,8 @@ static bool is_stored(uint64_t at)
     return at > VIT_MAP_ZERO;
 }
 
-/* How many bytes from offset on, at most `bytes`, lie in one piece in the file (or nowhere), and where. */
+/* How many bytes from offset on, at most `bytes`, lie in one piece in the file (or nowhere), and
+ * where. */
 static uint64_t stretch(const VitBlockMap *map, uint64_t offset, uint64_t bytes, uint64_t *host)
 {
     uint64_t index = offset / map->block_size, in_block = offset % map->block_size;
@@ -111,9 +112,10 @@ int vit_co_map_read(VitBlockMap *map, uint64_t offset, uint64_t bytes, const str
     return 0;
 }
 
-/* ---- new blocks ------------------------------------------------------------------------------------ */
+/* ---- new blocks ------------------------------------------------------------------------------ */
 
-/* Room for up to *n blocks one after the other; sets *n to how many.  0: the format can hold no more. */
+/* Room for up to *n blocks one after the other; sets *n to how many.  0: the format can hold no
+ * more. */
 static uint64_t take_room(VitBlockMap *map, uint64_t *n)
 {
     if (map->spare->len > 0) {
@@ -162,7 +164,8 @@ static int make_tail(VitBlockMap *map, uint64_t from, uint64_t to, uint64_t fres
     return vit_co_write(map->node->file->node, to - sizeof zeroes, zeroes, sizeof zeroes, 0);
 }
 
-/* Writes to blocks that are nowhere yet.  *written: how much of it; 0 when somebody else was quicker. */
+/* Writes to blocks that are nowhere yet.  *written: how much of it; 0 when somebody else was
+ * quicker. */
 static int write_new(VitBlockMap *map, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                      int niov, uint64_t skip, uint64_t *written)
 {
@@ -285,7 +288,7 @@ int vit_co_map_discard(VitBlockMap *map, uint64_t offset, uint64_t bytes)
     return 0;
 }
 
-/* ---- flushing --------------------------------------------------------------------------------------- */
+/* ---- flushing -------------------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t first, count; /* entries */
@@ -297,7 +300,8 @@ static void clear_run(gpointer data)
     g_free(((Run *)data)->at);
 }
 
-/* The changed pages as they are now: entries that come later lead to data that is not stable yet. */
+/* The changed pages as they are now: entries that come later lead to data that is not stable yet.
+ */
 static bool take_dirty(VitBlockMap *map, GArray *runs)
 {
     enum { MOST = 128 };
@@ -358,7 +362,7 @@ int vit_co_map_flush(VitBlockMap *map)
     return result < 0 ? result : vit_co_flush(map->node->file->node);
 }
 
-/* ---- the rest --------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 int vit_co_map_status(VitBlockMap *map, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {

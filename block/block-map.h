@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/block-map.h - disks cut into equal blocks, each of which lies somewhere in the file or nowhere
+/* block/block-map.h - disks cut into equal blocks, each of which lies somewhere in the file or
+ * nowhere
  *
- * What VDI, VHD, VHDX and Parallels images have in common: a flat table of places, new blocks at the
- * file's end, no backing file.  The table is held in memory; reads and writes of blocks that are there
- * run side by side without a lock.  A new block's entry stays in memory until a flush, which makes the
- * data stable first, then stores the table's changed pages, then makes these stable: whatever instant
- * the host stops at, no stored entry leads to bytes that are not the block's.
+ * What VDI, VHD, VHDX and Parallels images have in common: a flat table of places, new blocks at
+ * the file's end, no backing file.  The table is held in memory; reads and writes of blocks that
+ * are there run side by side without a lock.  A new block's entry stays in memory until a flush,
+ * which makes the data stable first, then stores the table's changed pages, then makes these
+ * stable: whatever instant the host stops at, no stored entry leads to bytes that are not the
+ * block's.
  *
  * All on fibers of the node's thread, but for vit_block_map_try_submit(). */
 #pragma once
@@ -24,9 +26,11 @@ typedef struct {
     int (*co_begin)(VitBlockMap *map, uint64_t index, uint64_t host);
     /* Before a first write to a block that came with the file; NULL: nothing to do. */
     int (*co_touch)(VitBlockMap *map, uint64_t index, uint64_t host);
-    /* Before entries are stored: what must be in the file by then besides the blocks.  NULL: nothing. */
+    /* Before entries are stored: what must be in the file by then besides the blocks.  NULL:
+     * nothing. */
     int (*co_settle)(VitBlockMap *map);
-    /* Stores entries first to first + count - 1, whose values are in at; durable after the next flush. */
+    /* Stores entries first to first + count - 1, whose values are in at; durable after the next
+     * flush. */
     int (*co_store)(VitBlockMap *map, uint64_t first, uint64_t count, const uint64_t *at);
 } VitBlockMapOps;
 
@@ -50,7 +54,8 @@ struct VitBlockMap {
     VitFiberMutex flushing;
 };
 
-/* at: zeroed, for the driver to fill in; end, spare, lead, align, limit as well.  false: no memory. */
+/* at: zeroed, for the driver to fill in; end, spare, lead, align, limit as well.  false: no memory.
+ */
 [[nodiscard]] bool vit_block_map_init(VitBlockMap *map, VitBlockNode *node,
                                       const VitBlockMapOps *ops, uint64_t count,
                                       uint64_t block_size);

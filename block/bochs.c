@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/bochs.c - "growing" images of Bochs, versions 1 and 2, read-only
  *
- * Bochs documentation, "Disk image modes" and the header that bximage writes.  Little endian: a header,
- * a catalogue with one u32 per extent (its place in the file, all ones: none), then extents: a bitmap
- * of 512-byte blocks present and the blocks. */
+ * Bochs documentation, "Disk image modes" and the header that bximage writes.  Little endian: a
+ * header, a catalogue with one u32 per extent (its place in the file, all ones: none), then
+ * extents: a bitmap of 512-byte blocks present and the blocks. */
 #include "block/drivers.h"
 
 #include <errno.h>

@@ -60,7 +60,7 @@ void vit_co_call(VitIoThread *home, VitIoThread *worker, VitFiberFunc fn, void *
     vit_co_answer_wait(&call.answer);
 }
 
-/* ---- sockets of libraries ------------------------------------------------------------------------------ */
+/* ---- sockets of libraries -------------------------------------------------------------------- */
 
 static GIOCondition wanted(VitPollLink *link)
 {

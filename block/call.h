@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/call.h - fibers and libraries that block or call back: waiting for another thread, for a callback
+/* block/call.h - fibers and libraries that block or call back: waiting for another thread, for a
+ * callback
  *
- * A protocol whose library only knows blocking calls gives each connection a thread of its own, so that
- * a server that does not answer holds up nobody else. */
+ * A protocol whose library only knows blocking calls gives each connection a thread of its own, so
+ * that a server that does not answer holds up nobody else. */
 #pragma once
 #include "engine/core/fiber.h"
 
@@ -21,8 +22,9 @@ int64_t vit_co_answer_wait(VitAnswer *answer);
 void vit_answer_give(VitAnswer *answer, int64_t result); /* on home; the last touch of answer */
 void vit_answer_give_from(VitAnswer *answer, int64_t result); /* from another thread; once */
 
-/* A library's socket in the thread's loop: events says what to wait for (poll(2) bits), service is told
- * what has come.  Any member of a connection that changes what is to be waited for calls refresh. */
+/* A library's socket in the thread's loop: events says what to wait for (poll(2) bits), service is
+ * told what has come.  Any member of a connection that changes what is to be waited for calls
+ * refresh. */
 typedef struct {
     VitIoThread *thread; /* borrowed */
     VitIoWatch *watch; /* owned */
@@ -33,7 +35,8 @@ typedef struct {
     void (*service)(void *opaque, int revents);
     void *opaque;
 } VitPollLink;
-/* The functions and opaque are set.  Service also runs once a second, for the library's timeouts. */
+/* The functions and opaque are set.  Service also runs once a second, for the library's timeouts.
+ */
 void vit_poll_link_start(VitPollLink *link, VitIoThread *thread);
 void vit_poll_link_refresh(VitPollLink *link);
 void vit_poll_link_stop(VitPollLink *link); /* also of one that was not started */

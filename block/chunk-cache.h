@@ -6,7 +6,8 @@
 #include "engine/core/fiber.h"
 
 typedef struct VitChunkCache VitChunkCache;
-/* Unpacks chunk `index` into a new buffer of its full size: 0 with *data (g_malloc'ed) and *size, or
+/* Unpacks chunk `index` into a new buffer of its full size: 0 with *data (g_malloc'ed) and *size,
+ * or
  * -errno.  On a fiber; may wait. */
 typedef int (*VitChunkLoad)(void *opaque, uint64_t index, uint8_t **data, size_t *size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/cloop.c - compressed loop images, version 2, read-only
  *
- * A shell script of 128 bytes, then big endian: block size (u32), number of blocks (u32), a table of
- * blocks + 1 file offsets (u64); each block is a zlib stream that ends where the next begins. */
+ * A shell script of 128 bytes, then big endian: block size (u32), number of blocks (u32), a table
+ * of blocks + 1 file offsets (u64); each block is a zlib stream that ends where the next begins. */
 #include "block/chunk-cache.h"
 #include "block/drivers.h"
 

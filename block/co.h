@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/co.h - requests as straight-line code: each call waits on the fiber that makes it
  *
- * On a fiber of the node's thread (engine/core/fiber.h).  Results are 0 or -errno.  Checks, drains and
- * accounting are those of vit_block_submit(). */
+ * On a fiber of the node's thread (engine/core/fiber.h).  Results are 0 or -errno.  Checks, drains
+ * and accounting are those of vit_block_submit(). */
 #pragma once
 #include "block/node.h"
 #include "engine/core/fiber.h"
@@ -45,16 +45,18 @@ typedef struct {
     int depth; /* of vit_co_status_above(): how many nodes down the chain, 0 = node */
 } VitBlockExtent;
 
-/* What `node` itself says of the stretch at offset; at most `bytes` of it.  Never an error for lack of
- * knowledge: what is not known to be zero is DATA. */
+/* What `node` itself says of the stretch at offset; at most `bytes` of it.  Never an error for lack
+ * of knowledge: what is not known to be zero is DATA. */
 int vit_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);
-/* The same through filters and backing files down to, but not including, base (NULL: all of them). What
- * nobody stores is ZERO without ALLOCATED; a stretch past the end of a shorter backing file as well. */
+/* The same through filters and backing files down to, but not including, base (NULL: all of them).
+ * What nobody stores is ZERO without ALLOCATED; a stretch past the end of a shorter backing file as
+ * well. */
 int vit_co_status_above(VitBlockNode *node, VitBlockNode *base, uint64_t offset, uint64_t bytes,
                         VitBlockExtent *extent);
 
-/* Between begin and end no request runs on the node and its parents; new ones wait (also the caller's, on
- * this node; those below it go on).  They nest.  For what changes the graph or the node's size. */
+/* Between begin and end no request runs on the node and its parents; new ones wait (also the
+ * caller's, on this node; those below it go on).  They nest.  For what changes the graph or the
+ * node's size. */
 void vit_co_drain_begin(VitBlockNode *node);
 void vit_co_drain_end(VitBlockNode *node);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/curl.c - images on HTTP, HTTPS, FTP and FTPS servers, read-only, by byte ranges (libcurl)
  *
- * libcurl's sockets and timer are sources of the node's thread.  Small reads fetch a whole window of
- * "readahead" bytes and keep it; large ones go straight to where they are wanted. */
+ * libcurl's sockets and timer are sources of the node's thread.  Small reads fetch a whole window
+ * of "readahead" bytes and keep it; large ones go straight to where they are wanted. */
 #include "block/chunk-cache.h"
 #include "block/drivers.h"
 
@@ -34,7 +34,7 @@ typedef struct {
     char why[CURL_ERROR_SIZE];
 } Transfer;
 
-/* ---- libcurl in the thread's loop --------------------------------------------------------------------- */
+/* ---- libcurl in the thread's loop ------------------------------------------------------------ */
 
 /* Ends what has ended.  A fiber that is woken may do anything, so that is the last thing. */
 static void reap(Curl *c)
@@ -155,7 +155,7 @@ static void curl_detach(VitBlockNode *node)
     drop_timer(c);
 }
 
-/* ---- transfers ----------------------------------------------------------------------------------------- */
+/* ---- transfers ------------------------------------------------------------------------------- */
 
 static size_t take_body(char *data, size_t size, size_t count, void *opaque)
 {
@@ -308,7 +308,7 @@ static int curl_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const 
     return code;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* The size, and whether parts may be asked for. */
 static bool ask(Curl *c, GError **error)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/driver.h - what a format, protocol or filter gives to be a node, and what it may call
  *
- * A driver is one const struct, listed in block/drivers.c.  Functions named co_ run on a fiber of the
- * node's thread and may wait (block/co.h); several of them run interleaved, so what must hold across a
- * wait takes a VitFiberMutex of the node.  Results are 0 or -errno unless a GError is passed.
+ * A driver is one const struct, listed in block/drivers.c.  Functions named co_ run on a fiber of
+ * the node's thread and may wait (block/co.h); several of them run interleaved, so what must hold
+ * across a wait takes a VitFiberMutex of the node.  Results are 0 or -errno unless a GError is
+ * passed.
  *
- * The core has checked bounds, permissions and, when `alignment` is set, split and merged requests so
- * that offset and bytes are multiples of it. */
+ * The core has checked bounds, permissions and, when `alignment` is set, split and merged requests
+ * so that offset and bytes are multiples of it. */
 #pragma once
 #include "block/args.h"
 #include "block/co.h"
@@ -22,8 +23,8 @@ typedef enum {
     VIT_EDGE_EXTENT
 } VitBlockRole;
 
-/* A parent's hold on a child.  `node` changes when the graph does (only while both are drained): read it
- * anew after each wait. */
+/* A parent's hold on a child.  `node` changes when the graph does (only while both are drained):
+ * read it anew after each wait. */
 struct VitBlockEdge {
     VitBlockNode *node; /* a reference */
     VitBlockNode *parent; /* borrowed */
@@ -91,19 +92,20 @@ struct VitBlockDriver {
     const VitBlockOption *amend_options; /* more that amend alone knows; NULL: none */
     bool supports_backing;
 
-    /* 0: not mine, to 100: surely mine.  head: the first bytes (at most 4096), tail: the last 512 or NULL. */
+    /* 0: not mine, to 100: surely mine.  head: the first bytes (at most 4096), tail: the last 512
+     * or NULL. */
     int (*probe)(const uint8_t *head, size_t size, const uint8_t *tail, const char *filename);
     /* Adds to options what a "proto:..." name says. */
     bool (*parse_filename)(const char *filename, JsonObject *options, GError **error);
 
-    /* node: zeroed but for the common fields; node->how says read-only and the like.  A failed open leaves
-     * nothing behind but edges, which the core drops. */
+    /* node: zeroed but for the common fields; node->how says read-only and the like.  A failed open
+     * leaves nothing behind but edges, which the core drops. */
     bool (*co_open)(VitBlockNode *node, VitBlockArgs *args, GError **error);
     void (*co_close)(VitBlockNode *node); /* no requests in flight; children are still there */
     int (*co_reopen)(VitBlockNode *node, bool read_only); /* NULL: follows its file child */
 
-    /* Data.  NULL: co_write reads only; co_write_zeroes, co_discard, co_flush as the core falls back
-     * (buffers of zeroes; nothing; flush of the children). */
+    /* Data.  NULL: co_write reads only; co_write_zeroes, co_discard, co_flush as the core falls
+     * back (buffers of zeroes; nothing; flush of the children). */
     int (*co_read)(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                    int niov);
     int (*co_write)(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
@@ -114,8 +116,9 @@ struct VitBlockDriver {
     int (*co_status)(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);
     bool (*co_truncate)(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
                         GError **error);
-    /* The fast way, without a fiber: true when the request was taken and vit_block_complete() will end it;
-     * false sends it to the co_ functions.  Drivers with only this one (protocols) always return true. */
+    /* The fast way, without a fiber: true when the request was taken and vit_block_complete() will
+     * end it; false sends it to the co_ functions.  Drivers with only this one (protocols) always
+     * return true. */
     bool (*try_submit)(VitBlockNode *node, VitBlockRequest *req);
     void (*plug)(VitBlockNode *node, bool on); /* NULL: passed on to the children */
 
@@ -186,22 +189,22 @@ struct VitBlockNode { /* first member of each driver's instance */
     } stats; /* by VitBlockOp; of those that ended */
 };
 
-/* ---- for drivers ------------------------------------------------------------------------------- */
+/* ---- for drivers ----------------------------------------------------------------------------- */
 
-/* Opens the child that args has under `name` (an object of options, or a node's name) and adds the edge.
- * With neither, an error that says so.  The child inherits how (backing files: read-only). */
+/* Opens the child that args has under `name` (an object of options, or a node's name) and adds the
+ * edge. With neither, an error that says so.  The child inherits how (backing files: read-only). */
 [[nodiscard]] VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args,
                                               const char *name, VitBlockRole role, GError **error);
-/* For names found inside images ("data file", backing file, extents): relative to the image's folder,
- * refusing what is neither a path nor of a known protocol.  format NULL: probed (refused for backing
- * files of images that must not be probed). */
+/* For names found inside images ("data file", backing file, extents): relative to the image's
+ * folder, refusing what is neither a path nor of a known protocol.  format NULL: probed (refused
+ * for backing files of images that must not be probed). */
 [[nodiscard]] VitBlockEdge *vit_co_open_named(VitBlockNode *node, const char *filename,
                                               const char *format, const char *edge_name,
                                               VitBlockRole role, GError **error);
 /* A name found inside the image `base`, as seen from here; the caller frees. */
 char *vit_block_filename_join(const char *base, const char *name);
-/* The core opens the backing file itself, after co_open: what args has under "backing" (null: none), else
- * what co_open has put into node->backing_file and backing_format. */
+/* The core opens the backing file itself, after co_open: what args has under "backing" (null:
+ * none), else what co_open has put into node->backing_file and backing_format. */
 VitBlockEdge *vit_block_add_edge(VitBlockNode *parent,
                                  VitBlockNode *child /* takes the reference */, const char *name,
                                  VitBlockRole role);
@@ -211,8 +214,8 @@ void vit_block_drop_edge(VitBlockEdge *edge); /* on a fiber; NULL is fine */
 [[nodiscard]] VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size,
                                                GError **error);
 
-/* try_submit: a request of the node's own for a child, from a pool; forwards the result to req when it
- * ends.  Change offset, bytes, iov as needed, then vit_block_submit() it. */
+/* try_submit: a request of the node's own for a child, from a pool; forwards the result to req when
+ * it ends.  Change offset, bytes, iov as needed, then vit_block_submit() it. */
 VitBlockRequest *vit_block_child_request(VitBlockRequest *req);
 /* Ends a request: sets result, calls done().  On the iothread, after try_submit has returned. */
 void vit_block_complete(VitBlockRequest *req, int result);
@@ -224,11 +227,13 @@ void vit_iov_from(const struct iovec *iov, int niov, uint64_t skip, const void *
                   uint64_t bytes);
 void vit_iov_to(const struct iovec *iov, int niov, uint64_t skip, void *buf, uint64_t bytes);
 void vit_iov_zero(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes);
-/* The part [skip, skip + bytes) as an iov of its own in out (room for niov entries); returns its length. */
+/* The part [skip, skip + bytes) as an iov of its own in out (room for niov entries); returns its
+ * length. */
 int vit_iov_slice(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes,
                   struct iovec *out);
 
-/* An error about the image: "“disk.vmdk”: grain table 3 at offset 0x1200: points past the end ...". */
+/* An error about the image: "“disk.vmdk”: grain table 3 at offset 0x1200: points past the end ...".
+ */
 #define VIT_BLOCK_ERROR vit_block_error_quark()
 GQuark vit_block_error_quark(void);
 typedef enum {

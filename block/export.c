@@ -61,7 +61,7 @@ static VitBlockExport *find(VitBlockExports *x, const char *id)
     return NULL;
 }
 
-/* ---- adding ------------------------------------------------------------------------------------------ */
+/* ---- adding ---------------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockExports *exports;
@@ -185,7 +185,7 @@ bool vit_block_exports_add(VitBlockExports *x, VitBlockArgs *args, GError **erro
     return call.good;
 }
 
-/* ---- removing ------------------------------------------------------------------------------------------ */
+/* ---- removing -------------------------------------------------------------------------------- */
 
 static void stop(VitBlockExports *x, VitBlockExport *e)
 {
@@ -257,7 +257,7 @@ void vit_block_exports_free(VitBlockExports *x)
     g_free(x);
 }
 
-/* ---- listing ------------------------------------------------------------------------------------------- */
+/* ---- listing --------------------------------------------------------------------------------- */
 
 static void list_fiber(void *opaque)
 {
@@ -292,7 +292,7 @@ unsigned vit_block_exports_count(VitBlockExports *x)
     return call.count;
 }
 
-/* ---- the NBD server ------------------------------------------------------------------------------------- */
+/* ---- the NBD server -------------------------------------------------------------------------- */
 
 static void nbd_start_fiber(void *opaque)
 {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/export.h - nodes offered to others: NBD, FUSE, vhost-user-blk, and the NBD server they share
+/* block/export.h - nodes offered to others: NBD, FUSE, vhost-user-blk, and the NBD server they
+ * share
  *
- * One VitBlockExports holds the exports of a graph; they work on its thread.  All functions but those
- * named co_ may be called from any thread but the graph's own (and from a fiber of it); callbacks come
- * on the graph's thread.  Names of options, errors and events are those of "block-export-add",
- * "block-export-del", "query-block-exports", "nbd-server-start" and BLOCK_EXPORT_DELETED. */
+ * One VitBlockExports holds the exports of a graph; they work on its thread.  All functions but
+ * those named co_ may be called from any thread but the graph's own (and from a fiber of it);
+ * callbacks come on the graph's thread.  Names of options, errors and events are those of
+ * "block-export-add", "block-export-del", "query-block-exports", "nbd-server-start" and
+ * BLOCK_EXPORT_DELETED. */
 #pragma once
 #include "block/graph.h"
 
@@ -39,8 +41,8 @@ struct VitBlockExport { /* first member of each kind's instance */
 void vit_block_exports_free(VitBlockExports *exports); /* removes all of them; NULL is fine */
 VitBlockGraph *vit_block_exports_graph(const VitBlockExports *exports);
 
-/* Options "type", "id", "node-name", "writable", "writethrough", "iothread", "fixed-iothread" and those of
- * the type; all are taken. */
+/* Options "type", "id", "node-name", "writable", "writethrough", "iothread", "fixed-iothread" and
+ * those of the type; all are taken. */
 [[nodiscard]] bool vit_block_exports_add(VitBlockExports *exports, VitBlockArgs *args,
                                          GError **error);
 /* hard: clients are dropped; else one that is in use is refused.  Returns when it is gone. */
@@ -52,7 +54,7 @@ JsonArray *vit_block_exports_list(VitBlockExports *exports);
 typedef void (*VitBlockExportFunc)(void *opaque, const char *id);
 void vit_block_exports_on_deleted(VitBlockExports *exports, VitBlockExportFunc fn, void *opaque);
 
-/* ---- the NBD server of these exports: one at a time ------------------------------------------------- */
+/* ---- the NBD server of these exports: one at a time ------------------------------------------ */
 
 /* Options "addr" (type inet, unix, fd; host, port, path, str), "tls-creds", "tls-authz",
  * "max-connections", "handshake-max-seconds". */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/file-lock.c - image locks: open-file-description byte locks (fcntl(2), F_OFD_SETLK)
  *
- * A user of an image holds shared locks on byte 100+n for each thing n it does (0 read consistently,
- * 1 write, 3 resize) and on byte 200+n for each thing that it does not let others do meanwhile.  The
- * bytes are those that QEMU locks, so that the two exclude each other as well.  Being tied to the
- * open file, the locks also exclude two machines of one process. */
+ * A user of an image holds shared locks on byte 100+n for each thing n it does (0 read
+ * consistently,
+ * 1 write, 3 resize) and on byte 200+n for each thing that it does not let others do meanwhile.
+ * The bytes are those that QEMU locks, so that the two exclude each other as well.  Being tied to
+ * the open file, the locks also exclude two machines of one process. */
 #include "block/node-private.h"
 
 #include <errno.h>

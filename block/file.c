@@ -2,8 +2,8 @@
 /* block/file.c - the protocol node of local files and block devices
  *
  * A request becomes a chain of steps (system calls) until all of its bytes have moved: short
- * transfers are continued; under O_DIRECT, pieces that the host cannot take as they lie go through an
- * aligned buffer, and a piecewise write of a host block has the file to itself. */
+ * transfers are continued; under O_DIRECT, pieces that the host cannot take as they lie go through
+ * an aligned buffer, and a piecewise write of a host block has the file to itself. */
 #include "block/drivers.h"
 #include "block/io-engine.h"
 #include "block/node-private.h"
@@ -54,7 +54,7 @@ typedef struct {
 
 static void step(Op *op);
 
-/* ---- the bytes of a request ------------------------------------------------------------------------ */
+/* ---- the bytes of a request ------------------------------------------------------------------ */
 
 /* Copies between buf and bytes [moved, moved + size) of the request's memory. */
 static void copy(const Op *op, uint8_t *buf, uint64_t size, bool to_request)
@@ -139,7 +139,7 @@ static bool aligned(const Op *op)
     return (memory & (f->memory_align - 1)) == 0 && (where & (f->offset_align - 1)) == 0;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static bool wants_file_to_itself(const File *f, const VitBlockRequest *req)
 {
@@ -181,7 +181,7 @@ static void finish(Op *op, int result)
     end(op, result, false);
 }
 
-/* ---- steps --------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 static void bounce(Op *op)
 {
@@ -438,7 +438,7 @@ static bool file_submit(VitBlockNode *node, VitBlockRequest *req)
     return true;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void file_info(VitBlockNode *node, VitBlockInfo *info)
 {
@@ -625,7 +625,7 @@ static int file_reopen(VitBlockNode *node, bool read_only)
     return 0;
 }
 
-/* ---- size and holes ---------------------------------------------------------------------------------- */
+/* ---- size and holes -------------------------------------------------------------------------- */
 
 static int file_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {

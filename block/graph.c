@@ -127,7 +127,7 @@ GPtrArray *vit_block_graph_nodes(VitBlockGraph *graph)
     return copy;
 }
 
-/* ---- opening and creating ------------------------------------------------------------------------------- */
+/* ---- opening and creating -------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockGraph *graph;
@@ -306,7 +306,7 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
                              true, error);
 }
 
-/* ---- size -------------------------------------------------------------------------------------------------- */
+/* ---- size ------------------------------------------------------------------------------------ */
 
 static void size_changed(VitBlockNode *node)
 {
@@ -341,7 +341,7 @@ bool vit_co_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc 
     return good;
 }
 
-/* ---- changes ------------------------------------------------------------------------------------------------ */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 void vit_block_set_child(VitBlockEdge *edge, VitBlockNode *child)
 {
@@ -389,7 +389,7 @@ bool vit_block_graph_replace(VitBlockGraph *graph, VitBlockNode *from, VitBlockN
     return true;
 }
 
-/* ---- claims --------------------------------------------------------------------------------------------------- */
+/* ---- claims ---------------------------------------------------------------------------------- */
 
 struct VitBlockClaim {
     VitBlockNode *node; /* a reference */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/graph.h - the named nodes of one machine or tool: opening by options, finding, changing
  *
- * A graph is used by one thread at a time for opening and changing (fibers of its nodes' thread, or any
- * other thread, which then waits); finding is safe from any thread. */
+ * A graph is used by one thread at a time for opening and changing (fibers of its nodes' thread, or
+ * any other thread, which then waits); finding is safe from any thread. */
 #pragma once
 #include "block/args.h"
 #include "block/node.h"
@@ -33,7 +33,8 @@ typedef enum {
     VIT_OPEN_PROTOCOL = 1 << 9, /* the protocol node alone */
 } VitBlockOpenFlags;
 
-/* The same for tools: flags as below, and what has no driver is probed ("file.filename=disk.img"). */
+/* The same for tools: flags as below, and what has no driver is probed ("file.filename=disk.img").
+ */
 [[nodiscard]] VitBlockNode *vit_block_graph_open_with(VitBlockGraph *graph, VitBlockArgs *args,
                                                       unsigned flags, GError **error);
 /* As tools name images: a path, "nbd://...", "json:{...}", "driver=qcow2,file.filename=..." never.
@@ -49,7 +50,8 @@ VitBlockNode *vit_block_graph_find(VitBlockGraph *graph,
 /* All nodes that are open, in order of opening: borrowed nodes in a new array. */
 GPtrArray *vit_block_graph_nodes(VitBlockGraph *graph);
 
-/* Creates an image: format and options as in "-f" and "-o".  size UINT64_MAX: the backing file's. */
+/* Creates an image: format and options as in "-f" and "-o".  size UINT64_MAX: the backing file's.
+ */
 [[nodiscard]] bool vit_block_graph_create(VitBlockGraph *graph, const char *filename,
                                           const char *format, uint64_t size,
                                           const char *backing_file, const char *backing_format,
@@ -58,11 +60,13 @@ GPtrArray *vit_block_graph_nodes(VitBlockGraph *graph);
 /* All edges to `from` (but those of `to` and below) become edges to `to`.  Fiber; both drained. */
 [[nodiscard]] bool vit_block_graph_replace(VitBlockGraph *graph, VitBlockNode *from,
                                            VitBlockNode *to, GError **error);
-/* Puts a node in the place of what an edge had: drains both sides.  Fiber.  child NULL: drops the edge. */
+/* Puts a node in the place of what an edge had: drains both sides.  Fiber.  child NULL: drops the
+ * edge. */
 struct VitBlockEdge;
 void vit_block_set_child(VitBlockEdge *edge, VitBlockNode *child);
 
-/* Who uses a node and how.  A second writer is refused unless both share; the message names the first. */
+/* Who uses a node and how.  A second writer is refused unless both share; the message names the
+ * first. */
 enum { VIT_CLAIM_READ = 1, VIT_CLAIM_WRITE = 2, VIT_CLAIM_SHARE_WRITE = 4 };
 typedef struct VitBlockClaim VitBlockClaim;
 [[nodiscard]] VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who,
@@ -75,8 +79,8 @@ const char *vit_block_claimant(const VitBlockNode *node);
 /* read_only false on a node that was opened read-only: opened anew for writing, with its file. */
 [[nodiscard]] bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error);
 
-/* A root: what a device or an export holds, so that the graph below it can change.  A node of its own
- * that passes requests on; owns a reference of node. */
+/* A root: what a device or an export holds, so that the graph below it can change.  A node of its
+ * own that passes requests on; owns a reference of node. */
 [[nodiscard]] VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id);
 VitBlockNode *vit_block_root_node(VitBlockNode *root); /* borrowed: what is below now */
 

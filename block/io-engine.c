@@ -30,7 +30,7 @@ struct VitIoEngine {
     GThreadPool *pool;
 };
 
-/* ---- io_uring ---------------------------------------------------------------------------------- */
+/* ---- io_uring -------------------------------------------------------------------------------- */
 
 static void push(VitIoEngine *e);
 
@@ -145,7 +145,7 @@ static bool start_ring(VitIoEngine *e)
     return true;
 }
 
-/* ---- worker threads -------------------------------------------------------------------------------- */
+/* ---- worker threads -------------------------------------------------------------------------- */
 
 static void worker_done(void *opaque)
 {
@@ -166,7 +166,8 @@ static void work(void *data, void *user_data)
             result = preadv(e->fd, io->iov, io->niov, (off_t) io->offset);
             break;
         case VIT_IO_WRITE:
-            result = pwritev2(e->fd, io->iov, io->niov, (off_t) io->offset, io->durable ? RWF_DSYNC : 0);
+            result = pwritev2(e->fd, io->iov, io->niov, (off_t)io->offset,
+                              io->durable ? RWF_DSYNC : 0);
             break;
         case VIT_IO_SYNC:
             result = fdatasync(e->fd);
@@ -180,7 +181,7 @@ static void work(void *data, void *user_data)
     vit_io_thread_call(e->thread, worker_done, io);
 }
 
-/* ---- both -------------------------------------------------------------------------------------------- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 VitIoEngine *vit_io_engine_new(VitIoThread *thread, int fd, bool threads)
 {

@@ -63,8 +63,8 @@ bool vit_block_is_zero(const void *buf, size_t bytes)
     const uint8_t *p = buf;
     size_t head = MIN(bytes, 64);
 
-    /* A buffer is zero when its beginning is and it equals itself shifted by that much: memcmp(3) of the
-     * C library uses the host's widest registers. */
+    /* A buffer is zero when its beginning is and it equals itself shifted by that much: memcmp(3)
+     * of the C library uses the host's widest registers. */
     for (size_t i = 0; i < head; i++) {
         if (p[i]) return false;
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/iscsi.c - logical units of iSCSI targets, without the kernel's help (libiscsi, asynchronous)
+/* block/iscsi.c - logical units of iSCSI targets, without the kernel's help (libiscsi,
+ * asynchronous)
  *
- * SBC-3 commands: READ(16), WRITE(16), SYNCHRONIZE CACHE, UNMAP, WRITE SAME(16), GET LBA STATUS; what a
- * unit can do is read from its Block Limits and Logical Block Provisioning pages. */
+ * SBC-3 commands: READ(16), WRITE(16), SYNCHRONIZE CACHE, UNMAP, WRITE SAME(16), GET LBA STATUS;
+ * what a unit can do is read from its Block Limits and Logical Block Provisioning pages. */
 #include "block/call.h"
 #include "block/drivers.h"
 #include "block/node-private.h"
@@ -54,7 +55,7 @@ static void service(void *opaque, int revents)
     vit_poll_link_refresh(&i->link);
 }
 
-/* ---- commands ------------------------------------------------------------------------------------------ */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 static void replied(struct iscsi_context *iscsi, int status, void *data, void *opaque)
 {
@@ -275,7 +276,7 @@ static int iscsi_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, Vit
     return 0;
 }
 
-/* ---- what the unit is ------------------------------------------------------------------------------------ */
+/* ---- what the unit is ------------------------------------------------------------------------ */
 
 static bool unit_fail(Iscsi *i, const char *what, GError **error)
 {
@@ -355,7 +356,7 @@ static void read_protection(Iscsi *i)
     finish(&c);
 }
 
-/* ---- names and options ----------------------------------------------------------------------------------- */
+/* ---- names and options ----------------------------------------------------------------------- */
 
 static bool parse(const char *filename, JsonObject *options, GError **error)
 {
@@ -439,7 +440,7 @@ static bool set_up(Iscsi *i, VitBlockArgs *args, const char **portal, GError **e
     return set_chap(i, args, error);
 }
 
-/* ---- opening ----------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void iscsi_detach(VitBlockNode *node)
 {

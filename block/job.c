@@ -19,7 +19,7 @@ struct VitBlockJobs {
     int refs; /* atomic */
 };
 
-/* ---- verbs ---------------------------------------------------------------------------------------- */
+/* ---- verbs ----------------------------------------------------------------------------------- */
 
 typedef enum { CANCEL, PAUSE, RESUME, SET_SPEED, COMPLETE, FINALIZE, DISMISS } Verb;
 
@@ -55,7 +55,7 @@ const char *vit_block_job_status_name(VitBlockJobStatus status)
     return status_names[status];
 }
 
-/* ---- the list ----------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 VitBlockJobs *vit_block_jobs_new(VitIoThread *thread)
 {
@@ -126,7 +126,7 @@ GPtrArray *vit_block_jobs_list(VitBlockJobs *jobs)
     return list;
 }
 
-/* ---- one job -------------------------------------------------------------------------------------------- */
+/* ---- one job --------------------------------------------------------------------------------- */
 
 static bool is_good_id(const char *id)
 {
@@ -223,7 +223,7 @@ bool vit_block_job_is_soft_cancelled(const VitBlockJob *job)
     return __atomic_load_n(&job->soft_cancelled, __ATOMIC_RELAXED);
 }
 
-/* ---- the work --------------------------------------------------------------------------------------------- */
+/* ---- the work -------------------------------------------------------------------------------- */
 
 static bool cancelled_error(GError **error)
 {
@@ -341,7 +341,7 @@ void vit_block_jobs_free(VitBlockJobs *jobs)
     jobs_unref(jobs);
 }
 
-/* ---- from outside ------------------------------------------------------------------------------------------ */
+/* ---- from outside ---------------------------------------------------------------------------- */
 
 static void kick_here(void *opaque)
 {
@@ -465,7 +465,7 @@ bool vit_block_job_dismiss(VitBlockJob *job, GError **error)
     return good;
 }
 
-/* ---- progress and speed -------------------------------------------------------------------------------------- */
+/* ---- progress and speed ---------------------------------------------------------------------- */
 
 void vit_block_job_set_speed(VitBlockJob *job, uint64_t bytes_per_second)
 {

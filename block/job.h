@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/job.h - long work on images: one life cycle, progress, rate, pause, cancel for all of it
  *
- * A job is a fiber on the thread of the nodes it works on.  Whoever starts it (a dialog through VitJob,
- * a tool, the control protocol) sees the same states, which are those of the QMP command "query-jobs".
- * All functions may be called from any thread; callbacks come on the job's thread. */
+ * A job is a fiber on the thread of the nodes it works on.  Whoever starts it (a dialog through
+ * VitJob, a tool, the control protocol) sees the same states, which are those of the QMP command
+ * "query-jobs". All functions may be called from any thread; callbacks come on the job's thread. */
 #pragma once
 #include "block/node.h"
 
@@ -26,10 +26,11 @@ typedef enum {
 typedef struct {
     const char *type; /* "convert", "commit", "stream", "mirror", "backup", ... */
     size_t instance_size;
-    /* The work, on a fiber.  Between pieces it calls vit_co_job_pause_point() and returns false with
-     * G_IO_ERROR_CANCELLED when that says so. */
+    /* The work, on a fiber.  Between pieces it calls vit_co_job_pause_point() and returns false
+     * with G_IO_ERROR_CANCELLED when that says so. */
     bool (*co_run)(VitBlockJob *job, GError **error);
-    /* Makes the result valid, or takes back what was begun; after co_run, on a fiber; may be NULL. */
+    /* Makes the result valid, or takes back what was begun; after co_run, on a fiber; may be NULL.
+     */
     bool (*co_commit)(VitBlockJob *job, GError **error);
     void (*co_abort)(VitBlockJob *job);
     void (*co_clean)(VitBlockJob *job); /* lets go of nodes and memory, at the very end */
@@ -57,7 +58,8 @@ void vit_block_jobs_listen(VitBlockJobs *jobs, VitBlockJobFunc fn, void *opaque)
 VitBlockJob *vit_block_jobs_find(VitBlockJobs *jobs, const char *id); /* a reference; NULL: none */
 GPtrArray *vit_block_jobs_list(VitBlockJobs *jobs); /* of references */
 
-/* For the kinds of jobs: a zeroed instance with the common part filled in.  id NULL: has none (a tool's). */
+/* For the kinds of jobs: a zeroed instance with the common part filled in.  id NULL: has none (a
+ * tool's). */
 [[nodiscard]] VitBlockJob *vit_block_job_new(VitBlockJobs *jobs, const VitBlockJobClass *klass,
                                              const char *id, unsigned flags, GError **error);
 VitBlockJob *vit_block_job_ref(VitBlockJob *job);
@@ -71,7 +73,8 @@ const char *vit_block_job_type(const VitBlockJob *job);
 VitBlockJobInfo vit_block_job_info(VitBlockJob *job);
 const char *vit_block_job_status_name(VitBlockJobStatus status);
 
-/* These refuse what the state does not allow, in QEMU's words ("Job 'j' in state 'x' cannot accept ..."). */
+/* These refuse what the state does not allow, in QEMU's words ("Job 'j' in state 'x' cannot accept
+ * ..."). */
 [[nodiscard]] bool vit_block_job_pause(VitBlockJob *job, GError **error);
 [[nodiscard]] bool vit_block_job_resume(VitBlockJob *job, GError **error);
 /* A READY job that is not forced ends successfully, without its last step. */
@@ -81,9 +84,10 @@ const char *vit_block_job_status_name(VitBlockJobStatus status);
 [[nodiscard]] bool vit_block_job_dismiss(VitBlockJob *job, GError **error);
 void vit_block_job_set_speed(VitBlockJob *job, uint64_t bytes_per_second); /* 0: no limit */
 
-/* ---- for co_run ---------------------------------------------------------------------------------- */
+/* ---- for co_run ------------------------------------------------------------------------------ */
 
-/* Waits while the job is paused or too fast; false: it has been cancelled.  Several fibers of a job may. */
+/* Waits while the job is paused or too fast; false: it has been cancelled.  Several fibers of a job
+ * may. */
 [[nodiscard]] bool vit_co_job_pause_point(VitBlockJob *job);
 void vit_block_job_set_total(VitBlockJob *job, uint64_t total);
 void vit_block_job_advance(VitBlockJob *job, uint64_t done); /* adds; counts for the rate */

@@ -48,7 +48,7 @@ static void service(void *opaque, int revents)
     if (n->nfs) vit_poll_link_refresh(&n->link);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void replied(int status, struct nfs_context *nfs, void *data, void *opaque)
 {
@@ -163,7 +163,7 @@ static bool nfs_truncate_node(VitBlockNode *node, uint64_t size, bool exact, Vit
     return true;
 }
 
-/* ---- names and options --------------------------------------------------------------------------------- */
+/* ---- names and options ----------------------------------------------------------------------- */
 
 static const char *const queries[][2] = {
     /* of the URL, of the options */
@@ -255,7 +255,7 @@ static bool take_options(Nfs *n, VitBlockArgs *args, GError **error)
     return set_up(n, args, error);
 }
 
-/* ---- opening and creating -------------------------------------------------------------------------------- */
+/* ---- opening and creating -------------------------------------------------------------------- */
 
 static bool nfs_fail(Reply *r, int64_t code, const char *what, GError **error)
 {

@@ -103,7 +103,7 @@ VitBlockInfo vit_block_info(VitBlockNode *node)
     return info;
 }
 
-/* ---- edges -------------------------------------------------------------------------------------------- */
+/* ---- edges ----------------------------------------------------------------------------------- */
 
 VitBlockEdge *vit_block_add_edge(VitBlockNode *parent, VitBlockNode *child, const char *name,
                                  VitBlockRole role)
@@ -135,7 +135,7 @@ void vit_block_drop_edge(VitBlockEdge *edge)
     g_free(edge);
 }
 
-/* ---- coming to rest -------------------------------------------------------------------------------------- */
+/* ---- coming to rest -------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;
@@ -227,7 +227,7 @@ void vit_co_drain_end(VitBlockNode *node)
     }
 }
 
-/* ---- blocking helpers ---------------------------------------------------------------------------------------- */
+/* ---- blocking helpers ------------------------------------------------------------------------ */
 
 typedef struct {
     VitBlockNode *node;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/node.h - a node of the block graph as its users see it: formats over protocols, filters between
+/* block/node.h - a node of the block graph as its users see it: formats over protocols, filters
+ * between
  *
  * Threads: a node and all below it belong to one VitIoThread; requests are submitted and complete
  * there.  Offsets and sizes are bytes, any alignment is accepted.  Buffers stay the caller's until
@@ -55,7 +56,8 @@ typedef struct {
     bool must_compress; /* takes nothing else (vmdk streamOptimized) */
     bool zero_init; /* a new image reads as zeroes */
     bool
-        unallocated_zero; /* what this node does not store reads as zeroes, not as the backing file */
+        /* what this node does not store reads as zeroes, not as the backing file */
+        unallocated_zero;
     bool dirty; /* not closed cleanly */
     bool encrypted;
     uint64_t vm_state_offset; /* where saved machine state begins, 0: has none */
@@ -77,10 +79,10 @@ typedef struct {
 
 typedef void (*VitBlockFullFunc)(void *opaque, VitBlockNode *node, int error);
 
-/* ---- opening and closing: any thread but the node's own, or a fiber of it ------------------------ */
+/* ---- opening and closing: any thread but the node's own, or a fiber of it -------------------- */
 
-/* One image without a graph.  format NULL: probed; "raw", "qcow2" ... or "file".  Errors name the file
- * and the remedy ("in use by another machine ...").  Backing files are opened read-only. */
+/* One image without a graph.  format NULL: probed; "raw", "qcow2" ... or "file".  Errors name the
+ * file and the remedy ("in use by another machine ...").  Backing files are opened read-only. */
 [[nodiscard]] VitBlockNode *vit_block_open(const char *format, const char *path,
                                            const VitBlockOptions *options, VitIoThread *thread,
                                            GError **error);
@@ -88,16 +90,18 @@ VitBlockNode *vit_block_node_ref(VitBlockNode *node);
 /* The last one closes the node and lets go of its children; waits for requests in flight
  * (but on the thread outside of fibers: it ends later).  NULL is fine. */
 void vit_block_node_unref(VitBlockNode *node);
-/* What device users call when they are done: gives up held requests, drains, drops the reference. */
+/* What device users call when they are done: gives up held requests, drains, drops the reference.
+ */
 void vit_block_node_close(VitBlockNode *node);
 const char *vit_block_node_name(const VitBlockNode *node); /* node-name */
 const char *vit_block_node_filename(const VitBlockNode *node); /* for messages and "info" */
 const char *vit_block_node_format(const VitBlockNode *node); /* driver's name */
 VitIoThread *vit_block_node_thread(const VitBlockNode *node);
 
-/* ---- requests: on the node's iothread ------------------------------------------------------------ */
+/* ---- requests: on the node's iothread -------------------------------------------------------- */
 
-/* Checks bounds (-EINVAL, -EIO past the end), read-only (-EROFS); alignment is the node's business. */
+/* Checks bounds (-EINVAL, -EIO past the end), read-only (-EROFS); alignment is the node's business.
+ */
 void vit_block_submit(VitBlockNode *node, VitBlockRequest *req);
 VitBlockInfo vit_block_info(VitBlockNode *node); /* any thread */
 /* Between these, requests may be held back so that many start with one system call.  They nest; on
@@ -107,9 +111,9 @@ void vit_block_unplug(VitBlockNode *node);
 /* Waits until no request is in flight.  Any thread; completions run meanwhile, so no lock that they
  * take may be held.  On the node's own thread not from within a queued call or a completion. */
 void vit_block_drain(VitBlockNode *node);
-/* A write that finds the host full (ENOSPC, EDQUOT) is held instead of failing, and fn is told, on the
- * node's iothread, of the first one: it has the machine paused.  Held requests count as in flight
- * until they are tried again or given up.  Before the first request; NULL turns it off. */
+/* A write that finds the host full (ENOSPC, EDQUOT) is held instead of failing, and fn is told, on
+ * the node's iothread, of the first one: it has the machine paused.  Held requests count as in
+ * flight until they are tried again or given up.  Before the first request; NULL turns it off. */
 void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque);
 void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
 /* Held requests end with their error, and so do others that find the host full, until a retry. */

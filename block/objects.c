@@ -24,7 +24,8 @@ static const char *const type_names[] = {
     "tls-creds-anon", "tls-creds-psk", "tls-creds-x509", NULL,
 };
 
-/* Types of QEMU's that say who may connect, or tune its own threads: refused rather than ignored. */
+/* Types of QEMU's that say who may connect, or tune its own threads: refused rather than ignored.
+ */
 static const char *const refused[] = {
     "authz-list", "authz-list-file",   "authz-pam",      "authz-simple",
     "main-loop",  "pr-manager-helper", "thread-context", NULL,
@@ -123,7 +124,7 @@ void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, voi
     g_mutex_unlock(&objects->mutex);
 }
 
-/* ---- adding and removing ----------------------------------------------------------------------------- */
+/* ---- adding and removing --------------------------------------------------------------------- */
 
 static const VitBlockObjectClass *find_class(const char *type, GError **error)
 {
@@ -218,7 +219,7 @@ bool vit_block_objects_remove(VitBlockObjects *objects, const char *id, GError *
     return true;
 }
 
-/* ---- iothread ---------------------------------------------------------------------------------------- */
+/* ---- iothread -------------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockObject parent;

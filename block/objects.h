@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/objects.h - what users create beside the nodes of a graph: secrets, TLS credentials, limits, threads
+/* block/objects.h - what users create beside the nodes of a graph: secrets, TLS credentials,
+ * limits, threads
  *
  * Names of types and properties are those of "-object".  The table may be used from any thread; an
  * object that somebody uses is not removed from it, and lives on when the table is freed. */
@@ -33,11 +34,12 @@ const char *vit_block_object_type(const VitBlockObject *object);
 typedef void (*VitBlockObjectFunc)(void *opaque, const char *id, const char *type);
 void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, void *opaque);
 
-/* The decrypted bytes of a secret: a reference, wiped when the last one is dropped.  objects NULL: a node
- * without a graph, which has no secrets. */
+/* The decrypted bytes of a secret: a reference, wiped when the last one is dropped.  objects NULL:
+ * a node without a graph, which has no secrets. */
 [[nodiscard]] GBytes *vit_block_secret_lookup(VitBlockObjects *objects, const char *id,
                                               GError **error);
-/* The same as text, refused unless it is UTF-8 without NUL.  Free with vit_block_secret_free_text(). */
+/* The same as text, refused unless it is UTF-8 without NUL.  Free with
+ * vit_block_secret_free_text(). */
 [[nodiscard]] char *vit_block_secret_lookup_text(VitBlockObjects *objects, const char *id,
                                                  GError **error);
 void vit_block_secret_free_text(char *text); /* wipes; NULL is fine */

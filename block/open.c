@@ -35,7 +35,7 @@ bool vit_block_fail_errno(GError **error, int negative_errno, const char *format
     return false;
 }
 
-/* ---- common options ------------------------------------------------------------------------------------ */
+/* ---- common options -------------------------------------------------------------------------- */
 
 static bool take_common(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
@@ -112,7 +112,7 @@ static VitBlockNode *open_one(VitBlockGraph *graph, VitIoThread *thread, VitBloc
     return node;
 }
 
-/* ---- chains ----------------------------------------------------------------------------------------------- */
+/* ---- chains ---------------------------------------------------------------------------------- */
 
 static bool loops(VitBlockNode *top, const char *filename)
 {
@@ -122,7 +122,8 @@ static bool loops(VitBlockNode *top, const char *filename)
     return false;
 }
 
-/* Opens what lies under `node` (the lowest so far of the chain of `top`).  NULL without an error: nothing. */
+/* Opens what lies under `node` (the lowest so far of the chain of `top`).  NULL without an error:
+ * nothing. */
 static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNode *given,
                                   VitBlockArgs **next, GError **error)
 {
@@ -210,7 +211,7 @@ VitBlockNode *vit_co_open(VitBlockGraph *graph, VitIoThread *thread, VitBlockArg
     return node;
 }
 
-/* ---- children ---------------------------------------------------------------------------------------------- */
+/* ---- children -------------------------------------------------------------------------------- */
 
 VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const char *name,
                                 VitBlockRole role, GError **error)
@@ -283,7 +284,7 @@ VitBlockEdge *vit_co_open_named(VitBlockNode *node, const char *filename, const 
     return child ? vit_block_add_edge(node, child, edge_name, role) : NULL;
 }
 
-/* ---- by name ------------------------------------------------------------------------------------------------- */
+/* ---- by name --------------------------------------------------------------------------------- */
 
 /* Asks the protocol node's first and last bytes what they are. */
 static const VitBlockDriver *probe(VitBlockNode *file, GError **error)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/parallels.c - Parallels expandable images
  *
- * "Parallels Expandable Image File Format" (docs/interop of the QEMU documentation).  The older kind,
- * "WithoutFreeSpace", counts places in sectors, "WithouFreSpacExt" in clusters.  Not done: the format
- * extension (dirty bitmaps), which is kept but marked as out of date by what is written. */
+ * "Parallels Expandable Image File Format" (docs/interop of the QEMU documentation).  The older
+ * kind, "WithoutFreeSpace", counts places in sectors, "WithouFreSpacExt" in clusters.  Not done:
+ * the format extension (dirty bitmaps), which is kept but marked as out of date by what is written.
+ */
 #include "block/block-map.h"
 #include "block/drivers.h"
 
@@ -59,7 +60,7 @@ static int co_store(VitBlockMap *map, uint64_t first, uint64_t count, const uint
 
 static const VitBlockMapOps map_ops = { .co_store = co_store };
 
-/* ---- the table -------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static bool is_outside(const Parallels *p, uint64_t at)
 {
@@ -136,7 +137,7 @@ static bool read_table(Parallels *p, GError **error)
     return true;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool check_header(Parallels *p, const Header *h, GError **error)
 {
@@ -271,7 +272,7 @@ static int start_writing(Parallels *p)
     return result;
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int parallels_read(VitBlockNode *node, uint64_t offset, uint64_t bytes,
                           const struct iovec *iov, int niov)
@@ -332,7 +333,7 @@ static void parallels_info(VitBlockNode *node, VitBlockInfo *info)
     info->dirty = p->dirty && node->how.read_only;
 }
 
-/* ---- check ------------------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 G_GNUC_PRINTF(3, 4)
 static void tell(VitBlockCheck *check, bool fixing, const char *format, ...)
@@ -459,7 +460,7 @@ static int parallels_check(VitBlockNode *node, VitBlockCheck *check, unsigned fi
     return result;
 }
 
-/* ---- creation ------------------------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static const VitBlockOption create_options[] = {
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/probe.c - asks each format whether an image is its own
  *
- * An image shown raw by mistake is overwritten by the guest: formats that no driver reads are known by
- * their magic numbers, so that they can be refused. */
+ * An image shown raw by mistake is overwritten by the guest: formats that no driver reads are known
+ * by their magic numbers, so that they can be refused. */
 #include "block/drivers.h"
 #include "block/node-private.h"
 

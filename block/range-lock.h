@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/range-lock.h - exclusive use of a stretch of a node, for fibers of one thread
  *
- * For read-modify-write, copy-on-read and the like.  Zeroed memory with cond.thread set is ready. */
+ * For read-modify-write, copy-on-read and the like.  Zeroed memory with cond.thread set is ready.
+ */
 #pragma once
 #include "engine/core/fiber.h"
 

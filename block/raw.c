@@ -120,7 +120,7 @@ const VitBlockDriver vit_block_raw_driver = {
     .co_measure = raw_measure,
 };
 
-/* ---- roots ------------------------------------------------------------------------------------------- */
+/* ---- roots ----------------------------------------------------------------------------------- */
 
 static int root_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/rbd.c - images of Ceph clusters (librbd, its asynchronous calls)
  *
- * "rbd:pool/image@snapshot:id=user:conf=/path:key=value".  Connecting blocks, so that it happens on a
- * worker thread; what is read and written ends by callbacks on librbd's own threads. */
+ * "rbd:pool/image@snapshot:id=user:conf=/path:key=value".  Connecting blocks, so that it happens on
+ * a worker thread; what is read and written ends by callbacks on librbd's own threads. */
 #include "block/call.h"
 #include "block/drivers.h"
 
@@ -26,7 +26,7 @@ typedef struct {
     const char *what; /* failed: static */
 } Rbd;
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void ended(rbd_completion_t completion, void *opaque)
 {
@@ -133,10 +133,10 @@ static bool rbd_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
            vit_block_fail_errno(error, code, "“%s”: Failed to resize file", node->filename);
 }
 
-/* ---- names and options --------------------------------------------------------------------------------- */
+/* ---- names and options ----------------------------------------------------------------------- */
 
-/* Cuts *text at an unescaped `end` and takes the backslashes out of the first part (owned by the caller);
- * *text becomes the rest, NULL when there was no `end`. */
+/* Cuts *text at an unescaped `end` and takes the backslashes out of the first part (owned by the
+ * caller); *text becomes the rest, NULL when there was no `end`. */
 static char *next_part(const char **text, char end)
 {
     GString *part = g_string_new(NULL);
@@ -282,7 +282,7 @@ static bool take_options(Rbd *r, VitBlockArgs *args, GError **error)
     return !secret || r->key;
 }
 
-/* ---- connecting (on a worker) --------------------------------------------------------------------------- */
+/* ---- connecting (on a worker) ---------------------------------------------------------------- */
 
 static int set_all(Rbd *r)
 {

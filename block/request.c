@@ -10,7 +10,7 @@
 enum { REQUEST_NODE = 3, REQUEST_UNCOUNTED = 2 }; /* slots of node_private; drivers use 0 and 1 */
 enum { ZERO_PIECE = 1 << 20, INLINE_IOV = 16 };
 
-/* ---- checks and accounting ------------------------------------------------------------------------ */
+/* ---- checks and accounting ------------------------------------------------------------------- */
 
 static int check(VitBlockNode *node, const VitBlockRequest *req)
 {
@@ -45,8 +45,8 @@ static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
         req->offset + req->bytes > node->size)
         __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     /* What a format writes past the end of its file makes the file longer. */
-    if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD && node->driver->kind == VIT_BLOCK_PROTOCOL &&
-        req->offset + req->bytes > node->size)
+    if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD &&
+        node->driver->kind == VIT_BLOCK_PROTOCOL && req->offset + req->bytes > node->size)
         __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     if (changes && node->bitmaps) /* also of a failed write: parts of it may have happened */
         vit_block_bitmaps_mark(node, req->offset, req->bytes);
@@ -58,7 +58,7 @@ static void leave(VitBlockNode *node)
     vit_block_tell_idle(node);
 }
 
-/* ---- what a driver does, on a fiber ------------------------------------------------------------------- */
+/* ---- what a driver does, on a fiber ---------------------------------------------------------- */
 
 typedef struct {
     VitBlockRequest req;
@@ -261,7 +261,7 @@ static int perform(VitBlockNode *node, const VitBlockRequest *given)
     return result;
 }
 
-/* ---- submitting ------------------------------------------------------------------------------------------ */
+/* ---- submitting ------------------------------------------------------------------------------ */
 
 typedef struct {
     VitBlockNode *node;
@@ -295,8 +295,8 @@ static void dispatch(VitBlockNode *node, VitBlockRequest *req)
     Start start = { .node = node, .req = req };
     VitBlockRequest *r = req;
     vit_fiber_start(node->thread, request_fiber, &start);
-    /* If the fiber waits, completion comes from the loop and may tell the submitter directly.  If it has
-     * ended, the completion is queued and the request still there. */
+    /* If the fiber waits, completion comes from the loop and may tell the submitter directly.  If
+     * it has ended, the completion is queued and the request still there. */
     r->node_private[0] = NULL;
 }
 
@@ -351,7 +351,7 @@ void vit_block_unplug(VitBlockNode *node)
     plug(node, false);
 }
 
-/* ---- ending ------------------------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 static void end_request(VitBlockNode *node, VitBlockRequest *req)
 {
@@ -434,7 +434,7 @@ VitBlockRequest *vit_block_child_request(VitBlockRequest *req)
     return child;
 }
 
-/* ---- a full host ---------------------------------------------------------------------------------------------- */
+/* ---- a full host ----------------------------------------------------------------------------- */
 
 void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque)
 {
@@ -480,7 +480,7 @@ void vit_block_give_up(VitBlockNode *node)
     vit_io_thread_call(node->thread, give_up_here, vit_block_node_ref(node));
 }
 
-/* ---- straight-line calls ---------------------------------------------------------------------------------------- */
+/* ---- straight-line calls --------------------------------------------------------------------- */
 
 static int co_request(VitBlockNode *node, const VitBlockRequest *req)
 {

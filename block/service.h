@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/service.h - all that the control of disks works on: one graph with its jobs, exports and objects */
+/* block/service.h - all that the control of disks works on: one graph with its jobs, exports and
+ * objects */
 #pragma once
 #include "block/export.h"
 #include "block/graph.h"

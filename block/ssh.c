@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/ssh.c - images on hosts that are reached by SSH, through SFTP (libssh)
  *
- * Each connection has a thread of its own.  Reads and writes are cut into pieces of which many are on
- * their way at once.  Who may log in is found out as ssh(1) does: the agent, then key files. */
+ * Each connection has a thread of its own.  Reads and writes are cut into pieces of which many are
+ * on their way at once.  Who may log in is found out as ssh(1) does: the agent, then key files. */
 #include "block/call.h"
 #include "block/drivers.h"
 
@@ -37,7 +37,7 @@ typedef struct {
     Link link; /* used on worker alone once it is open */
 } Ssh;
 
-/* ---- connecting (on the worker) -------------------------------------------------------------------------- */
+/* ---- connecting (on the worker) -------------------------------------------------------------- */
 
 static bool ssh_fail(Link *l, const char *what)
 {
@@ -181,7 +181,7 @@ static void free_link(Link *l)
     g_clear_error(&l->error);
 }
 
-/* ---- reading and writing ----------------------------------------------------------------------------------- */
+/* ---- reading and writing --------------------------------------------------------------------- */
 
 typedef struct {
     Link *link;
@@ -340,7 +340,7 @@ static bool ssh_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
     return true;
 }
 
-/* ---- names and options ----------------------------------------------------------------------------------- */
+/* ---- names and options ----------------------------------------------------------------------- */
 
 static bool parse(const char *filename, JsonObject *options, GError **error)
 {
@@ -427,7 +427,7 @@ static bool take_options(Link *l, VitBlockArgs *args, GError **error)
     return take_check(l, args, error);
 }
 
-/* ---- opening and creating ---------------------------------------------------------------------------------- */
+/* ---- opening and creating -------------------------------------------------------------------- */
 
 static void ssh_close(VitBlockNode *node)
 {

@@ -45,7 +45,7 @@ static uint64_t place(const Vdi *v, uint32_t number)
     return v->data + (uint64_t)number * BLOCK;
 }
 
-/* ---- the table --------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static int co_settle(VitBlockMap *map)
 {
@@ -78,7 +78,8 @@ static int co_store(VitBlockMap *map, uint64_t first, uint64_t count, const uint
 
 static const VitBlockMapOps map_ops = { .co_settle = co_settle, .co_store = co_store };
 
-/* Fills the map from the table and finds blocks that nobody uses.  Blocks in two places are an error. */
+/* Fills the map from the table and finds blocks that nobody uses.  Blocks in two places are an
+ * error. */
 static bool read_table(Vdi *v, GError **error)
 {
     VitBlockMap *map = &v->map;
@@ -125,7 +126,7 @@ static bool read_table(Vdi *v, GError **error)
     return true;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool unsupported(VitBlockNode *node, GError **error, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
@@ -229,7 +230,7 @@ static int vdi_probe(const uint8_t *head, size_t size, const uint8_t *tail, cons
     return GUINT32_FROM_LE(signature) == SIGNATURE ? 100 : 0;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int vdi_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                     int niov)
@@ -274,7 +275,7 @@ static void vdi_info(VitBlockNode *node, VitBlockInfo *info)
     info->zero_init = info->unallocated_zero = info->can_discard = true;
 }
 
-/* ---- check ------------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 G_GNUC_PRINTF(2, 3) static void complain(VitBlockCheck *check, const char *format, ...)
 {
@@ -314,8 +315,8 @@ static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
         complain(check, "ERROR: allocated blocks mismatch, is %u, should be %u", count,
                  v->allocated);
     } else if (count < v->allocated) {
-        /* Blocks that no entry leads to; those at the end went when the image was opened for writing,
-         * and others are the first to be taken again. */
+        /* Blocks that no entry leads to; those at the end went when the image was opened for
+         * writing, and others are the first to be taken again. */
         check->leaks += v->allocated - count;
         if (fix && check->corruptions == 0) {
             int result = co_settle(&v->map);
@@ -328,7 +329,7 @@ static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
     return 0;
 }
 
-/* ---- creation ------------------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static const VitBlockOption create_options[] = {
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },

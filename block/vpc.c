@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vpc.c - virtual hard disks (VHD) as Virtual PC and Hyper-V know them, fixed and dynamic
  *
- * Microsoft, "Virtual Hard Disk Image Format Specification", October 2006.  A footer ends the file; a
- * dynamic image begins with a copy of it, a header and the block allocation table.  Each block follows a
- * bitmap of its sectors; since new blocks are zeroed, bits that are not set say nothing that the block
- * does not, and reading ignores them.  Not done: differencing images. */
+ * Microsoft, "Virtual Hard Disk Image Format Specification", October 2006.  A footer ends the file;
+ * a dynamic image begins with a copy of it, a header and the block allocation table.  Each block
+ * follows a bitmap of its sectors; since new blocks are zeroed, bits that are not set say nothing
+ * that the block does not, and reading ignores them.  Not done: differencing images. */
 #include "block/block-map.h"
 #include "block/drivers.h"
 
@@ -104,7 +104,7 @@ static void set_geometry(Footer *f, uint64_t sectors)
     f->sectors = (uint8_t)per_track;
 }
 
-/* ---- the allocation table -------------------------------------------------------------------------------- */
+/* ---- the allocation table -------------------------------------------------------------------- */
 
 static int co_begin(VitBlockMap *map, uint64_t index, uint64_t host)
 {
@@ -152,7 +152,7 @@ static const VitBlockMapOps map_ops = {
     .co_begin = co_begin, .co_touch = co_touch, .co_settle = co_settle, .co_store = co_store
 };
 
-/* ---- opening ------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool corrupt(VitBlockNode *node, GError **error, const char *what, uint64_t number)
 {
@@ -326,7 +326,7 @@ static int vpc_probe(const uint8_t *head, size_t size, const uint8_t *tail, cons
     return good_footer(&f) && GUINT32_FROM_BE(f.type) == TYPE_FIXED ? 50 : 0;
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int vpc_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                     int niov)
@@ -398,7 +398,7 @@ static void vpc_info(VitBlockNode *node, VitBlockInfo *info)
     else info->cluster_size = (uint32_t)v->map.block_size;
 }
 
-/* ---- creation ----------------------------------------------------------------------------------------------------- */
+/* ---- creation -------------------------------------------------------------------------------- */
 
 static const VitBlockOption create_options[] = {
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },

@@ -191,7 +191,7 @@ cmd_lint()
     local status=0
     cd "$top"
     git ls-files '*.blp' | xargs -r blueprint-compiler format || status=1
-    python3 tests/house/check_files.py "$top" --style || status=1
+    python3 tests/house/check_files.py "$top" || status=1
     python3 tests/house/check_headers.py "$top" "$top/build" || status=1
     local differing
     differing=$(changed_c_files | while read -r f; do

@@ -47,7 +47,7 @@ static void append(char ***list, const char *value)
     *list = g_strv_builder_end(builder);
 }
 
-/* ---- The machine -------------------------------------------------------------------------------- */
+/* ---- The machine ----------------------------------------------------------------------------- */
 
 static bool on_machine(RunOptions *o, const char *name, const char *value, GError **error)
 {
@@ -55,7 +55,8 @@ static bool on_machine(RunOptions *o, const char *name, const char *value, GErro
 
     if (!options)
         return false;
-    const char *type = vit_options_take(options, "type"), *accel = vit_options_take(options, "accel");
+    const char *type = vit_options_take(options, "type"),
+               *accel = vit_options_take(options, "accel");
     if (type)
         set(&o->config->machine, type);
     if (accel)
@@ -166,7 +167,8 @@ static bool on_rtc(RunOptions *o, const char *name, const char *value, GError **
         g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
         g_autoptr(GDateTime) when = g_date_time_new_from_iso8601(base, utc);
         if (!when)
-            return fail(error, "-rtc base=%s: not utc, localtime or a date like 2025-01-31T12:00:00", base);
+            return fail(
+                error, "-rtc base=%s: not utc, localtime or a date like 2025-01-31T12:00:00", base);
         o->config->rtc_base = g_date_time_to_unix(when);
     }
     return vit_options_finish(options, error);
@@ -204,14 +206,17 @@ static bool on_action(RunOptions *o, const char *name, const char *value, GError
 
     if (!options)
         return false;
-    const char *reboot = vit_options_take(options, "reboot"), *off = vit_options_take(options, "shutdown");
-    const char *panic = vit_options_take(options, "panic"), *dog = vit_options_take(options, "watchdog");
+    const char *reboot = vit_options_take(options, "reboot"),
+               *off = vit_options_take(options, "shutdown");
+    const char *panic = vit_options_take(options, "panic"),
+               *dog = vit_options_take(options, "watchdog");
     if (reboot && strcmp(reboot, "reset") && strcmp(reboot, "shutdown"))
         return fail(error, "-action reboot=%s: reset or shutdown", reboot);
     if (off && strcmp(off, "poweroff") && strcmp(off, "pause"))
         return fail(error, "-action shutdown=%s: poweroff or pause", off);
     if (panic || dog)
-        return fail(error, "-action %s=: there is no such device in this machine yet", panic ? "panic" : "watchdog");
+        return fail(error, "-action %s=: there is no such device in this machine yet",
+                    panic ? "panic" : "watchdog");
     if (reboot)
         o->config->no_reboot = !strcmp(reboot, "shutdown");
     if (off)
@@ -219,7 +224,7 @@ static bool on_action(RunOptions *o, const char *name, const char *value, GError
     return vit_options_finish(options, error);
 }
 
-/* ---- Disks --------------------------------------------------------------------------------------- */
+/* ---- Disks ----------------------------------------------------------------------------------- */
 
 static bool on_drive(RunOptions *o, const char *name, const char *value, GError **error)
 {
@@ -259,7 +264,8 @@ static bool on_drive(RunOptions *o, const char *name, const char *value, GError 
     d->direct = !strcmp(cache, "none") || !strcmp(cache, "directsync");
     d->no_flush = !strcmp(cache, "unsafe");
     if (!d->direct && !d->no_flush && strcmp(cache, "writeback") && strcmp(cache, "writethrough"))
-        return fail(error, "-drive cache=%s: none, writeback, writethrough, directsync or unsafe", cache);
+        return fail(error, "-drive cache=%s: none, writeback, writethrough, directsync or unsafe",
+                    cache);
     d->discard = !strcmp(discard, "unmap") || !strcmp(discard, "on");
     if (!d->file && !d->cdrom)
         return fail(error, "-drive: file= is missing");
@@ -276,7 +282,7 @@ static bool on_disk(RunOptions *o, const char *name, const char *value, GError *
     return true;
 }
 
-/* ---- Devices, host ends ---------------------------------------------------------------------------- */
+/* ---- Devices, host ends ---------------------------------------------------------------------- */
 
 static bool on_list(RunOptions *o, const char *name, const char *value, GError **error)
 {
@@ -404,7 +410,7 @@ static const Row rows[] = {
     { "pidfile", "FILE", on_text, "write the process's number" },
 };
 
-/* ---- Parsing ------------------------------------------------------------------------------------------ */
+/* ---- Parsing --------------------------------------------------------------------------------- */
 
 static char *help(void)
 {

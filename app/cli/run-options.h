@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/run-options.h - vitrine-run's command line, in QEMU's notation, as a machine configuration */
+/* app/cli/run-options.h - vitrine-run's command line, in QEMU's notation, as a machine
+ * configuration */
 #pragma once
 #include "engine/machine/config.h"
 
@@ -14,6 +15,7 @@ typedef struct {
     bool    serial_given, network_given, vga_given;
 } RunOptions;
 
-/* NULL with error set, or with *text set to something to print and leave with success (-help ...). */
+/* NULL with error set, or with *text set to something to print and leave with success (-help ...).
+ */
 [[nodiscard]] RunOptions *run_options_parse(int argc, char **argv, char **text, GError **error);
 void run_options_free(RunOptions *options);

@@ -104,7 +104,8 @@ static void exec_application(const RunOptions *o, GError **error)
     g_autofree char *self = g_file_read_link("/proc/self/exe", NULL);
     g_autofree char *folder = g_path_get_dirname(self ? self : ".");
     g_autofree char *beside = g_build_filename(folder, "vitrine", NULL);
-    g_autofree char *above = g_build_filename(folder, "..", "vitrine", NULL);   /* in a build folder */
+    /* in a build folder */
+    g_autofree char *above = g_build_filename(folder, "..", "vitrine", NULL);
     g_autofree char *json = vit_machine_config_to_json(o->config);
     const char *path = g_file_test(beside, G_FILE_TEST_IS_EXECUTABLE) ? beside : above;
 
@@ -115,8 +116,8 @@ static void exec_application(const RunOptions *o, GError **error)
     }
     execl(path, "vitrine", "--run", json, NULL);
     g_set_error(error, G_FILE_ERROR, g_file_error_from_errno(errno),
-                "-display gtk: cannot start %s: %s; install the application or use -display none", path,
-                g_strerror(errno));
+                "-display gtk: cannot start %s: %s; install the application or use -display none",
+                path, g_strerror(errno));
 }
 
 /* Runs the machine to its end; false with error set when it could not begin. */
@@ -128,7 +129,8 @@ static bool run_machine(const RunOptions *o, int *code, GError **error)
     bool ready;
 
     run.engine = vit_engine_new(o->config, error);
-    ready = run.engine && (control = open_control(o, &run, error)) && write_pidfile(o->pidfile, error);
+    ready = run.engine && (control = open_control(o, &run, error)) &&
+            write_pidfile(o->pidfile, error);
     if (ready) {
         guint interrupt = g_unix_signal_add(SIGINT, on_signal, run.loop);
         guint terminate = g_unix_signal_add(SIGTERM, on_signal, run.loop);

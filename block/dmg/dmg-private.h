@@ -27,7 +27,8 @@ typedef struct {
     uint32_t kind;
 } DmgChunk;
 
-/* plist.c: the "blkx" tables (GBytes) of the XML property list and of a resource fork; NULL: error. */
+/* plist.c: the "blkx" tables (GBytes) of the XML property list and of a resource fork; NULL: error.
+ */
 GPtrArray *dmg_plist_tables(const char *text, size_t size, const char *name, GError **error);
 GPtrArray *dmg_fork_tables(const uint8_t *fork, size_t size, const char *name, GError **error);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/dmg/dmg.c - Apple disk images (UDIF), read-only
  *
- * No specification was published; layout as commonly documented: a trailer "koly" in the last 512 bytes
- * (or the first) says where the resources are; each "blkx" resource is a table "mish" of chunks.  Big
- * endian; sectors of 512 bytes.  Sectors that no chunk names read as zero. */
+ * No specification was published; layout as commonly documented: a trailer "koly" in the last 512
+ * bytes (or the first) says where the resources are; each "blkx" resource is a table "mish" of
+ * chunks.  Big endian; sectors of 512 bytes.  Sectors that no chunk names read as zero. */
 #include "block/chunk-cache.h"
 #include "block/dmg/dmg-private.h"
 #include "block/drivers.h"
@@ -35,7 +35,7 @@ static int dmg_probe(const uint8_t *head, size_t size, const uint8_t *tail, cons
     return filename && g_str_has_suffix(filename, ".dmg") ? 2 : 0;
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static bool add_chunk(Dmg *d, const uint8_t *entry, uint64_t first_sector, uint64_t base,
                       GError **error)
@@ -119,7 +119,7 @@ static bool check_chunks(Dmg *d, GError **error)
     return true;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static uint8_t *read_part(VitBlockNode *file, uint64_t offset, uint64_t size, const char *what,
                           GError **error)
@@ -254,7 +254,7 @@ static bool dmg_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     return true;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* The first chunk that ends after offset; the table's length: none. */
 static guint find_chunk(const Dmg *d, uint64_t offset)

@@ -9,7 +9,7 @@
 
 enum { MAX_TABLES = 1024 };
 
-/* ---- XML --------------------------------------------------------------------------------------------- */
+/* ---- XML ------------------------------------------------------------------------------------- */
 
 typedef struct {
     GString *text; /* of the element being read */
@@ -88,7 +88,7 @@ GPtrArray *dmg_plist_tables(const char *text, size_t size, const char *name, GEr
     return NULL;
 }
 
-/* ---- resource fork ------------------------------------------------------------------------------------ */
+/* ---- resource fork --------------------------------------------------------------------------- */
 
 typedef struct {
     const uint8_t *data;

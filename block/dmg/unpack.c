@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/dmg/unpack.c - the compressions of UDIF chunks
  *
- * zlib and ADC always; bzip2, LZFSE and xz where the libraries were there at build time.  ADC: a byte
- * with bit 7 says how many bytes follow as they are; with bit 6 a copy of 4..67 bytes from up to 64 KiB
- * back; with neither, of 3..18 bytes from up to 1 KiB back. */
+ * zlib and ADC always; bzip2, LZFSE and xz where the libraries were there at build time.  ADC: a
+ * byte with bit 7 says how many bytes follow as they are; with bit 6 a copy of 4..67 bytes from up
+ * to 64 KiB back; with neither, of 3..18 bytes from up to 1 KiB back. */
 #include "block/dmg/dmg-private.h"
 
 #include <errno.h>

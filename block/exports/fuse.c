@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/exports/fuse.c - a node as a regular file, by FUSE
  *
- * The mount point is a file; it shows the node's bytes as long as the export lives.  Requests are read on
- * the node's thread and answered when the node is done with them.  What must look before it acts runs on
- * a fiber. */
+ * The mount point is a file; it shows the node's bytes as long as the export lives.  Requests are
+ * read on the node's thread and answered when the node is done with them.  What must look before it
+ * acts runs on a fiber. */
 #define FUSE_USE_VERSION FUSE_MAKE_VERSION(3, 12)
 #include "block/co.h"
 #include "block/driver.h"
@@ -50,7 +50,7 @@ typedef struct { /* one request under way */
     bool set_size;
 } Op;
 
-/* ---- the life of a request -------------------------------------------------------------------------- */
+/* ---- the life of a request ------------------------------------------------------------------- */
 
 static void update_watch(Fuse *f)
 {
@@ -123,7 +123,7 @@ static uint64_t size_of(const Fuse *f)
     return vit_block_info(f->parent.node).size;
 }
 
-/* ---- what the file looks like -------------------------------------------------------------------------- */
+/* ---- what the file looks like ---------------------------------------------------------------- */
 
 static void fill_stat(const Fuse *f, struct stat *st)
 {
@@ -225,7 +225,7 @@ static void on_init(void *userdata, struct fuse_conn_info *conn)
 #endif
 }
 
-/* ---- data -------------------------------------------------------------------------------------------------- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static void on_read(fuse_req_t asked, fuse_ino_t ino, size_t size, off_t offset,
                     struct fuse_file_info *info)
@@ -406,7 +406,7 @@ static const struct fuse_lowlevel_ops operations = {
     .lseek = on_lseek,
 };
 
-/* ---- serving ------------------------------------------------------------------------------------------------ */
+/* ---- serving --------------------------------------------------------------------------------- */
 
 static void on_ready(void *opaque, GIOCondition ready)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/exports/vhost-user-blk.c - a node as a virtio block device of another process's machine (OASIS
- * virtio 1.2, section 5.2)
+/* block/exports/vhost-user-blk.c - a node as a virtio block device of another process's machine
+ * (OASIS virtio 1.2, section 5.2)
  *
  * Data go between the node and the driver's memory without a copy. */
 #include "block/driver.h"
@@ -50,7 +50,7 @@ struct Job {
     Job *next;
 };
 
-/* ---- jobs --------------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static Job *new_job(Blk *b, VitVhostQueue *queue, uint16_t head)
 {
@@ -124,7 +124,7 @@ static void submit(Job *job, VitBlockOp op, uint64_t offset, uint64_t bytes, int
     vit_block_submit(b->parent.node, &job->req);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static uint64_t size_of(const struct iovec *iov, int n)
 {
@@ -254,7 +254,7 @@ static void on_batch(void *opaque, bool begin)
     else vit_block_unplug(b->parent.node);
 }
 
-/* ---- configuration ------------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 static void get_config(void *opaque, uint8_t *to)
 {
@@ -293,7 +293,7 @@ static void on_reset(void *opaque)
     b->write_cache = !b->parent.writethrough;
 }
 
-/* ---- the export ------------------------------------------------------------------------------------------ */
+/* ---- the export ------------------------------------------------------------------------------ */
 
 static bool take_options(Blk *b, VitBlockArgs *args, GError **error)
 {

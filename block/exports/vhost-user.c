@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/exports/vhost-user.c - see vhost-user.h ("Vhost-user Protocol", back-end program conventions)
+/* block/exports/vhost-user.c - see vhost-user.h ("Vhost-user Protocol", back-end program
+ * conventions)
  *
- * Not offered: dirty logging (migration of the driver's machine), in-flight tracking, postcopy, IOTLB.
- * The driver's process is trusted not to shrink the files that it shares; what lies in them is not. */
+ * Not offered: dirty logging (migration of the driver's machine), in-flight tracking, postcopy,
+ * IOTLB. The driver's process is trusted not to shrink the files that it shares; what lies in them
+ * is not. */
 #include "block/exports/vhost-user.h"
 
 #include <errno.h>
@@ -102,7 +104,7 @@ static uint32_t get32(const uint8_t *p)
     return value;
 }
 
-/* ---- queues ------------------------------------------------------------------------------------------- */
+/* ---- queues ---------------------------------------------------------------------------------- */
 
 static void take_chains(VitVhostQueue *q)
 {
@@ -205,7 +207,7 @@ static void replace_fd(int *slot, int fd)
     *slot = fd;
 }
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void unmap(VitVhostUser *u, unsigned i)
 {
@@ -284,7 +286,7 @@ static bool change_memory(VitVhostUser *u, const Message *m)
     return good;
 }
 
-/* ---- messages --------------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 static void reply(VitVhostUser *u, Message *m, uint32_t size)
 {
@@ -484,7 +486,7 @@ static bool handle(VitVhostUser *u, Message *m, bool *replied)
     }
 }
 
-/* ---- the connection --------------------------------------------------------------------------------------- */
+/* ---- the connection -------------------------------------------------------------------------- */
 
 static void on_input(void *opaque, GIOCondition ready)
 {

@@ -21,7 +21,7 @@ typedef struct {
     uint16_t flags, next;
 } Desc;
 
-/* ---- memory ------------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static void *find(const VitVringMemory *m, uint64_t address, uint64_t size, bool user)
 {
@@ -87,7 +87,7 @@ bool vit_vring_place(VitVring *r, const VitVringMemory *m, uint64_t desc, uint64
     return true;
 }
 
-/* ---- chains --------------------------------------------------------------------------------------------- */
+/* ---- chains ---------------------------------------------------------------------------------- */
 
 static Desc copy_desc(const uint8_t *table, unsigned index)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/exports/vring.h - the device's side of a split virtqueue in memory that another process shares
- * (OASIS virtio 1.2, section 2.7)
+/* block/exports/vring.h - the device's side of a split virtqueue in memory that another process
+ * shares (OASIS virtio 1.2, section 2.7)
  *
- * Nothing in that memory is trusted: each descriptor is copied before it is checked, chains and sizes are
- * bounded, and a ring that breaks a rule is broken for good. */
+ * Nothing in that memory is trusted: each descriptor is copied before it is checked, chains and
+ * sizes are bounded, and a ring that breaks a rule is broken for good. */
 #pragma once
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/filters/blkdebug.c - for tests: errors on chosen requests, and limits that a host might have
+/* block/filters/blkdebug.c - for tests: errors on chosen requests, and limits that a host might
+ * have
  *
  * Rules "inject-error.N": iotype (read, write, write-zeroes, discard, flush), sector, errno, once,
- * immediately (no difference here), and, beyond QEMU's, skip: so many matching requests go well first.
- * Nodes here have no named events: event must be none. */
+ * immediately (no difference here), and, beyond QEMU's, skip: so many matching requests go well
+ * first. Nodes here have no named events: event must be none. */
 #include "block/drivers.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/filters/blkverify.c - for tests: a format under test beside raw bytes that are known to be right
+/* block/filters/blkverify.c - for tests: a format under test beside raw bytes that are known to be
+ * right
  *
  * Writes go to both; reads must agree, else the request fails with -EIO and the place is logged. */
 #include "block/drivers.h"

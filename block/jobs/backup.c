@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/backup.c - a node as it was at one moment, copied while its users go on
  *
- * A filter above the source saves to the target what a write is about to change; the job copies the rest.
- * A bitmap says which clusters are still to be saved; the range lock keeps writes from overtaking. */
+ * A filter above the source saves to the target what a write is about to change; the job copies the
+ * rest. A bitmap says which clusters are still to be saved; the range lock keeps writes from
+ * overtaking. */
 #include "block/jobs/live-private.h"
 
 #include <errno.h>

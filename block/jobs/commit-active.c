@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/commit-active.c - moves images of a chain in use down into one below them
  *
- * The images under the active one do not change, and what is written into base is hidden by what it is
- * copied from: no filter is needed.  The active image itself is committed by a mirror (mirror.c). */
+ * The images under the active one do not change, and what is written into base is hidden by what it
+ * is copied from: no filter is needed.  The active image itself is committed by a mirror
+ * (mirror.c). */
 #include "block/jobs/live-private.h"
 
 #include <errno.h>

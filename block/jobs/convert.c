@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/convert.c - copies one or more images, one after the other, into a target
  *
- * Several fibers take pieces in order of their place: zeroes, which need no reading, and data.  Data is
- * looked through for zeroes after reading, in units of the target's allocation (so that what is stored
- * is stored whole), and moves in pieces small enough to stay in the processor's caches between reading
- * and writing. */
+ * Several fibers take pieces in order of their place: zeroes, which need no reading, and data.
+ * Data is looked through for zeroes after reading, in units of the target's allocation (so that
+ * what is stored is stored whole), and moves in pieces small enough to stay in the processor's
+ * caches between reading and writing. */
 #include "block/driver.h"
 #include "block/job-private.h"
 #include "block/graph.h"
@@ -50,7 +50,7 @@ typedef struct {
     GError *error; /* owned: the first */
 } Convert;
 
-/* ---- what to copy ------------------------------------------------------------------------------------- */
+/* ---- what to copy ---------------------------------------------------------------------------- */
 
 static bool fail_at(Convert *c, const char *what, uint64_t at, int code)
 {
@@ -152,7 +152,7 @@ static bool next_piece(Convert *c, Piece *piece)
     return true;
 }
 
-/* ---- copying ---------------------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
 static int write_zeroes(Convert *c, uint64_t to, uint64_t bytes)
 {
@@ -247,7 +247,7 @@ static void worker(void *opaque)
     vit_fiber_cond_wake_all(&c->ended);
 }
 
-/* ---- the job ----------------------------------------------------------------------------------------------- */
+/* ---- the job --------------------------------------------------------------------------------- */
 
 static bool run(VitBlockJob *job, GError **error)
 {
@@ -346,7 +346,7 @@ VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned 
     return new_job(jobs, &convert_class, id, flags, how, error);
 }
 
-/* ---- commit ------------------------------------------------------------------------------------------------ */
+/* ---- commit ---------------------------------------------------------------------------------- */
 
 static bool run_commit(VitBlockJob *job, GError **error)
 {

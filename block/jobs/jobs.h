@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/jobs.h - the kinds of jobs: what each is told, and how it is made
  *
- * Each returns a job that has not started (vit_block_job_start()), or NULL with an error.  Nodes are
- * borrowed: the job holds references of its own until it has ended. */
+ * Each returns a job that has not started (vit_block_job_start()), or NULL with an error.  Nodes
+ * are borrowed: the job holds references of its own until it has ended. */
 #pragma once
 #include "block/driver.h"
 #include "block/job.h"
@@ -27,7 +27,8 @@ typedef struct {
 [[nodiscard]] VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                  const VitBlockConvert *convert, GError **error);
 
-/* Writes what top stores above base into base, which is opened for writing and grows when it must. */
+/* Writes what top stores above base into base, which is opened for writing and grows when it must.
+ */
 typedef struct {
     VitBlockNode *top, *base; /* base: below top */
     bool make_empty; /* afterwards top stores nothing; base is what it stands on */
@@ -36,10 +37,10 @@ typedef struct {
 [[nodiscard]] VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                 const VitBlockCommit *commit, GError **error);
 
-/* ---- tasks.c: what a driver does in one call, with progress; results are valid when it has ended ---- */
+/* ---- tasks.c: what a driver does in one call, with progress; results are valid at its end ---- */
 
-/* fix: VIT_FIX_... bits.  found: the caller's, with message set if it wants the texts; the job fails only
- * when the check could not be made (G_IO_ERROR_NOT_SUPPORTED: not by this format). */
+/* fix: VIT_FIX_... bits.  found: the caller's, with message set if it wants the texts; the job
+ * fails only when the check could not be made (G_IO_ERROR_NOT_SUPPORTED: not by this format). */
 [[nodiscard]] VitBlockJob *vit_block_check_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                VitBlockNode *node, unsigned fix,
                                                VitBlockCheck *found, GError **error);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/jobs/live-private.h - what the live jobs share: the filter above the source, claims, pieces */
+/* block/jobs/live-private.h - what the live jobs share: the filter above the source, claims, pieces
+ */
 #pragma once
 #include "block/driver.h"
 #include "block/job-private.h"
@@ -51,8 +52,9 @@ void vit_co_live_clean(VitLiveJob *job); /* the filter, claims and references */
 /* The write itself, on what is below the filter (or any node). */
 int vit_co_live_write(VitBlockNode *node, const VitLiveWrite *write);
 
-/* Copies [offset, offset + bytes), at most a piece; holes stay holes.  base: what the status stops at, NULL:
- * none; unless `all`, what lies in base is left out.  *read says which side has failed. */
+/* Copies [offset, offset + bytes), at most a piece; holes stay holes.  base: what the status stops
+ * at, NULL: none; unless `all`, what lies in base is left out.  *read says which side has failed.
+ */
 typedef struct {
     bool unmap, compress, all;
     VitBlockNode *base;
@@ -61,11 +63,12 @@ int vit_co_live_copy(VitLiveJob *job, const VitLiveCopy *how, uint64_t offset, u
                      bool *read);
 
 typedef enum { VIT_LIVE_FAIL, VIT_LIVE_RETRY, VIT_LIVE_SKIP } VitLiveAction;
-/* What is to be done about an error, by on_source_error and on_target_error; waits while stopped. */
+/* What is to be done about an error, by on_source_error and on_target_error; waits while stopped.
+ */
 VitLiveAction vit_co_live_failed(VitLiveJob *job, int result, bool read);
 
-/* Runs fn on several fibers until each returns false, and waits for them.  False: job->failure is set, or
- * the job has been cancelled. */
+/* Runs fn on several fibers until each returns false, and waits for them.  False: job->failure is
+ * set, or the job has been cancelled. */
 typedef bool (*VitLiveWorker)(VitLiveJob *job);
 bool vit_co_live_work(VitLiveJob *job, VitLiveWorker fn, unsigned workers, GError **error);
 

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <gio/gio.h>
 
-/* ---- the filter --------------------------------------------------------------------------------- */
+/* ---- the filter ------------------------------------------------------------------------------ */
 
 typedef struct {
     VitBlockNode parent;
@@ -132,7 +132,7 @@ int vit_co_live_write(VitBlockNode *node, const VitLiveWrite *w)
     }
 }
 
-/* ---- life ------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options, const VitBlockJobClass *klass,
                              VitBlockNode *source, VitBlockNode *target, bool share_target,
@@ -188,7 +188,7 @@ void vit_co_live_clean(VitLiveJob *job)
     g_clear_error(&job->failure);
 }
 
-/* ---- copying -------------------------------------------------------------------------------------------- */
+/* ---- copying --------------------------------------------------------------------------------- */
 
 static int copy_data(VitLiveJob *job, const VitLiveCopy *how, uint64_t offset, uint64_t bytes,
                      bool *read)

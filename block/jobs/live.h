@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/live.h - jobs on nodes that are in use: mirror, backup, stream, commit
  *
- * Each is made ready by a call on a fiber of the graph's thread, which inserts what it needs into the
- * graph and returns a job to be started with vit_block_job_start().  A job that is never started is
- * cancelled with vit_block_job_cancel(force).  Options and messages are those of the QMP commands. */
+ * Each is made ready by a call on a fiber of the graph's thread, which inserts what it needs into
+ * the graph and returns a job to be started with vit_block_job_start().  A job that is never
+ * started is cancelled with vit_block_job_cancel(force).  Options and messages are those of the QMP
+ * commands. */
 #pragma once
 #include "block/bitmap.h"
 #include "block/graph.h"
@@ -49,8 +50,8 @@ typedef struct {
     bool compress;
 } VitBlockBackup;
 
-/* source, target: borrowed.  A mirror becomes READY and then goes on until it is completed (devices turn to
- * the target) or cancelled (the target stays behind as a copy). */
+/* source, target: borrowed.  A mirror becomes READY and then goes on until it is completed (devices
+ * turn to the target) or cancelled (the target stays behind as a copy). */
 [[nodiscard]] VitBlockJob *vit_co_mirror_new(const VitBlockLiveOptions *options,
                                              VitBlockNode *source, VitBlockNode *target,
                                              const VitBlockMirror *mirror, GError **error);
@@ -58,13 +59,13 @@ typedef struct {
 [[nodiscard]] VitBlockJob *vit_co_backup_new(const VitBlockLiveOptions *options,
                                              VitBlockNode *source, VitBlockNode *target,
                                              const VitBlockBackup *backup, GError **error);
-/* What lies between node and base (NULL: all) moves into node.  backing_file: what node's image shall say
- * of base, NULL: its name. */
+/* What lies between node and base (NULL: all) moves into node.  backing_file: what node's image
+ * shall say of base, NULL: its name. */
 [[nodiscard]] VitBlockJob *vit_co_stream_new(const VitBlockLiveOptions *options, VitBlockNode *node,
                                              VitBlockNode *base, const char *backing_file,
                                              GError **error);
-/* What lies between top (included) and base moves into base.  top == active: like a mirror, becomes READY
- * and ends with devices on base; else the image above top then stands on base. */
+/* What lies between top (included) and base moves into base.  top == active: like a mirror, becomes
+ * READY and ends with devices on base; else the image above top then stands on base. */
 [[nodiscard]] VitBlockJob *vit_co_commit_new(const VitBlockLiveOptions *options,
                                              VitBlockNode *active, VitBlockNode *top,
                                              VitBlockNode *base, const char *backing_file,

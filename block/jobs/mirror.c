@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/jobs/mirror.c - keeps a second node equal to one in use, then lets its users turn to it
  *
- * A dirty bitmap of the source says what differs; passes over it copy.  Writes mark it when they end, so
- * a pass may read what is being written: it comes again.  When passes do not catch up with the guest, and
- * with copy-mode=write-blocking from the start, guest writes to stretches that are equal go to both sides
- * at once, so that nothing becomes dirty any more and the next pass is the last long one. */
+ * A dirty bitmap of the source says what differs; passes over it copy.  Writes mark it when they
+ * end, so a pass may read what is being written: it comes again.  When passes do not catch up with
+ * the guest, and with copy-mode=write-blocking from the start, guest writes to stretches that are
+ * equal go to both sides at once, so that nothing becomes dirty any more and the next pass is the
+ * last long one. */
 #include "block/jobs/live-private.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ typedef struct {
     VitFiberCond rested;
 } Mirror;
 
-/* ---- guest writes to both sides ------------------------------------------------------------------ */
+/* ---- guest writes to both sides -------------------------------------------------------------- */
 
 typedef struct {
     VitBlockRequest req;
@@ -84,7 +85,7 @@ static int write_both(VitLiveJob *job, const VitLiveWrite *w)
     return result; /* what did not reach the target is dirty: the next pass meets the error */
 }
 
-/* ---- manners ------------------------------------------------------------------------------------------ */
+/* ---- manners --------------------------------------------------------------------------------- */
 
 /* Whether the guest has asked for something since the last time. */
 static bool guest_is_busy(Mirror *m)
@@ -98,7 +99,8 @@ static bool guest_is_busy(Mirror *m)
     return busy && filter->quiesced == 0;
 }
 
-/* After a piece that took so many microseconds: while the guest is busy one worker copies, and rests. */
+/* After a piece that took so many microseconds: while the guest is busy one worker copies, and
+ * rests. */
 static void be_polite(Mirror *m, int64_t took)
 {
     m->busy += took;
@@ -112,7 +114,7 @@ static void be_polite(Mirror *m, int64_t took)
     vit_fiber_cond_wake_all(&m->rested);
 }
 
-/* ---- passes ------------------------------------------------------------------------------------------- */
+/* ---- passes ---------------------------------------------------------------------------------- */
 
 /* One stretch; false: the pass is over. */
 static bool copy_next(VitLiveJob *job)
@@ -242,7 +244,7 @@ static bool mirror_run(VitBlockJob *job, GError **error)
     return good;
 }
 
-/* ---- the end ---------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 static void attach_backing(Mirror *m)
 {
@@ -321,7 +323,7 @@ static const VitBlockJobClass commit_class = {
     .complete = mirror_complete,
 };
 
-/* ---- beginnings ---------------------------------------------------------------------------------------------- */
+/* ---- beginnings ------------------------------------------------------------------------------ */
 
 static Mirror *begin(const VitBlockLiveOptions *options, const VitBlockJobClass *klass,
                      VitBlockNode *source, VitBlockNode *target, uint32_t granularity,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/jobs/stream.c - moves what lies in backing files up into an image in use, then lets go of them
+/* block/jobs/stream.c - moves what lies in backing files up into an image in use, then lets go of
+ * them
  *
  * A filter keeps guest writes from being overtaken by an older copy of the same place. */
 #include "block/jobs/live-private.h"

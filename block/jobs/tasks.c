@@ -62,7 +62,7 @@ static bool flushed(Task *t, GError **error)
            vit_block_fail_errno(error, code, "Could not flush “%s”", t->node->filename);
 }
 
-/* ---- check ------------------------------------------------------------------------------------------- */
+/* ---- check ----------------------------------------------------------------------------------- */
 
 static void check_message(void *opaque, const char *text)
 {
@@ -109,7 +109,7 @@ VitBlockJob *vit_block_check_new(VitBlockJobs *jobs, const char *id, unsigned fl
     return &t->parent;
 }
 
-/* ---- resize -------------------------------------------------------------------------------------------- */
+/* ---- resize ---------------------------------------------------------------------------------- */
 
 static bool run_resize(VitBlockJob *job, GError **error)
 {
@@ -137,7 +137,7 @@ VitBlockJob *vit_block_resize_new(VitBlockJobs *jobs, const char *id, unsigned f
     return &t->parent;
 }
 
-/* ---- amend --------------------------------------------------------------------------------------------- */
+/* ---- amend ----------------------------------------------------------------------------------- */
 
 static bool run_amend(VitBlockJob *job, GError **error)
 {
@@ -173,7 +173,7 @@ VitBlockJob *vit_block_amend_new(VitBlockJobs *jobs, const char *id, unsigned fl
     return &t->parent;
 }
 
-/* ---- compact ------------------------------------------------------------------------------------------- */
+/* ---- compact --------------------------------------------------------------------------------- */
 
 /* Zeroes the runs of units that are stored and read as zero. */
 static int compact_piece(Task *t, uint64_t offset, uint8_t *buf, uint64_t bytes, uint64_t unit)

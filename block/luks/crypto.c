@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/luks/crypto.c - see crypto.h: opening, creating and amending a header
  *
- * A slot comes into force when the header is written, after its key material is safe; it goes out of
- * force the other way round. */
+ * A slot comes into force when the header is written, after its key material is safe; it goes out
+ * of force the other way round. */
 #include "block/luks/luks-private.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 enum { DEFAULT_ITER_TIME = 2000 };
 
-/* ---- options ----------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool refuse_name(VitBlockArgs *args, const char *key, const char *value,
                         const char *const *names, GError **error)
@@ -69,7 +69,7 @@ uint64_t vit_luks_header_size(const VitLuksOptions *options)
     return LUKS_ALIGN + LUKS_SLOTS * slot_room(&options->spec);
 }
 
-/* ---- creating ------------------------------------------------------------------------------------------ */
+/* ---- creating -------------------------------------------------------------------------------- */
 
 static bool write_header(const VitLuks *luks, VitBlockNode *node, GError **error)
 {
@@ -137,7 +137,7 @@ VitLuks *vit_co_luks_create(VitBlockNode *node, uint64_t offset, bool detached,
     return NULL;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool unlock(VitLuks *luks, VitBlockNode *node, GBytes *passphrase, GError **error)
 {
@@ -203,7 +203,7 @@ uint64_t vit_luks_payload_offset(const VitLuks *luks)
     return luks->payload * UINT64_C(512);
 }
 
-/* ---- amending ------------------------------------------------------------------------------------------ */
+/* ---- amending -------------------------------------------------------------------------------- */
 
 static unsigned count_active(const VitLuks *luks)
 {

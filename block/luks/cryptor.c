@@ -133,7 +133,7 @@ void vit_cryptor_free(VitCryptor *cryptor)
     g_free(cryptor);
 }
 
-/* ---- sectors ----------------------------------------------------------------------------------------- */
+/* ---- sectors --------------------------------------------------------------------------------- */
 
 static gcry_error_t crypt_sector(const VitCryptSpec *spec, Context *c, bool encrypt,
                                  uint64_t number, uint8_t *to, const uint8_t *from)
@@ -225,7 +225,7 @@ int vit_cryptor_apply(VitCryptor *cryptor, bool encrypt, uint64_t position, uint
     return piece.result;
 }
 
-/* ---- several workers at once --------------------------------------------------------------------------- */
+/* ---- several workers at once ----------------------------------------------------------------- */
 
 typedef struct {
     VitIoThread *thread;

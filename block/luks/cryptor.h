@@ -19,8 +19,8 @@ typedef struct {
     int iv_hash; /* enum gcry_md_algos, 0: none; for essiv */
 } VitCryptSpec;
 
-/* Names of options ("aes-256", "xts", "plain64", "sha256") and what they stand for.  0 or NULL in the
- * spec: not known.  Lists are NULL-ended, for messages. */
+/* Names of options ("aes-256", "xts", "plain64", "sha256") and what they stand for.  0 or NULL in
+ * the spec: not known.  Lists are NULL-ended, for messages. */
 extern const char *const vit_crypt_cipher_names[], *const vit_crypt_mode_names[];
 extern const char *const vit_crypt_iv_names[], *const vit_crypt_hash_names[];
 [[nodiscard]] bool vit_crypt_find_cipher(const char *name, VitCryptSpec *spec);
@@ -44,7 +44,8 @@ typedef struct VitCryptor VitCryptor;
                                           GError **error);
 void vit_cryptor_free(VitCryptor *cryptor); /* NULL is fine */
 
-/* position: of the first byte, says the sectors' numbers; it and bytes are multiples of 512.  Results are
+/* position: of the first byte, says the sectors' numbers; it and bytes are multiples of 512.
+ * Results are
  * 0 or -errno.  Decrypts in place bytes [skip, skip + bytes) of an iov. */
 int vit_co_cryptor_decrypt(VitCryptor *cryptor, VitIoThread *thread, uint64_t position,
                            const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/luks/keys.c - from passphrase to master key and back
  *
- * LUKS On-Disk Format Specification 1.2.3, sections 2.2 (PBKDF2), 2.4 (anti-forensic splitting) and 3
- * (the algorithms).  What takes long runs on worker threads. */
+ * LUKS On-Disk Format Specification 1.2.3, sections 2.2 (PBKDF2), 2.4 (anti-forensic splitting) and
+ * 3 (the algorithms).  What takes long runs on worker threads. */
 #include "block/luks/luks-private.h"
 
 #include "engine/core/fiber.h"
@@ -28,7 +28,7 @@ bool luks_random(void *buf, size_t bytes, GError **error)
     return true;
 }
 
-/* ---- PBKDF2 ------------------------------------------------------------------------------------------ */
+/* ---- PBKDF2 ---------------------------------------------------------------------------------- */
 
 typedef struct {
     int hash;
@@ -111,7 +111,7 @@ uint32_t luks_calibrate(VitIoThread *thread, int hash, unsigned key_bytes, uint6
     return c.iterations;
 }
 
-/* ---- anti-forensic splitting ---------------------------------------------------------------------------- */
+/* ---- anti-forensic splitting ----------------------------------------------------------------- */
 
 /* Hashes each digest-sized part of the block together with its number. */
 static void diffuse(int hash, uint8_t *block, size_t size)
@@ -184,7 +184,7 @@ static bool run_material(VitIoThread *thread, Material *m, const uint8_t *stretc
                                                   m->split ? "encrypt" : "decrypt");
 }
 
-/* ---- slots ------------------------------------------------------------------------------------------------ */
+/* ---- slots ----------------------------------------------------------------------------------- */
 
 static void free_wiped(uint8_t *buf, size_t size)
 {

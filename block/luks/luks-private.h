@@ -45,10 +45,12 @@ uint64_t luks_material_bytes(const VitLuks *luks, unsigned stripes); /* whole se
                                       uint64_t milliseconds);
 [[nodiscard]] bool luks_digest(VitIoThread *thread, const VitLuks *luks, const uint8_t *key,
                                uint8_t digest[static LUKS_DIGEST], GError **error);
-/* Whether the passphrase opens the slot; then key is the master key.  False without an error: it does not. */
+/* Whether the passphrase opens the slot; then key is the master key.  False without an error: it
+ * does not. */
 [[nodiscard]] bool luks_try_slot(VitBlockNode *node, const VitLuks *luks, unsigned slot,
                                  GBytes *passphrase, uint8_t *key, GError **error);
-/* Makes new salt and key material of luks->key for the slot and writes the material, not the header. */
+/* Makes new salt and key material of luks->key for the slot and writes the material, not the
+ * header. */
 [[nodiscard]] bool luks_fill_slot(VitBlockNode *node, VitLuks *luks, unsigned slot,
                                   GBytes *passphrase, uint64_t milliseconds, GError **error);
 /* Overwrites the material several times. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/luks/luks.c - disks encrypted as LUKS1 does, with the header in front of the data or in a file of its own
+/* block/luks/luks.c - disks encrypted as LUKS1 does, with the header in front of the data or in a
+ * file of its own
  *
- * Sectors are numbered from the beginning of the data.  Reads are deciphered where they arrive, writes
- * by way of a buffer. */
+ * Sectors are numbered from the beginning of the data.  Reads are deciphered where they arrive,
+ * writes by way of a buffer. */
 #include "block/drivers.h"
 #include "block/luks/crypto.h"
 
@@ -126,11 +127,12 @@ static JsonObject *luks_specific(VitBlockNode *node, GError **error)
     JsonObject *specific = json_object_new();
 
     json_object_set_string_member(specific, "type", "luks");
-    json_object_set_object_member(specific, "data", vit_luks_describe(l->luks, l->header != NULL, NULL));
+    json_object_set_object_member(specific, "data",
+                                  vit_luks_describe(l->luks, l->header != NULL, NULL));
     return specific;
 }
 
-/* ---- images ---------------------------------------------------------------------------------------- */
+/* ---- images ---------------------------------------------------------------------------------- */
 
 static bool fill(VitBlockCreate *create, VitBlockNode *file, const VitLuksOptions *options,
                  bool detached, VitPrealloc prealloc, GError **error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/luks/spec.c - names of ciphers, modes, initialisation vectors and hashes; see cryptor.h
  *
- * Names are those of LUKS1 headers (On-Disk Format Specification 1.2.3, appendix) and of options. */
+ * Names are those of LUKS1 headers (On-Disk Format Specification 1.2.3, appendix) and of options.
+ */
 #include "block/luks/cryptor-private.h"
 
 #include "block/driver.h"

@@ -13,8 +13,8 @@ typedef struct {
 void vit_nbd_address_clear(VitNbdAddress *address);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(VitNbdAddress, vit_nbd_address_clear)
 
-/* Options "type" (inet, unix, fd), "host", "port", "path", "str", "ipv4", "ipv6"; also the older form
- * with the members under "data".  All are taken. */
+/* Options "type" (inet, unix, fd), "host", "port", "path", "str", "ipv4", "ipv6"; also the older
+ * form with the members under "data".  All are taken. */
 [[nodiscard]] bool vit_nbd_address_take(VitBlockArgs *args, VitNbdAddress *address, GError **error);
 char *vit_nbd_address_text(const VitNbdAddress *address); /* for messages */
 

@@ -34,7 +34,7 @@ struct VitNbdChannel {
 
 static void pump(VitNbdChannel *c);
 
-/* ---- waiting ---------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static void update_watch(VitNbdChannel *c)
 {
@@ -73,7 +73,7 @@ static int wait_ready(VitNbdChannel *c, bool output)
     return c->error;
 }
 
-/* ---- making and ending ------------------------------------------------------------------------ */
+/* ---- making and ending ----------------------------------------------------------------------- */
 
 VitNbdChannel *vit_nbd_channel_new(VitIoThread *thread, int fd)
 {
@@ -147,7 +147,7 @@ void vit_nbd_channel_on_wait(VitNbdChannel *c, void (*fn)(void *opaque), void *o
     c->on_wait_opaque = opaque;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* At least one byte, or -errno; -EAGAIN: none is there now; 0: the end. */
 static ssize_t receive(VitNbdChannel *c, void *buf, size_t size)
@@ -224,7 +224,7 @@ int vit_nbd_channel_skip(VitNbdChannel *c, uint64_t size)
     return 0;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------- */
+/* ---- sending --------------------------------------------------------------------------------- */
 
 static size_t message_size(const VitNbdMessage *m)
 {
@@ -392,7 +392,7 @@ int vit_nbd_channel_write(VitNbdChannel *c, const void *buf, size_t size)
     return w.result;
 }
 
-/* ---- TLS -------------------------------------------------------------------------------------- */
+/* ---- TLS ------------------------------------------------------------------------------------- */
 
 bool vit_nbd_channel_start_tls(VitNbdChannel *c, gnutls_session_t session, GError **error)
 {

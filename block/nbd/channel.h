@@ -43,8 +43,8 @@ void vit_nbd_channel_on_wait(VitNbdChannel *channel, void (*fn)(void *opaque), v
 /* Queues a message.  now: tries to send at once; else when the thread's loop comes round. */
 void vit_nbd_channel_send(VitNbdChannel *channel, VitNbdMessage *message, bool now);
 
-/* On a fiber, nothing queued: shakes hands on a session (owned by the channel from now on, also when
- * it fails).  What was read ahead in the clear is an error: nobody may speak before. */
+/* On a fiber, nothing queued: shakes hands on a session (owned by the channel from now on, also
+ * when it fails).  What was read ahead in the clear is an error: nobody may speak before. */
 [[nodiscard]] bool vit_nbd_channel_start_tls(VitNbdChannel *channel, gnutls_session_t session,
                                              GError **error);
 gnutls_session_t vit_nbd_channel_tls(const VitNbdChannel *channel); /* borrowed; NULL: plain */

@@ -27,7 +27,7 @@ void vit_nbd_peer_free(VitNbdPeer *p)
     g_free(p);
 }
 
-/* ---- options and replies ---------------------------------------------------------------------------- */
+/* ---- options and replies --------------------------------------------------------------------- */
 
 typedef struct {
     uint32_t option, type, size;
@@ -115,7 +115,7 @@ static bool ask(VitNbdChannel *c, uint32_t option, bool *granted, GError **error
     return true;
 }
 
-/* ---- connecting --------------------------------------------------------------------------------------- */
+/* ---- connecting ------------------------------------------------------------------------------ */
 
 typedef struct {
     const VitNbdAddress *address;
@@ -207,7 +207,7 @@ VitNbdChannel *vit_co_nbd_client_connect(const VitNbdClientOptions *o, bool *fix
     return NULL;
 }
 
-/* ---- choosing ----------------------------------------------------------------------------------------- */
+/* ---- choosing -------------------------------------------------------------------------------- */
 
 static void take_info(const Reply *r, VitNbdPeer *peer)
 {

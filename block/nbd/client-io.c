@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/nbd/client-io.c - requests to an NBD server and its replies (doc/proto.md, "Transmission")
  *
- * Data go from and to the memory of the requests without a copy.  Replies are not trusted: their lengths
- * and offsets must lie in the request that they answer. */
+ * Data go from and to the memory of the requests without a copy.  Replies are not trusted: their
+ * lengths and offsets must lie in the request that they answer. */
 #include "block/nbd/client-private.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* ---- calls -------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------- */
 
 VitNbdCall *vit_nbd_call_new(VitNbdClient *client, uint16_t type, uint64_t offset, uint64_t bytes)
 {
@@ -124,7 +124,7 @@ void vit_nbd_client_fail(VitNbdClient *client, int error)
     }
 }
 
-/* ---- replies ---------------------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 typedef struct {
     bool simple, done;

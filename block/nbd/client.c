@@ -12,7 +12,7 @@
 
 enum { LONGEST_PAUSE = 16, STATUS_STRETCH = 1 << 30 };
 
-/* ---- names -------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static void set_server(JsonObject *options, const char *type, const char *key, const char *value)
 {
@@ -93,7 +93,7 @@ static char *name_of(const VitNbdClient *c)
                            export);
 }
 
-/* ---- the connection ------------------------------------------------------------------------------------- */
+/* ---- the connection -------------------------------------------------------------------------- */
 
 static VitNbdChannel *connect_once(VitNbdClient *c, VitNbdPeer *peer, GError **error)
 {
@@ -193,7 +193,7 @@ static void connection_fiber(void *opaque)
     vit_fiber_cond_wake_all(&c->changed);
 }
 
-/* ---- opening and closing --------------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 static void clear(VitNbdClient *c)
 {
@@ -316,7 +316,7 @@ static void nbd_close(VitBlockNode *node)
     clear(c);
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* What one request may carry. */
 static uint64_t max_bytes(const VitNbdClient *c, VitBlockOp op)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/nbd/client.h - the client's side of the handshake, for the driver and for lists of exports */
+/* block/nbd/client.h - the client's side of the handshake, for the driver and for lists of exports
+ */
 #pragma once
 #include "block/nbd/address.h"
 #include "block/nbd/channel.h"

@@ -44,8 +44,8 @@ bool vit_co_nbd_negotiate(VitNbdConnection *c);
 /* transmit.c: until the client leaves; nothing is in flight afterwards. */
 void vit_co_nbd_transmit(VitNbdConnection *c);
 
-/* status.c, on a fiber: what the chosen contexts say of a stretch, as chunks of a reply; the last one is
- * marked as the last.  0 or an NBD error. */
+/* status.c, on a fiber: what the chosen contexts say of a stretch, as chunks of a reply; the last
+ * one is marked as the last.  0 or an NBD error. */
 uint32_t vit_co_nbd_status(VitNbdConnection *c, uint64_t cookie, uint64_t offset, uint64_t length,
                            bool one, const GArray *only /* of uint32_t ids; NULL: all */,
                            GByteArray *reply);

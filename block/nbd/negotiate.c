@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/nbd/negotiate.c - the server's side of the fixed newstyle handshake (doc/proto.md, "Newstyle
- * negotiation"); the oldstyle is not served */
+/* block/nbd/negotiate.c - the server's side of the fixed newstyle handshake (doc/proto.md,
+ * "Newstyle negotiation"); the oldstyle is not served */
 #include "block/nbd/connection.h"
 #include "block/objects/tls.h"
 
@@ -9,7 +9,7 @@
 
 typedef enum { GO_ON, CHOSEN, LEAVE } Step;
 
-/* ---- replies ------------------------------------------------------------------------------------ */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static bool reply(VitNbdConnection *c, uint32_t option, uint32_t type, const void *data,
                   uint32_t size)
@@ -42,7 +42,7 @@ static Step refuse(VitNbdConnection *c, uint32_t option, uint32_t why, const cha
                                                                                         : LEAVE;
 }
 
-/* ---- what is known of an export ------------------------------------------------------------------ */
+/* ---- what is known of an export -------------------------------------------------------------- */
 
 static uint16_t flags_of(const VitNbdConnection *c, uint32_t option, const VitNbdExport *e)
 {
@@ -51,7 +51,8 @@ static uint16_t flags_of(const VitNbdConnection *c, uint32_t option, const VitNb
     if (e->parent.writable)
         flags |= VIT_NBD_SEND_TRIM | VIT_NBD_SEND_WRITE_ZEROES | VIT_NBD_SEND_FAST_ZERO;
     else flags |= VIT_NBD_READ_ONLY;
-    /* All connections end at one node on one thread: a flush covers what any of them has written. */
+    /* All connections end at one node on one thread: a flush covers what any of them has written.
+     */
     if (vit_nbd_server_multi_conn(c->server)) flags |= VIT_NBD_CAN_MULTI_CONN;
     if (c->structured || c->extended) flags |= VIT_NBD_SEND_DF;
     if (c->extended && (c->contexts_of == e || option == VIT_NBD_OPT_INFO))
@@ -87,7 +88,7 @@ static bool send_text(VitNbdConnection *c, uint32_t option, uint16_t kind, const
     return reply(c, option, VIT_NBD_REP_INFO, data, (uint32_t)size + 2);
 }
 
-/* ---- options -------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 typedef struct { /* the data of an option that has not been looked at */
     const uint8_t *p;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/nbd/protocol.h - numbers of the NBD protocol (NetworkBlockDevice/nbd, doc/proto.md, with the
- * extension "extended headers"); all of them travel in network byte order */
+/* block/nbd/protocol.h - numbers of the NBD protocol (NetworkBlockDevice/nbd, doc/proto.md, with
+ * the extension "extended headers"); all of them travel in network byte order */
 #pragma once
 #include <stdint.h>
 

@@ -61,7 +61,7 @@ void vit_nbd_server_on_closed(VitNbdServer *s, void (*fn)(void *opaque, bool neg
     s->on_closed_opaque = opaque;
 }
 
-/* ---- connections ---------------------------------------------------------------------------------- */
+/* ---- connections ----------------------------------------------------------------------------- */
 
 static void update_listening(VitNbdServer *s)
 {
@@ -160,7 +160,7 @@ static void on_client(void *opaque, GIOCondition ready)
     }
 }
 
-/* ---- exports ---------------------------------------------------------------------------------------- */
+/* ---- exports --------------------------------------------------------------------------------- */
 
 bool vit_nbd_server_add(VitNbdServer *s, VitNbdExport *e, GError **error)
 {
@@ -187,7 +187,7 @@ void vit_co_nbd_export_drop(VitNbdExport *e)
     while (!g_queue_is_empty(&e->connections)) vit_fiber_cond_wait(&e->gone, NULL);
 }
 
-/* ---- starting and stopping --------------------------------------------------------------------------- */
+/* ---- starting and stopping ------------------------------------------------------------------- */
 
 typedef struct {
     const VitNbdAddress *address;

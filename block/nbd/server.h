@@ -2,8 +2,9 @@
 /* block/nbd/server.h - the NBD server: listens, shakes hands, answers requests for its exports
  *
  * Everything runs on one iothread, which is that of the exports' nodes.  A client can cost at most
- * VIT_NBD_MAX_REQUESTS requests and VIT_NBD_MAX_MEMORY bytes of buffers at a time, and has a limited time
- * to shake hands; what it sends wrongly ends its connection or its request, nothing else. */
+ * VIT_NBD_MAX_REQUESTS requests and VIT_NBD_MAX_MEMORY bytes of buffers at a time, and has a
+ * limited time to shake hands; what it sends wrongly ends its connection or its request, nothing
+ * else. */
 #pragma once
 #include "block/bitmap.h"
 #include "block/export.h"

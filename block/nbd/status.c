@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/nbd/status.c - answers to NBD_CMD_BLOCK_STATUS: base:allocation (doc/proto.md), and the contexts
- * qemu:allocation-depth and qemu:dirty-bitmap:NAME */
+/* block/nbd/status.c - answers to NBD_CMD_BLOCK_STATUS: base:allocation (doc/proto.md), and the
+ * contexts qemu:allocation-depth and qemu:dirty-bitmap:NAME */
 #include "block/co.h"
 #include "block/nbd/connection.h"
 

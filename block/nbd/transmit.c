@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/nbd/transmit.c - the server's transmission phase (doc/proto.md, "Transmission")
  *
- * The connection's fiber reads requests; most go to the node without a fiber of their own, and their
- * replies leave straight from the buffers that the node has filled. */
+ * The connection's fiber reads requests; most go to the node without a fiber of their own, and
+ * their replies leave straight from the buffers that the node has filled. */
 #include "block/driver.h"
 #include "block/nbd/connection.h"
 
@@ -33,7 +33,7 @@ struct VitNbdJob { /* a request in flight, until its reply has left */
     VitNbdJob *next;
 };
 
-/* ---- jobs ----------------------------------------------------------------------------------------- */
+/* ---- jobs ------------------------------------------------------------------------------------ */
 
 static void free_job(VitNbdJob *job)
 {
@@ -91,7 +91,7 @@ static bool take_buffer(VitNbdJob *job, size_t size)
     return job->buf != NULL;
 }
 
-/* ---- replies -------------------------------------------------------------------------------------- */
+/* ---- replies --------------------------------------------------------------------------------- */
 
 static uint32_t error_of(int result)
 {
@@ -197,7 +197,7 @@ static void reply_data(VitNbdJob *job)
     send_reply(job);
 }
 
-/* ---- at work -------------------------------------------------------------------------------------- */
+/* ---- at work --------------------------------------------------------------------------------- */
 
 static void request_done(VitBlockRequest *req)
 {
@@ -288,7 +288,7 @@ static void cache_fiber(void *opaque)
     reply_status(job, error_of(result), NULL);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static unsigned flags_allowed(const VitNbdConnection *c, uint16_t type)
 {
@@ -429,7 +429,8 @@ static bool read_request(VitNbdConnection *c, Request *r)
                     .cookie = vit_nbd_get64(head + 8),
                     .offset = vit_nbd_get64(head + 16),
                     .length = c->extended ? vit_nbd_get64(head + 24) : vit_nbd_get32(head + 24) };
-    /* QEMU's client (10.0) leaves the flag out of extended writes, whose data follow all the same. */
+    /* QEMU's client (10.0) leaves the flag out of extended writes, whose data follow all the same.
+     */
     r->payload = r->type == VIT_NBD_CMD_WRITE ||
                  (c->extended && (r->flags & VIT_NBD_FLAG_PAYLOAD_LEN));
     return r->type != VIT_NBD_CMD_DISC;

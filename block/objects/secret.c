@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/objects/secret.c - passwords and keys: given directly, in a file, in the kernel's keyring; maybe encrypted
+/* block/objects/secret.c - passwords and keys: given directly, in a file, in the kernel's keyring;
+ * maybe encrypted
  *
- * An encrypted secret is AES-256-CBC with PKCS#7 padding under another secret of 32 bytes ("keyid") and
- * a base64 "iv" of 16. */
+ * An encrypted secret is AES-256-CBC with PKCS#7 padding under another secret of 32 bytes ("keyid")
+ * and a base64 "iv" of 16. */
 #include "block/driver.h"
 #include "block/objects/object.h"
 

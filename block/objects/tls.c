@@ -31,7 +31,7 @@ static bool tls_fail(GError **error, int code, const char *what)
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: %s", what, gnutls_strerror(code));
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 /* True with *path NULL: an optional file is not there. */
 static bool find_file(const Tls *t, const char *name, bool required, char **path, GError **error)
@@ -112,7 +112,7 @@ static bool need_dir(const Tls *t, GError **error)
     return t->dir || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Missing 'dir' property value");
 }
 
-/* ---- x509 -------------------------------------------------------------------------------------------- */
+/* ---- x509 ------------------------------------------------------------------------------------ */
 
 static bool check_times(gnutls_x509_crt_t cert, const char *path, GError **error)
 {
@@ -237,7 +237,7 @@ static bool x509_create(VitBlockObject *object, VitBlockArgs *args, GError **err
     return true;
 }
 
-/* ---- anonymous and with keys agreed before ---------------------------------------------------------- */
+/* ---- anonymous and with keys agreed before --------------------------------------------------- */
 
 static bool anon_create(VitBlockObject *object, VitBlockArgs *args, GError **error)
 {
@@ -336,7 +336,7 @@ const VitBlockObjectClass vit_block_tls_x509_class = { .type = "tls-creds-x509",
                                                        .create = x509_create,
                                                        .destroy = tls_destroy };
 
-/* ---- sessions ---------------------------------------------------------------------------------------- */
+/* ---- sessions -------------------------------------------------------------------------------- */
 
 VitBlockObject *vit_block_tls_use(VitBlockObjects *objects, const char *id, bool server,
                                   GError **error)

@@ -10,12 +10,13 @@
 [[nodiscard]] VitBlockObject *vit_block_tls_use(VitBlockObjects *objects, const char *id,
                                                 bool server, GError **error);
 bool vit_block_tls_is_server(const VitBlockObject *creds);
-/* flags: GNUTLS_NONBLOCK and the like; client or server is added.  hostname: what a client says that it
- * wants and expects (borrowed; NULL: not known).  creds must stay in use until gnutls_deinit(). */
+/* flags: GNUTLS_NONBLOCK and the like; client or server is added.  hostname: what a client says
+ * that it wants and expects (borrowed; NULL: not known).  creds must stay in use until
+ * gnutls_deinit(). */
 [[nodiscard]] bool vit_block_tls_session_new(VitBlockObject *creds, unsigned flags,
                                              const char *hostname, gnutls_session_t *session,
                                              GError **error);
-/* After the handshake: whether the peer is who it should be.  peer: NULL, or gets the distinguished name
- * of an x509 peer (caller frees; NULL if it has none). */
+/* After the handshake: whether the peer is who it should be.  peer: NULL, or gets the distinguished
+ * name of an x509 peer (caller frees; NULL if it has none). */
 [[nodiscard]] bool vit_block_tls_verify(VitBlockObject *creds, gnutls_session_t session,
                                         const char *hostname, char **peer, GError **error);

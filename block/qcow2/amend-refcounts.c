@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/amend-refcounts.c - refcounts of another width: new refcount structures, beside the old ones
- * until the header leads to them */
+/* block/qcow2/amend-refcounts.c - refcounts of another width: new refcount structures, beside the
+ * old ones until the header leads to them */
 #include "block/qcow2/amend.h"
 #include "block/qcow2/check.h"
 

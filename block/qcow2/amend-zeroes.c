@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/amend-zeroes.c - zero clusters become what version 2 can say: nothing at all where there is no
- * backing file, else a cluster of stored zeroes */
+/* block/qcow2/amend-zeroes.c - zero clusters become what version 2 can say: nothing at all where
+ * there is no backing file, else a cluster of stored zeroes */
 #include "block/qcow2/amend.h"
 #include "block/qcow2/bulk.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qcow2/amend.c - changes what "create" has decided: version, size, refcounts, data file
  *
- * An image goes up to version 3 before all else and down to version 2 last, when nothing is left in it
- * that version 2 does not know. */
+ * An image goes up to version 3 before all else and down to version 2 last, when nothing is left in
+ * it that version 2 does not know. */
 #include "block/qcow2/amend.h"
 #include "block/qcow2/meta.h"
 #include "block/qcow2/snapshot.h"
@@ -30,7 +30,7 @@ static bool failed(VitQcow2 *q, int result, const char *what, GError **error)
     return vit_block_fail_errno(error, result, "“%s”: %s", q->parent.filename, what);
 }
 
-/* ---- what is asked for ------------------------------------------------------------------------------------ */
+/* ---- what is asked for ----------------------------------------------------------------------- */
 
 static bool same_text(const char *a, const char *b)
 {
@@ -108,7 +108,7 @@ static bool allowed(VitQcow2 *q, const Wanted *w, GError **error)
     return true;
 }
 
-/* ---- version ------------------------------------------------------------------------------------------------ */
+/* ---- version --------------------------------------------------------------------------------- */
 
 static int upgrade(VitQcow2 *q)
 {
@@ -167,7 +167,7 @@ static bool downgrade(VitQcow2 *q, const Wanted *w, GError **error)
     return result == 0 || failed(q, result, "could not become a version 2 image", error);
 }
 
-/* ---- what only the header says ------------------------------------------------------------------------------- */
+/* ---- what only the header says --------------------------------------------------------------- */
 
 static int change_header(VitQcow2 *q, const Wanted *w)
 {

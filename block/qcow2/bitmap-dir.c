@@ -122,7 +122,7 @@ GPtrArray *vit_qcow2_bitmap_directory_load(VitQcow2 *q, GError **error)
     return g_steal_pointer(&list);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static uint64_t entry_size(const VitQcow2BitmapEntry *e)
 {
@@ -208,7 +208,7 @@ int vit_qcow2_bitmap_directory_update(VitQcow2 *q, GPtrArray *list)
     return result == 0 ? vit_qcow2_sync_files(q) : result;
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 uint64_t *vit_qcow2_bitmap_table_load(VitQcow2 *q, const VitQcow2BitmapEntry *e, int *result)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/bitmap.c - persistent dirty bitmaps: loaded when the image is opened, marked as in use while
- * it is written to, stored anew when it is closed
+/* block/qcow2/bitmap.c - persistent dirty bitmaps: loaded when the image is opened, marked as in
+ * use while it is written to, stored anew when it is closed
  *
- * After a crash they still say "in use": their bits are then not to be trusted, and all that can be done
- * with them is to remove them. */
+ * After a crash they still say "in use": their bits are then not to be trusted, and all that can be
+ * done with them is to remove them. */
 #include "block/qcow2/bitmap.h"
 
 #include <errno.h>
@@ -79,7 +79,7 @@ int vit_qcow2_bitmaps_use(VitQcow2 *q)
     return changed ? vit_qcow2_bitmap_directory_update(q, list) : 0;
 }
 
-/* ---- storing --------------------------------------------------------------------------------------------- */
+/* ---- storing --------------------------------------------------------------------------------- */
 
 static bool all(const uint8_t *buf, size_t bytes, uint8_t value)
 {
@@ -176,7 +176,7 @@ int vit_qcow2_bitmaps_store(VitQcow2 *q)
     return result;
 }
 
-/* ---- what users ask ------------------------------------------------------------------------------------ */
+/* ---- what users ask -------------------------------------------------------------------------- */
 
 bool vit_qcow2_co_bitmap_can_store(VitBlockNode *node, const char *name, uint32_t granularity,
                                    GError **error)

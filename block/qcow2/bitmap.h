@@ -27,10 +27,11 @@ typedef struct { /* a directory entry */
 } VitQcow2BitmapEntry;
 
 void vit_qcow2_bitmap_entry_free(void *entry);
-/* The directory as the file has it: a new array of VitQcow2BitmapEntry*, empty when there is none. */
+/* The directory as the file has it: a new array of VitQcow2BitmapEntry*, empty when there is none.
+ */
 [[nodiscard]] GPtrArray *vit_qcow2_bitmap_directory_load(VitQcow2 *q, GError **error);
-/* Writes a directory to new clusters, makes the header lead to it (all durable) and has the old one's
- * clusters freed; an empty one takes the extension away.  meta is held. */
+/* Writes a directory to new clusters, makes the header lead to it (all durable) and has the old
+ * one's clusters freed; an empty one takes the extension away.  meta is held. */
 [[nodiscard]] int vit_qcow2_bitmap_directory_store(VitQcow2 *q, GPtrArray *list);
 /* The same in place: only flags differ from what the file has; durable. */
 [[nodiscard]] int vit_qcow2_bitmap_directory_update(VitQcow2 *q, GPtrArray *list);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/bulk.c - references of whole trees of tables: counting them, adding them to the refcounts
- * or taking them off in one pass over the refcount blocks, and the COPIED flags that follow */
+/* block/qcow2/bulk.c - references of whole trees of tables: counting them, adding them to the
+ * refcounts or taking them off in one pass over the refcount blocks, and the COPIED flags that
+ * follow */
 #include "block/qcow2/bulk.h"
 
 #include <errno.h>
@@ -32,7 +33,7 @@ int vit_qcow2_bulk_counts(VitQcow2 *q, VitQcow2Counts *c)
     return vit_qcow2_counts_init(c, q->rt_entries << q->rb_bits, q->refcount_bits);
 }
 
-/* ---- counting ---------------------------------------------------------------------------------------- */
+/* ---- counting -------------------------------------------------------------------------------- */
 
 typedef struct {
     VitQcow2 *q;
@@ -97,7 +98,7 @@ int vit_qcow2_bulk_count_tree(VitQcow2 *q, VitQcow2Counts *counts, const uint64_
     return vit_qcow2_walk(q, l1, n, VIT_QCOW2_OFFSET_MASK, count_table, &c);
 }
 
-/* ---- refcounts ------------------------------------------------------------------------------------------- */
+/* ---- refcounts ------------------------------------------------------------------------------- */
 
 typedef struct {
     VitQcow2 *q;
@@ -224,7 +225,7 @@ int vit_qcow2_bulk_apply(VitQcow2 *q, VitQcow2Counts *c, bool add)
     return result;
 }
 
-/* ---- flags ----------------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 typedef struct {
     VitQcow2 *q;
@@ -276,7 +277,7 @@ int vit_qcow2_bulk_flags(VitQcow2 *q, uint64_t *l1, uint64_t n, const VitQcow2Co
     return vit_qcow2_walk(q, l1, n, VIT_QCOW2_OFFSET_MASK, flag_table, &f);
 }
 
-/* ---- L1 tables --------------------------------------------------------------------------------------------- */
+/* ---- L1 tables ------------------------------------------------------------------------------- */
 
 int vit_qcow2_bulk_read_l1(VitQcow2 *q, uint64_t offset, uint64_t n, uint64_t *l1)
 {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/cache.c - pieces of L2 tables and refcount blocks in memory, by their place in the file
+/* block/qcow2/cache.c - pieces of L2 tables and refcount blocks in memory, by their place in the
+ * file
  *
- * Only clean slices that nobody has pinned make room for others.  When there are too many dirty ones,
- * those who hold the lock `meta` write them back (flush.c) before they make more. */
+ * Only clean slices that nobody has pinned make room for others.  When there are too many dirty
+ * ones, those who hold the lock `meta` write them back (flush.c) before they make more. */
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>

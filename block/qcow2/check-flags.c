@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/check-flags.c - repairs COPIED flags: set where exactly one entry leads to a cluster */
+/* block/qcow2/check-flags.c - repairs COPIED flags: set where exactly one entry leads to a cluster
+ */
 #include "block/qcow2/check.h"
 
 static bool wrong(const VitQcow2Check *c, uint64_t entry, uint32_t *refs)

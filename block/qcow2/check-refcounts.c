@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/check-refcounts.c - the refcounts of the file against the references that were found */
+/* block/qcow2/check-refcounts.c - the refcounts of the file against the references that were found
+ */
 #include "block/qcow2/check.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* ---- what the file says ----------------------------------------------------------------------------------- */
+/* ---- what the file says ---------------------------------------------------------------------- */
 
 static int load_block(void *opaque, uint64_t index, uint8_t *block, int error)
 {
@@ -61,7 +62,7 @@ void vit_qcow2_check_use_blocks(VitQcow2Check *c)
     }
 }
 
-/* ---- comparing -------------------------------------------------------------------------------------------- */
+/* ---- comparing ------------------------------------------------------------------------------- */
 
 typedef struct {
     VitQcow2Check *check;

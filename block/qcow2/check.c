@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/check.c - consistency of an image: goes through all tables and counts who refers to which
- * cluster, repairing entries that lead nowhere
+/* block/qcow2/check.c - consistency of an image: goes through all tables and counts who refers to
+ * which cluster, repairing entries that lead nowhere
  *
- * An entry that leads out of the file or into the middle of a cluster reads as zeroes at best: repaired,
- * it says so.  What was counted is then compared with the refcounts (check-refcounts.c). */
+ * An entry that leads out of the file or into the middle of a cluster reads as zeroes at best:
+ * repaired, it says so.  What was counted is then compared with the refcounts (check-refcounts.c).
+ */
 #include "block/qcow2/check.h"
 #include "block/qcow2/meta.h"
 
@@ -44,7 +45,7 @@ bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes)
     return true;
 }
 
-/* ---- L2 entries ------------------------------------------------------------------------------------------- */
+/* ---- L2 entries ------------------------------------------------------------------------------ */
 
 /* Where `entry` led to cannot be: it is to say zero (as far as the version can). */
 static VitQcow2Entry lost(const VitQcow2 *q, VitQcow2Entry e)
@@ -202,7 +203,7 @@ static int check_table(void *opaque, uint64_t index, uint8_t *table, int error)
     return changed;
 }
 
-/* ---- L1 tables -------------------------------------------------------------------------------------------- */
+/* ---- L1 tables ------------------------------------------------------------------------------- */
 
 /* Counts the L2 tables; entries that lead nowhere become 0 in `walk`, and in l1 when repaired. */
 static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
@@ -281,7 +282,7 @@ static int check_snapshot(VitQcow2Check *c, const VitQcow2Snapshot *s)
     return result < 0 ? result : check_tree(c, l1, s->l1_offset, s->l1_size, false);
 }
 
-/* ---- all --------------------------------------------------------------------------------------------------- */
+/* ---- all ------------------------------------------------------------------------------------- */
 
 /* The tables themselves first, so that what lies in the same place is noticed. */
 static int check_references(VitQcow2Check *c)

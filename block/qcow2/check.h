@@ -14,7 +14,8 @@ typedef struct {
     uint64_t *blocks; /* owned, rt_entries: refcount blocks that can be read, 0 for others */
     bool rebuild; /* the refcount structures cannot be repaired in place */
     bool
-        whole_header; /* the header has more to say of new refcount structures than where they are */
+        /* the header has more to say of new refcount structures than where they are */
+        whole_header;
     bool counts_changed; /* refcounts have been repaired */
     uint64_t refcount_errors; /* those that new refcount structures put right */
     uint64_t flag_errors;
@@ -29,8 +30,8 @@ typedef struct {
 } VitQcow2Check;
 
 void vit_qcow2_check_say(const VitQcow2Check *c, const char *format, ...) G_GNUC_PRINTF(2, 3);
-/* Counts a reference to each cluster of a stretch; false, and an error is counted, when it lies outside of
- * the file. */
+/* Counts a reference to each cluster of a stretch; false, and an error is counted, when it lies
+ * outside of the file. */
 bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes);
 
 /* check-refcounts.c */

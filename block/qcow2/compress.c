@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/compress.c - compressed clusters: deflate without a header in a window of 4 KiB (zlib's
+/* block/qcow2/compress.c - compressed clusters: deflate without a header in a window of 4 KiB
+ * (zlib's
  * -12), or zstd; worked on by the worker threads, several clusters at a time */
 #include "block/qcow2/qcow2.h"
 
@@ -9,11 +10,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* Levels: at most one or two hundredths larger than the libraries' defaults, in less than two thirds of
- * their time. */
+/* Levels: at most one or two hundredths larger than the libraries' defaults, in less than two
+ * thirds of their time. */
 enum { WINDOW_BITS = -12, MEM_LEVEL = 8, DEFLATE_LEVEL = 4, ZSTD_LEVEL = 1, BATCH = 64 };
 
-/* ---- contexts: made once, used by any worker --------------------------------------------------------------- */
+/* ---- contexts: made once, used by any worker ------------------------------------------------- */
 
 typedef struct Context Context;
 struct Context {
@@ -74,7 +75,7 @@ void vit_qcow2_compressor_free(VitQcow2 *q)
     g_free(c);
 }
 
-/* ---- on a worker thread -------------------------------------------------------------------------------------- */
+/* ---- on a worker thread ---------------------------------------------------------------------- */
 
 typedef struct {
     struct VitQcow2Compressor *compressor;
@@ -161,7 +162,7 @@ static void compress_work(void *opaque)
     give(w->compressor, x);
 }
 
-/* ---- reading ----------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 int vit_qcow2_decompress(VitQcow2 *q, uint64_t entry, uint8_t *buf)
 {
@@ -186,7 +187,7 @@ int vit_qcow2_decompress(VitQcow2 *q, uint64_t entry, uint8_t *buf)
     return w.result;
 }
 
-/* ---- writing ----------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitFiber *fiber;

@@ -42,7 +42,7 @@ const VitBlockOption vit_qcow2_create_options[] = {
     { .name = NULL },
 };
 
-/* ---- options ----------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool invalid(GError **error, const char *text)
 {
@@ -138,9 +138,10 @@ static bool check_backing(const VitBlockCreate *create, const VitQcow2 *q, VitPr
     return true;
 }
 
-/* ---- the first clusters --------------------------------------------------------------------------------------- */
+/* ---- the first clusters ---------------------------------------------------------------------- */
 
-/* Header, refcount table, refcount blocks, L1 table, LUKS header; `q` says where, *total: clusters. */
+/* Header, refcount table, refcount blocks, L1 table, LUKS header; `q` says where, *total: clusters.
+ */
 static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **error)
 {
     unsigned shift = vit_qcow2_l1_shift(q);
@@ -254,8 +255,8 @@ bool vit_qcow2_co_create(VitBlockCreate *create, GError **error)
         if (result < 0)
             vit_block_fail_errno(error, result, "Could not write the tables of “%s”",
                                  file->filename);
-        good = result == 0 &&
-               (prealloc == VIT_PREALLOC_OFF || finish_open(create, file, prealloc, &crypto, error));
+        good = result == 0 && (prealloc == VIT_PREALLOC_OFF ||
+                               finish_open(create, file, prealloc, &crypto, error));
     }
     vit_block_node_unref(file);
     vit_luks_options_clear(&crypto);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/crypto.c - encrypted images: a LUKS1 header inside of the file, and the old AES-128-CBC, read-only
+/* block/qcow2/crypto.c - encrypted images: a LUKS1 header inside of the file, and the old
+ * AES-128-CBC, read-only
  *
- * "Qcow2 Image File Format", "Full disk encryption header pointer" and "Data encryption".  LUKS numbers
- * sectors by where they lie in the file, the old way by where they are on the disk.  Tables and
- * compressed clusters are never encrypted; encrypted images take no compressed writes. */
+ * "Qcow2 Image File Format", "Full disk encryption header pointer" and "Data encryption".  LUKS
+ * numbers sectors by where they lie in the file, the old way by where they are on the disk.  Tables
+ * and compressed clusters are never encrypted; encrypted images take no compressed writes. */
 #include "block/luks/crypto.h"
 #include "block/qcow2/qcow2.h"
 
@@ -137,7 +138,7 @@ JsonObject *vit_qcow2_crypto_describe(const VitQcow2 *q)
     return facts;
 }
 
-/* ---- creating and changing ---------------------------------------------------------------------------- */
+/* ---- creating and changing ------------------------------------------------------------------- */
 
 bool vit_qcow2_crypto_take(VitLuksOptions *options, VitBlockArgs *args, uint64_t *bytes,
                            GError **error)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qcow2/fast.c - requests that need no change of tables and no wait: straight to the child
  *
- * The request's memory goes to the child as it is, without a fiber.  Between the look at the tables and
- * the child's end the request counts as in flight (vit_qcow2_io_begin), so that nobody gets the host
- * clusters meanwhile. */
+ * The request's memory goes to the child as it is, without a fiber.  Between the look at the tables
+ * and the child's end the request counts as in flight (vit_qcow2_io_begin), so that nobody gets the
+ * host clusters meanwhile. */
 #include "block/qcow2/qcow2.h"
 
 enum { EPOCH = 1 }; /* slot of the parent's node_private */

@@ -7,7 +7,7 @@
 
 enum { IN_FLIGHT = 32, IOV = 32, SECTOR_ENTRIES = 64 };
 
-/* ---- many writes at once ----------------------------------------------------------------------------- */
+/* ---- many writes at once --------------------------------------------------------------------- */
 
 typedef struct {
     VitQcow2 *q;
@@ -65,7 +65,7 @@ static void batch_submit(Write *w)
     vit_block_submit(w->batch->q->parent.file->node, &w->req);
 }
 
-/* ---- slices ---------------------------------------------------------------------------------------------- */
+/* ---- slices ---------------------------------------------------------------------------------- */
 
 static int by_offset(const void *a, const void *b)
 {
@@ -148,7 +148,7 @@ static void settle_slices(VitQcow2Cache *c)
         ((VitQcow2Slice *)c->slices->pdata[i])->fresh = false;
 }
 
-/* ---- tables that are in memory as a whole ---------------------------------------------------------------- */
+/* ---- tables that are in memory as a whole ---------------------------------------------------- */
 
 /* Writes the sectors of a table that bits say are newer. */
 static int write_table(VitQcow2 *q, const uint64_t *table, uint64_t entries, uint64_t offset,
@@ -184,7 +184,7 @@ static int write_table(VitQcow2 *q, const uint64_t *table, uint64_t entries, uin
     return result;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------------------- */
 
 int vit_qcow2_sync_files(VitQcow2 *q)
 {
@@ -337,7 +337,7 @@ int vit_qcow2_write_meta(VitQcow2 *q, uint64_t offset, const void *buf, uint64_t
     return result;
 }
 
-/* ---- requests in flight ------------------------------------------------------------------------------------------ */
+/* ---- requests in flight ---------------------------------------------------------------------- */
 
 unsigned vit_qcow2_io_begin(VitQcow2 *q)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/header.c - the header and its extensions (Qcow2 Image File Format, "Header" to "Bitmaps
- * extension"): reading with every check that needs nothing but them, and writing */
+/* block/qcow2/header.c - the header and its extensions (Qcow2 Image File Format, "Header" to
+ * "Bitmaps extension"): reading with every check that needs nothing but them, and writing */
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ void vit_qcow2_derive(VitQcow2 *q)
     q->refcount_max = q->refcount_order == 6 ? INT64_MAX : (UINT64_C(1) << q->refcount_bits) - 1;
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static bool corrupt(const VitQcow2 *q, GError **error, const char *field, unsigned at,
                     const char *what)
@@ -343,7 +343,7 @@ bool vit_qcow2_read_header(VitQcow2 *q, GError **error)
            read_backing_name(q, cluster, backing_offset, backing_size, error);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 typedef struct {
     uint8_t *cluster;
@@ -462,8 +462,8 @@ int vit_qcow2_build_header(const VitQcow2 *q, const char *backing_file, const ch
     return result < 0 ? result : put_name(q, backing_file, end, cluster);
 }
 
-/* The same over what is there: the name that the old first sector leads to stays where it is, so that
- * both the old and the new first sector are right with the rest. */
+/* The same over what is there: the name that the old first sector leads to stays where it is, so
+ * that both the old and the new first sector are right with the rest. */
 static int rebuild(const VitQcow2 *q, const uint8_t *old, uint8_t *fresh)
 {
     const char *name = q->parent.backing_file;

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- entries --------------------------------------------------------------------------------------------- */
+/* ---- entries --------------------------------------------------------------------------------- */
 
 VitQcow2Entry vit_qcow2_entry_get(const VitQcow2 *q, const VitQcow2Slice *s, unsigned index)
 {
@@ -65,7 +65,7 @@ uint64_t vit_qcow2_compressed_entry(const VitQcow2 *q, uint64_t offset, uint64_t
     return offset | sectors << x | VIT_QCOW2_COMPRESSED_BIT;
 }
 
-/* ---- looking --------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 typedef struct {
     uint32_t l1_index;
@@ -205,7 +205,7 @@ bool vit_qcow2_host_is_there(const VitQcow2 *q, uint64_t host)
            (host & ~(q->cluster_size - 1)) < q->parent.file->node->size;
 }
 
-/* ---- changing ------------------------------------------------------------------------------------------------ */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 void vit_qcow2_l1_set(VitQcow2 *q, uint32_t index, uint64_t entry)
 {

@@ -16,9 +16,9 @@ bool vit_qcow2_co_snapshot_load(VitBlockNode *node, const char *id_or_name, GErr
 int vit_qcow2_co_load_vmstate(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);
 int vit_qcow2_co_save_vmstate(VitBlockNode *node, uint64_t offset, const void *buf, uint64_t bytes);
 
-/* bitmap.c.  load: at opening; makes block/bitmap.h's objects of what is stored.  use: before the first
- * write, marks them as being in use.  store: at closing, before the last settling; they stay with the node.
- * specific: adds "bitmaps" to what "info" says. */
+/* bitmap.c.  load: at opening; makes block/bitmap.h's objects of what is stored.  use: before the
+ * first write, marks them as being in use.  store: at closing, before the last settling; they stay
+ * with the node. specific: adds "bitmaps" to what "info" says. */
 [[nodiscard]] bool vit_qcow2_bitmaps_load(VitQcow2 *q, GError **error);
 [[nodiscard]] int vit_qcow2_bitmaps_use(VitQcow2 *q);
 [[nodiscard]] int vit_qcow2_bitmaps_store(VitQcow2 *q);

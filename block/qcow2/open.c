@@ -13,7 +13,7 @@ enum {
     CLEAN_INTERVAL = 600,
 };
 
-/* ---- options ------------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 static bool invalid(GError **error, const char *text)
 {
@@ -85,9 +85,10 @@ static bool take_options(VitQcow2 *q, VitBlockArgs *args, GError **error)
     return true;
 }
 
-/* ---- tables ------------------------------------------------------------------------------------------------ */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
-/* entries big-endian numbers at offset; the header's checks have bounded them by the file's size. */
+/* entries big-endian numbers at offset; the header's checks have bounded them by the file's size.
+ */
 static bool load_table(VitQcow2 *q, const char *what, uint64_t offset, uint64_t entries,
                        uint64_t **table, uint64_t **dirty, GError **error)
 {
@@ -121,7 +122,7 @@ static bool load_tables(VitQcow2 *q, GError **error)
     return false;
 }
 
-/* ---- the data file --------------------------------------------------------------------------------------------- */
+/* ---- the data file --------------------------------------------------------------------------- */
 
 static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
 {
@@ -149,7 +150,7 @@ static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
     return q->data != NULL;
 }
 
-/* ---- becoming writable ------------------------------------------------------------------------------------------ */
+/* ---- becoming writable ----------------------------------------------------------------------- */
 
 /* Before the first write to an image that others have left. */
 static bool make_writable(VitQcow2 *q, GError **error)
@@ -222,7 +223,7 @@ void vit_qcow2_attach(VitBlockNode *node)
     g_source_attach(q->clean_timer, vit_io_thread_context(node->thread));
 }
 
-/* ---- opening and closing -------------------------------------------------------------------------------------------- */
+/* ---- opening and closing --------------------------------------------------------------------- */
 
 static void free_all(VitQcow2 *q)
 {

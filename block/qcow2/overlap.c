@@ -94,7 +94,7 @@ bool vit_qcow2_overlaps(VitQcow2 *q, uint64_t offset, uint64_t bytes, bool all)
     return false;
 }
 
-/* ---- the option ---------------------------------------------------------------------------------------- */
+/* ---- the option ------------------------------------------------------------------------------ */
 
 static const char *const names[] = {
     "main-header",    "active-l1",   "active-l2",   "refcount-table",   "refcount-block",

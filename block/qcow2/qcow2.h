@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/qcow2.h - between the files of the qcow2 driver ("Qcow2 Image File Format", versions 2, 3)
+/* block/qcow2/qcow2.h - between the files of the qcow2 driver ("Qcow2 Image File Format", versions
+ * 2, 3)
  *
  * Order on disk.  Tables are changed in memory (caches) under the lock `meta` and reach the file by
  * vit_qcow2_write_back() in steps, each durable before the next begins:
  *   0. new refcount blocks (nothing leads to them yet);
  *   1. refcount blocks, the refcount table's entries, new L2 tables; and all data written so far;
  *   2. L2 tables that the file's L1 table leads to, L1 entries;
- *   3. only then are the references that 2 has dropped taken off the refcounts, the space given back
+ *   3. only then are the references that 2 has dropped taken off the refcounts, the space given
+ * back
  *      and used anew (vit_qcow2_free() merely notes them).
  * A crash therefore leaves clusters that nothing uses, never one that is used twice or unwritten.
  *
  * Requests that move data between a look at the tables and the end of their I/O are counted
- * (vit_qcow2_io_begin/end); step 3 waits for those that may still use what is to be freed.  They do not
- * wait for `meta` in between. */
+ * (vit_qcow2_io_begin/end); step 3 waits for those that may still use what is to be freed.  They do
+ * not wait for `meta` in between. */
 #pragma once
 #include "block/driver.h"
 
-/* ---- the format -------------------------------------------------------------------------------------- */
+/* ---- the format ------------------------------------------------------------------------------ */
 
 #define VIT_QCOW2_MAGIC 0x514649fbu
 
@@ -68,7 +70,8 @@ enum { /* offsets of header fields */
 #define VIT_QCOW2_EXT_DATA_FILE      0x44415441u
 
 /* L1 and L2 entries */
-#define VIT_QCOW2_COPIED         (UINT64_C(1) << 63) /* refcount exactly one: may be written in place */
+/* refcount exactly one: may be written in place */
+#define VIT_QCOW2_COPIED         (UINT64_C(1) << 63)
 #define VIT_QCOW2_COMPRESSED_BIT (UINT64_C(1) << 62)
 #define VIT_QCOW2_ZERO_BIT       UINT64_C(1)
 #define VIT_QCOW2_OFFSET_MASK    UINT64_C(0x00fffffffffffe00)
@@ -87,7 +90,7 @@ enum { /* limits, those of the distribution's tools */
        VIT_QCOW2_MAX_BACKING_NAME = 1023,
 };
 
-/* ---- caches of tables --------------------------------------------------------------------------------- */
+/* ---- caches of tables ------------------------------------------------------------------------ */
 
 typedef struct VitQcow2Slice VitQcow2Slice;
 struct VitQcow2Slice { /* a piece of a table as it is in the file (big endian) */
@@ -111,7 +114,7 @@ typedef struct {
     unsigned n_buckets, hand;
 } VitQcow2Cache;
 
-/* ---- the instance ---------------------------------------------------------------------------------------- */
+/* ---- the instance ---------------------------------------------------------------------------- */
 
 typedef struct { /* an extension of the header that this driver does not know: kept as it is */
     uint32_t type;
@@ -133,8 +136,8 @@ typedef struct { /* the bitmaps extension */
 
 typedef struct VitQcow2 VitQcow2;
 
-/* Encryption: data.c calls these for whole 512-byte sectors.  May run on any fiber, may offload.  host is
- * the offset in the file, guest the offset on the disk; result 0 or -errno. */
+/* Encryption: data.c calls these for whole 512-byte sectors.  May run on any fiber, may offload.
+ * host is the offset in the file, guest the offset on the disk; result 0 or -errno. */
 typedef struct {
     int (*co_encrypt)(VitQcow2 *q, uint64_t host, uint64_t guest, uint8_t *buf, uint64_t bytes);
     int (*co_decrypt)(VitQcow2 *q, uint64_t host, uint64_t guest, uint8_t *buf, uint64_t bytes);
@@ -223,7 +226,7 @@ struct VitQcow2 {
     } stats;
 };
 
-/* ---- small things ------------------------------------------------------------------------------------ */
+/* ---- small things ---------------------------------------------------------------------------- */
 
 static inline uint32_t vit_get32(const void *p)
 {
@@ -265,12 +268,12 @@ static inline unsigned vit_qcow2_l1_shift(const VitQcow2 *q)
     return q->cluster_bits + q->l2_bits;
 }
 
-/* ---- header.c -------------------------------------------------------------------------------------------- */
+/* ---- header.c -------------------------------------------------------------------------------- */
 
 /* Reads the file's first cluster into q and checks it; does not read other tables. */
 [[nodiscard]] bool vit_qcow2_read_header(VitQcow2 *q, GError **error);
-/* Writes header and extensions from q and node->backing_file/format, then flushes.  Only sectors that
- * change are written. */
+/* Writes header and extensions from q and node->backing_file/format, then flushes.  Only sectors
+ * that change are written. */
 [[nodiscard]] int vit_qcow2_write_header(VitQcow2 *q);
 /* Writes `bytes` bytes of the first 512 at `at` (a field that changes alone), then flushes. */
 [[nodiscard]] int vit_qcow2_write_field(VitQcow2 *q, unsigned at, const void *field,
@@ -284,11 +287,11 @@ void vit_qcow2_extension_free(void *extension);
 /* Of q's version, cluster_bits, refcount_order and incompatible: what follows from them. */
 void vit_qcow2_derive(VitQcow2 *q);
 
-/* A structure that contradicts the format was met.  Message: "qcow2: Marking image as corrupt: ...".  Sets
- * the corrupt bit of a writable version 3 image; later writes fail.  Returns -EIO. */
+/* A structure that contradicts the format was met.  Message: "qcow2: Marking image as corrupt:
+ * ...".  Sets the corrupt bit of a writable version 3 image; later writes fail.  Returns -EIO. */
 int vit_qcow2_corrupt(VitQcow2 *q, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
-/* ---- cache.c --------------------------------------------------------------------------------------------- */
+/* ---- cache.c --------------------------------------------------------------------------------- */
 
 void vit_qcow2_cache_init(VitQcow2Cache *c, uint32_t slice_size, uint64_t bytes);
 void vit_qcow2_cache_clear(VitQcow2Cache *c); /* forgets all, frees; no I/O */
@@ -310,7 +313,7 @@ void vit_qcow2_cache_forget(VitQcow2Cache *c, uint64_t offset, uint64_t bytes);
 /* Drops clean slices that were not used since the last call; all: also those that were. */
 void vit_qcow2_cache_clean(VitQcow2Cache *c, bool all);
 
-/* ---- flush.c (meta is held) -------------------------------------------------------------------------------- */
+/* ---- flush.c (meta is held) ------------------------------------------------------------------ */
 
 /* Steps 0 to 2; the last one's writes are not yet durable. */
 [[nodiscard]] int vit_qcow2_write_back(VitQcow2 *q);
@@ -330,21 +333,23 @@ bool vit_qcow2_is_dirty(const VitQcow2 *q);
 unsigned vit_qcow2_io_begin(VitQcow2 *q);
 void vit_qcow2_io_end(VitQcow2 *q, unsigned epoch);
 
-/* ---- refcount.c (meta is held) ------------------------------------------------------------------------------ */
+/* ---- refcount.c (meta is held) --------------------------------------------------------------- */
 
 [[nodiscard]] int vit_qcow2_refcount_get(VitQcow2 *q, uint64_t offset, uint64_t *count);
 /* Of one entry in a refcount block's memory, for any width. */
 uint64_t vit_qcow2_refcount_load(const VitQcow2 *q, const uint8_t *block, uint64_t index);
 void vit_qcow2_refcount_store(const VitQcow2 *q, uint8_t *block, uint64_t index, uint64_t count);
-/* Adds one reference to each cluster of the range; -ERANGE when a refcount cannot hold it (then none of
- * the range is changed). */
+/* Adds one reference to each cluster of the range; -ERANGE when a refcount cannot hold it (then
+ * none of the range is changed). */
 [[nodiscard]] int vit_qcow2_refcount_add(VitQcow2 *q, uint64_t offset, uint64_t bytes);
 /* Contiguous clusters with refcount 1; what the file has there is anything. */
 [[nodiscard]] int vit_qcow2_alloc(VitQcow2 *q, uint64_t clusters, uint64_t *offset);
-/* The same, as many as are contiguous, at least 1, at most *clusters.  *zeroed: they read as zeroes. */
+/* The same, as many as are contiguous, at least 1, at most *clusters.  *zeroed: they read as
+ * zeroes. */
 [[nodiscard]] int vit_qcow2_alloc_some(VitQcow2 *q, uint64_t *clusters, uint64_t *offset,
                                        bool *zeroed);
-/* The clusters at a given place, if they are free: *clusters: how many were taken from `offset` on. */
+/* The clusters at a given place, if they are free: *clusters: how many were taken from `offset` on.
+ */
 [[nodiscard]] int vit_qcow2_alloc_at(VitQcow2 *q, uint64_t offset, uint64_t *clusters);
 /* Room for a compressed cluster; shares host clusters with its neighbours. */
 [[nodiscard]] int vit_qcow2_alloc_bytes(VitQcow2 *q, uint64_t bytes, uint64_t *offset);
@@ -352,7 +357,8 @@ typedef enum { VIT_QCOW2_FREE_REQUEST, VIT_QCOW2_FREE_SNAPSHOT, VIT_QCOW2_FREE_O
 /* Drops one reference of each cluster that [offset, offset + bytes) touches, once what no longer
  * refers to them is durable (step 3).  Also gives up cached slices of the range. */
 void vit_qcow2_free(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Free why);
-/* Of what an L2 entry leads to: data, preallocated zeroes or compressed data; nothing for others. */
+/* Of what an L2 entry leads to: data, preallocated zeroes or compressed data; nothing for others.
+ */
 void vit_qcow2_free_entry(VitQcow2 *q, uint64_t entry, VitQcow2Free why);
 /* Step 3 for a list of VitQcow2Pending; waits for requests that may use what is freed. */
 [[nodiscard]] int vit_qcow2_apply_frees(VitQcow2 *q, GArray *pending);
@@ -361,7 +367,7 @@ void vit_qcow2_free_entry(VitQcow2 *q, uint64_t entry, VitQcow2Free why);
 /* Makes clusters free that never became reachable (after a failure): at once. */
 void vit_qcow2_unalloc(VitQcow2 *q, uint64_t offset, uint64_t bytes);
 
-/* ---- overlap.c ------------------------------------------------------------------------------------------- */
+/* ---- overlap.c ------------------------------------------------------------------------------- */
 
 enum { /* q->overlap */
        VIT_QCOW2_OL_MAIN_HEADER = 1 << 0,
@@ -374,8 +380,8 @@ enum { /* q->overlap */
        VIT_QCOW2_OL_INACTIVE_L2 = 1 << 7,
        VIT_QCOW2_OL_BITMAP_DIRECTORY = 1 << 8,
 };
-/* Whether a write of data to [offset, offset + bytes) of the file would hit a table.  all: also those
- * that the option overlap-check leaves out. */
+/* Whether a write of data to [offset, offset + bytes) of the file would hit a table.  all: also
+ * those that the option overlap-check leaves out. */
 bool vit_qcow2_overlaps(VitQcow2 *q, uint64_t offset, uint64_t bytes, bool all);
 void vit_qcow2_tables_add(VitQcow2 *q, uint64_t offset);
 void vit_qcow2_tables_remove(VitQcow2 *q, uint64_t offset);
@@ -383,7 +389,7 @@ void vit_qcow2_tables_remove(VitQcow2 *q, uint64_t offset);
 [[nodiscard]] bool vit_qcow2_tables_collect(VitQcow2 *q, GError **error);
 [[nodiscard]] bool vit_qcow2_overlap_options(VitQcow2 *q, VitBlockArgs *args, GError **error);
 
-/* ---- map.c --------------------------------------------------------------------------------------------------- */
+/* ---- map.c ----------------------------------------------------------------------------------- */
 
 typedef enum {
     VIT_QCOW2_UNALLOCATED, /* read from the backing file; may have a host cluster (extended L2) */
@@ -415,25 +421,27 @@ VitQcow2Type vit_qcow2_type(const VitQcow2 *q, VitQcow2Entry entry, unsigned sub
 void vit_qcow2_compressed(const VitQcow2 *q, uint64_t entry, uint64_t *offset, uint64_t *bytes);
 uint64_t vit_qcow2_compressed_entry(const VitQcow2 *q, uint64_t offset, uint64_t bytes);
 
-/* What [offset, offset + bytes) is, from the beginning as far as it is one stretch.  May wait before it
- * looks, not after.  Offsets past the disk are those of the VM state. */
+/* What [offset, offset + bytes) is, from the beginning as far as it is one stretch.  May wait
+ * before it looks, not after.  Offsets past the disk are those of the VM state. */
 [[nodiscard]] int vit_qcow2_map(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Map *map);
 /* The same without waiting: false when the tables are not in memory, or are wrong. */
 bool vit_qcow2_map_cached(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Map *map);
-/* meta is held: the slice with the entry of guest offset, of an L2 table that may be changed (made or
- * copied if need be); pinned.  *index: of the entry in the slice; *count: entries from there on. */
+/* meta is held: the slice with the entry of guest offset, of an L2 table that may be changed (made
+ * or copied if need be); pinned.  *index: of the entry in the slice; *count: entries from there on.
+ */
 [[nodiscard]] int vit_qcow2_l2_writable(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice,
                                         unsigned *index, unsigned *count);
 /* The same for looking; *slice NULL: there is no table. */
 [[nodiscard]] int vit_qcow2_l2_slice(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice,
                                      unsigned *index, unsigned *count);
-/* Whether a cluster that an L2 entry names may be: the first byte of each was in the file before. */
+/* Whether a cluster that an L2 entry names may be: the first byte of each was in the file before.
+ */
 bool vit_qcow2_host_is_there(const VitQcow2 *q, uint64_t host);
 void vit_qcow2_l1_set(VitQcow2 *q, uint32_t index, uint64_t entry); /* meta is held */
 /* meta is held.  Gives the L1 table room for `entries` at least (a new table, header updated). */
 [[nodiscard]] int vit_qcow2_l1_grow(VitQcow2 *q, uint64_t entries, bool exact);
 
-/* ---- data: read.c, write.c, zero.c, compress.c ------------------------------------------------------------------ */
+/* ---- data: read.c, write.c, zero.c, compress.c ----------------------------------------------- */
 
 /* The work of co_read and co_write; also for offsets past the disk (VM state). */
 [[nodiscard]] int vit_qcow2_read_range(VitQcow2 *q, uint64_t offset, uint64_t bytes,
@@ -467,7 +475,7 @@ void vit_qcow2_compressor_free(VitQcow2 *q);
 [[nodiscard]] int vit_qcow2_write_compressed(VitQcow2 *q, uint64_t offset, uint64_t bytes,
                                              const struct iovec *iov, int niov);
 
-/* ---- open.c, create.c, resize.c, info.c, fast.c -------------------------------------------------------------- */
+/* ---- open.c, create.c, resize.c, info.c, fast.c ---------------------------------------------- */
 
 bool vit_qcow2_co_open(VitBlockNode *node, VitBlockArgs *args, GError **error);
 void vit_qcow2_co_close(VitBlockNode *node);
@@ -479,7 +487,8 @@ bool vit_qcow2_co_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPre
 /* Maps [from, to), as far as it is not mapped; the data file or file gets its size as mode says. */
 [[nodiscard]] bool vit_qcow2_preallocate(VitQcow2 *q, uint64_t from, uint64_t to, VitPrealloc mode,
                                          bool has_backing, GError **error);
-/* Header fields of a new image from options; q is zeroed and no node.  data_file_name is then owned. */
+/* Header fields of a new image from options; q is zeroed and no node.  data_file_name is then
+ * owned. */
 [[nodiscard]] bool vit_qcow2_take_layout(VitBlockArgs *args, VitQcow2 *q, VitPrealloc *prealloc,
                                          GError **error);
 /* meta is held.  Unmaps the disk from offset (of a cluster) on. */
@@ -494,14 +503,16 @@ void vit_qcow2_attach(VitBlockNode *node);
 void vit_qcow2_info(VitBlockNode *node, VitBlockInfo *info);
 JsonObject *vit_qcow2_co_specific(VitBlockNode *node, GError **error);
 
-/* ---- crypto.c -------------------------------------------------------------------------------------------- */
+/* ---- crypto.c -------------------------------------------------------------------------------- */
 
 struct VitLuksOptions;
-/* After the header has been read: takes "encrypt.*" and sets cipher, crypto and the node's alignment. */
+/* After the header has been read: takes "encrypt.*" and sets cipher, crypto and the node's
+ * alignment. */
 [[nodiscard]] bool vit_qcow2_crypto_open(VitQcow2 *q, VitBlockArgs *args, GError **error);
 void vit_qcow2_crypto_close(VitQcow2 *q); /* also of a plain image */
 JsonObject *vit_qcow2_crypto_describe(const VitQcow2 *q); /* "encrypt" of "info" */
-/* "encrypt.*" of an image to be created or measured; *bytes: of the LUKS header, 0: not encrypted. */
+/* "encrypt.*" of an image to be created or measured; *bytes: of the LUKS header, 0: not encrypted.
+ */
 [[nodiscard]] bool vit_qcow2_crypto_take(struct VitLuksOptions *options, VitBlockArgs *args,
                                          uint64_t *bytes, GError **error);
 /* Writes the LUKS header where q->crypto_header says; durable. */
@@ -513,7 +524,7 @@ extern const VitBlockOption vit_qcow2_amend_options[];
 [[nodiscard]] bool vit_qcow2_crypto_amend(VitQcow2 *q, VitBlockArgs *encrypt, bool force,
                                           GError **error);
 
-/* ---- snapshot.c ---------------------------------------------------------------------------------------------- */
+/* ---- snapshot.c ------------------------------------------------------------------------------ */
 
 /* Reads and checks the snapshot table into q->snapshots and snapshots_bytes. */
 [[nodiscard]] bool vit_qcow2_snapshots_load(VitQcow2 *q, GError **error);

@@ -10,7 +10,7 @@
 
 enum { AT_ONCE = 8 };
 
-/* ---- where the bytes lie ------------------------------------------------------------------------------- */
+/* ---- where the bytes lie --------------------------------------------------------------------- */
 
 int vit_qcow2_data_read(VitQcow2 *q, uint64_t host, uint64_t guest, uint64_t bytes,
                         const struct iovec *iov, int niov)
@@ -71,7 +71,7 @@ int vit_qcow2_backing_read(VitQcow2 *q, uint64_t offset, uint64_t bytes, const s
     return vit_co_readv(backing, offset, have, part, n);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int read_compressed(VitQcow2 *q, uint64_t entry, uint64_t within, uint64_t bytes,
                            const struct iovec *iov, int niov)
@@ -175,7 +175,7 @@ int vit_qcow2_co_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const
     return vit_qcow2_read_range(q, offset, bytes, iov, niov);
 }
 
-/* ---- status ------------------------------------------------------------------------------------------------- */
+/* ---- status ---------------------------------------------------------------------------------- */
 
 int vit_qcow2_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {

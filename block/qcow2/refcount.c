@@ -10,7 +10,7 @@
 
 enum { PENDING_MOST = 64 << 20 };
 
-/* ---- one refcount ---------------------------------------------------------------------------------------- */
+/* ---- one refcount ---------------------------------------------------------------------------- */
 
 uint64_t vit_qcow2_refcount_load(const VitQcow2 *q, const uint8_t *block, uint64_t i)
 {
@@ -137,7 +137,7 @@ int vit_qcow2_refcount_add(VitQcow2 *q, uint64_t offset, uint64_t bytes)
     return result;
 }
 
-/* ---- the refcount table ------------------------------------------------------------------------------------ */
+/* ---- the refcount table ---------------------------------------------------------------------- */
 
 static void rt_set(VitQcow2 *q, uint64_t block, uint64_t offset)
 {
@@ -220,15 +220,15 @@ static int grow_rt(VitQcow2 *q, uint64_t block)
     return 0;
 }
 
-/* ---- finding free clusters ------------------------------------------------------------------------------------ */
+/* ---- finding free clusters ------------------------------------------------------------------- */
 
 typedef struct {
     uint64_t first, clusters; /* the run, without room for refcount blocks */
     uint64_t missing; /* blocks to be made, in the clusters behind */
 } Run;
 
-/* A run of `want` free clusters (fewer, but at least 1, with some) and, behind it, one for each refcount
- * block that it lacks.  at: only there. */
+/* A run of `want` free clusters (fewer, but at least 1, with some) and, behind it, one for each
+ * refcount block that it lacks.  at: only there. */
 static int find_run(VitQcow2 *q, uint64_t from, uint64_t want, bool some, bool at, Run *run)
 {
     uint64_t limit = VIT_QCOW2_OFFSET_MASK >> q->cluster_bits;
@@ -388,7 +388,7 @@ int vit_qcow2_alloc_bytes(VitQcow2 *q, uint64_t bytes, uint64_t *offset)
     return result;
 }
 
-/* ---- giving back ------------------------------------------------------------------------------------------------ */
+/* ---- giving back ----------------------------------------------------------------------------- */
 
 void vit_qcow2_free(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Free why)
 {

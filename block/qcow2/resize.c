@@ -7,10 +7,10 @@
 
 enum { ZERO_PIECE = 1 << 20 };
 
-/* ---- preallocation --------------------------------------------------------------------------------------- */
+/* ---- preallocation --------------------------------------------------------------------------- */
 
-/* Maps [offset, end) of one L2 slice where nothing is mapped yet; meta is held.  *to: end of the host
- * clusters that were taken. */
+/* Maps [offset, end) of one L2 slice where nothing is mapped yet; meta is held.  *to: end of the
+ * host clusters that were taken. */
 static int allocate_slice(VitQcow2 *q, uint64_t offset, uint64_t end, bool has_backing,
                           uint64_t *done, uint64_t *to)
 {
@@ -66,7 +66,7 @@ bool vit_qcow2_preallocate(VitQcow2 *q, uint64_t from, uint64_t to, VitPrealloc 
                            mode == VIT_PREALLOC_METADATA ? VIT_PREALLOC_OFF : mode, error);
 }
 
-/* ---- the size ------------------------------------------------------------------------------------------------ */
+/* ---- the size -------------------------------------------------------------------------------- */
 
 static uint64_t l1_entries(const VitQcow2 *q, uint64_t size)
 {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/snapshot-ops.c - internal snapshots: taking, going back, deleting, looking, machine state
+/* block/qcow2/snapshot-ops.c - internal snapshots: taking, going back, deleting, looking, machine
+ * state
  *
- * A snapshot is a copy of the L1 table; every cluster below it has one reference more.  Refcounts go up
- * (durable) before the snapshot is in the table, and down after it has left: a crash between leaves
- * refcounts that are too high.  While they are, a version 3 image has its dirty bit set, so that the
- * next to open it puts them right. */
+ * A snapshot is a copy of the L1 table; every cluster below it has one reference more.  Refcounts
+ * go up (durable) before the snapshot is in the table, and down after it has left: a crash between
+ * leaves refcounts that are too high.  While they are, a version 3 image has its dirty bit set, so
+ * that the next to open it puts them right. */
 #include "block/bitmap.h"
 #include "block/qcow2/meta.h"
 #include "block/qcow2/snapshot.h"
@@ -13,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-/* ---- what each does first and last ------------------------------------------------------------------------ */
+/* ---- what each does first and last ----------------------------------------------------------- */
 
 static bool begin(VitQcow2 *q, GError **error)
 {
@@ -86,7 +87,7 @@ static int write_active_l1(VitQcow2 *q)
     return result == 0 ? vit_qcow2_sync_files(q) : result;
 }
 
-/* ---- taking ------------------------------------------------------------------------------------------------ */
+/* ---- taking ---------------------------------------------------------------------------------- */
 
 static char *next_id(const VitQcow2 *q)
 {
@@ -192,9 +193,10 @@ bool vit_qcow2_co_snapshot_create(VitBlockNode *node, VitBlockSnapshot *snapshot
     return end(q, result, error);
 }
 
-/* ---- deleting ------------------------------------------------------------------------------------------------ */
+/* ---- deleting -------------------------------------------------------------------------------- */
 
-/* Takes the references of an L1 table that nothing leads to any more, and of the clusters it lies in. */
+/* Takes the references of an L1 table that nothing leads to any more, and of the clusters it lies
+ * in. */
 static int drop_tree(VitQcow2 *q, uint64_t *l1, uint64_t offset, uint32_t n)
 {
     VitQcow2Counts counts = { 0 };
@@ -242,9 +244,10 @@ bool vit_qcow2_co_snapshot_delete(VitBlockNode *node, const char *id_or_name, GE
     return end(q, drop(q, (guint)index), error);
 }
 
-/* ---- going back ------------------------------------------------------------------------------------------------ */
+/* ---- going back ------------------------------------------------------------------------------ */
 
-/* Makes the header lead to another L1 table, with the disk's size that goes with it, in one write. */
+/* Makes the header lead to another L1 table, with the disk's size that goes with it, in one write.
+ */
 static int switch_header(VitQcow2 *q, uint64_t l1_offset, uint32_t l1_size, uint64_t size)
 {
     uint8_t field[VIT_QCOW2_H_RT_OFFSET - VIT_QCOW2_H_SIZE];
@@ -328,7 +331,7 @@ bool vit_qcow2_co_snapshot_goto(VitBlockNode *node, const char *id_or_name, GErr
     return end(q, result, error);
 }
 
-/* ---- looking --------------------------------------------------------------------------------------------------- */
+/* ---- looking --------------------------------------------------------------------------------- */
 
 bool vit_qcow2_co_snapshot_list(VitBlockNode *node, GPtrArray *list, GError **error)
 {
@@ -373,7 +376,7 @@ bool vit_qcow2_co_snapshot_load(VitBlockNode *node, const char *id_or_name, GErr
            vit_block_fail_errno(error, result, "“%s”: Could not read the snapshot", node->filename);
 }
 
-/* ---- the machine's state, behind the disk ------------------------------------------------------------------------- */
+/* ---- the machine's state, behind the disk ---------------------------------------------------- */
 
 static int vm_state_range(VitQcow2 *q, uint64_t offset, uint64_t bytes, uint64_t *at)
 {

@@ -140,7 +140,7 @@ bool vit_qcow2_snapshots_load(VitQcow2 *q, GError **error)
     return true;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static size_t entry_size(const VitQcow2Snapshot *s)
 {

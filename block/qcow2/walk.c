@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/walk.c - goes through tables in order while the next ones are being read and those that
- * were changed are being written */
+/* block/qcow2/walk.c - goes through tables in order while the next ones are being read and those
+ * that were changed are being written */
 #include "block/qcow2/bulk.h"
 
 #include <errno.h>

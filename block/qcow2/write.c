@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/qcow2/write.c - writing: in place, or into new clusters together with what surrounds the data
+/* block/qcow2/write.c - writing: in place, or into new clusters together with what surrounds the
+ * data
  *
  * A write that changes the mapping holds its guest clusters (q->clusters) from the look at the old
- * mapping to the new one; the lock on all tables only while it looks and changes.  Others may write to
- * other clusters meanwhile. */
+ * mapping to the new one; the lock on all tables only while it looks and changes.  Others may write
+ * to other clusters meanwhile. */
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
@@ -26,7 +27,7 @@ static bool in_place(const VitQcow2 *q, VitQcow2Entry e)
     return (e.entry & VIT_QCOW2_OFFSET_MASK) || vit_qcow2_has_data_file(q);
 }
 
-/* ---- choosing the clusters ------------------------------------------------------------------------------ */
+/* ---- choosing the clusters ------------------------------------------------------------------- */
 
 static int plan_clusters(VitQcow2 *q, Plan *p)
 {
@@ -65,7 +66,7 @@ static int plan_clusters(VitQcow2 *q, Plan *p)
     return vit_qcow2_alloc_some(q, &p->clusters, &p->host, &p->zeroed);
 }
 
-/* ---- what else has to be written --------------------------------------------------------------------------- */
+/* ---- what else has to be written ------------------------------------------------------------- */
 
 static bool reads_zero(const VitQcow2 *q, VitQcow2Entry e, uint64_t guest, unsigned sub)
 {
@@ -88,8 +89,9 @@ static bool may_skip(const VitQcow2 *q, const Plan *p, VitQcow2Entry e, uint64_t
     return true;
 }
 
-/* Of the first or last cluster: the least stretch, in whole subclusters, that has to be written besides
- * the data.  Subclusters that are not stored stay so; those in a cluster that is left are moved. */
+/* Of the first or last cluster: the least stretch, in whole subclusters, that has to be written
+ * besides the data.  Subclusters that are not stored stay so; those in a cluster that is left are
+ * moved. */
 static void plan_copies(const VitQcow2 *q, Plan *p)
 {
     uint64_t sub_mask = (UINT64_C(1) << q->subcluster_bits) - 1;
@@ -140,7 +142,7 @@ static int write_data(VitQcow2 *q, const Plan *p, const struct iovec *iov, int n
     return vit_qcow2_data_write(q, p->host + (from - p->start), from, to - from, all, n, 0);
 }
 
-/* ---- the new mapping -------------------------------------------------------------------------------------------- */
+/* ---- the new mapping ------------------------------------------------------------------------- */
 
 static VitQcow2Entry new_entry(const VitQcow2 *q, const Plan *p, uint64_t i, VitQcow2Entry old)
 {

@@ -10,7 +10,7 @@ typedef struct {
     bool unmap; /* host clusters may go */
 } Change;
 
-/* ---- whole clusters -------------------------------------------------------------------------------------- */
+/* ---- whole clusters -------------------------------------------------------------------------- */
 
 /* The entry of a cluster that shall read as zeroes.  false: it cannot be said in this version. */
 static bool zero_entry(const VitQcow2 *q, VitQcow2Entry old, Change c, VitQcow2Entry *now)
@@ -91,7 +91,7 @@ static int zero_clusters(VitQcow2 *q, uint64_t offset, uint64_t bytes, Change c)
     return result;
 }
 
-/* ---- subclusters ------------------------------------------------------------------------------------------- */
+/* ---- subclusters ----------------------------------------------------------------------------- */
 
 /* Some whole subclusters of one cluster. */
 static int zero_subclusters(VitQcow2 *q, uint64_t offset, uint64_t bytes)
@@ -159,7 +159,7 @@ static int zero_part(VitQcow2 *q, uint64_t offset, uint64_t bytes, uint32_t flag
     return flags & VIT_BLOCK_NO_FALLBACK ? -ENOTSUP : write_zero_buffer(q, offset, bytes);
 }
 
-/* ---- requests ------------------------------------------------------------------------------------------------ */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 int vit_qcow2_co_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
 {

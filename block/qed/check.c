@@ -9,8 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-/* Which clusters are used: bits in pieces that come into being as they are needed, so that a file that
- * claims to be huge costs nothing. */
+/* Which clusters are used: bits in pieces that come into being as they are needed, so that a file
+ * that claims to be huge costs nothing. */
 enum { PIECE_CLUSTERS = 1 << 16, MAX_COPY = 1 << 20 };
 
 typedef struct {

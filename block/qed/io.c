@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qed/io.c - the data of a QED image
  *
- * Clusters that exist are written in place.  New ones are written whole at the file's end, with what the
- * backing file holds around the request, and only then entered into their L2 table; with a backing
- * file there is a flush between, since a lost cluster would otherwise hide what the backing file has. */
+ * Clusters that exist are written in place.  New ones are written whole at the file's end, with
+ * what the backing file holds around the request, and only then entered into their L2 table; with a
+ * backing file there is a flush between, since a lost cluster would otherwise hide what the backing
+ * file has. */
 #include "block/qed/qed.h"
 
 #include <errno.h>
@@ -50,7 +51,7 @@ int qed_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct i
     return 0;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 /* What [offset, offset + bytes) of a cluster that is being added held before. */
 static int fill(VitBlockNode *node, bool zero, uint64_t offset, uint8_t *buf, uint64_t bytes)

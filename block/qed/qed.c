@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qed/qed.c - the QED format's driver: opening, closing, size, backing file
  *
- * The flag "needs a check" is on the disk while something has been added, and goes when the image is
- * closed.  An image with the flag is checked and repaired when it is opened for writing. */
+ * The flag "needs a check" is on the disk while something has been added, and goes when the image
+ * is closed.  An image with the flag is checked and repaired when it is opened for writing. */
 #include "block/qed/qed.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/qed/qed.h - between the files of the QED driver
  *
- * The QEMU Enhanced Disk format (its "QED Image File Format Specification"): a header, one L1 table and
- * L2 tables of little-endian offsets, clusters that are only ever added at the file's end. */
+ * The QEMU Enhanced Disk format (its "QED Image File Format Specification"): a header, one L1 table
+ * and L2 tables of little-endian offsets, clusters that are only ever added at the file's end. */
 #pragma once
 #include "block/drivers.h"
 
@@ -68,7 +68,8 @@ extern const VitBlockOption qed_create_options[];
 /* table.c; all wait and take `tables` themselves */
 [[nodiscard]] bool qed_load_l1(Qed *q, GError **error);
 int qed_lookup(Qed *q, uint64_t offset, uint64_t bytes, QedRun *run);
-/* Lets n clusters from the guest offset on be host, host + cluster_size, ... (or all QED_ZERO_CLUSTER). */
+/* Lets n clusters from the guest offset on be host, host + cluster_size, ... (or all
+ * QED_ZERO_CLUSTER). */
 int qed_link(Qed *q, uint64_t offset, uint64_t n, uint64_t host);
 int qed_mark_in_use(Qed *q); /* sets QED_F_NEED_CHECK on the disk before anything is added */
 void qed_forget_slices(Qed *q);

@@ -125,7 +125,7 @@ int qed_lookup(Qed *q, uint64_t offset, uint64_t bytes, QedRun *run)
     return result;
 }
 
-/* ---- changing --------------------------------------------------------------------------------- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 static int mark_in_use(Qed *q)
 {

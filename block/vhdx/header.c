@@ -67,7 +67,7 @@ static bool corrupt(const Vhdx *v, GError **error, const char *what, uint64_t va
                           v->parent.filename, what, value);
 }
 
-/* ---- headers ------------------------------------------------------------------------------------------- */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static bool good_header(const VhdxHeader *h)
 {
@@ -124,7 +124,7 @@ int vhdx_co_update_header(Vhdx *v)
     return result;
 }
 
-/* ---- regions -------------------------------------------------------------------------------------------- */
+/* ---- regions --------------------------------------------------------------------------------- */
 
 static bool apart(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
 {
@@ -187,7 +187,7 @@ bool vhdx_co_read_regions(Vhdx *v, GError **error)
                           "“%s”: the BAT or the metadata region is missing", v->parent.filename);
 }
 
-/* ---- metadata ---------------------------------------------------------------------------------------------- */
+/* ---- metadata -------------------------------------------------------------------------------- */
 
 static bool take_item(Vhdx *v, const VhdxMetadata *m, GError **error)
 {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vhdx/log.c - the log, through which tables change ([MS-VHDX] 2.3)
  *
- * Every change is an entry of its own: it is stable before the table is touched, and the table is stable
- * before the next entry is written.  Entries follow one another in the log's ring and never overlap the
- * one before, so that from the first entry to the clean end one of them is always whole. */
+ * Every change is an entry of its own: it is stable before the table is touched, and the table is
+ * stable before the next entry is written.  Entries follow one another in the log's ring and never
+ * overlap the one before, so that from the first entry to the clean end one of them is always
+ * whole. */
 #include "block/vhdx/vhdx.h"
 
 #include <errno.h>
@@ -17,7 +18,7 @@ static size_t descriptor_sectors(uint32_t count)
            VHDX_LOG_SECTOR;
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static void make_entry(const Vhdx *v, uint8_t *buf, uint32_t length, uint64_t offset,
                        const uint8_t *sectors, uint32_t count)
@@ -87,7 +88,7 @@ int vhdx_co_log_write(Vhdx *v, uint64_t offset, const uint8_t *sectors, uint32_t
     return result;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 typedef struct {
     const Vhdx *v;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vhdx/vhdx.c - Hyper-V disks: the block allocation table, requests, and the driver
  *
- * Microsoft, "[MS-VHDX]: Virtual Hard Disk v2 (VHDX) File Format".  Not done: differencing disks, whose
- * sector bitmap blocks are therefore never used, and resizing. */
+ * Microsoft, "[MS-VHDX]: Virtual Hard Disk v2 (VHDX) File Format".  Not done: differencing disks,
+ * whose sector bitmap blocks are therefore never used, and resizing. */
 #include "block/vhdx/vhdx.h"
 
 #include "block/drivers.h"
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* After each chunk_ratio payload blocks comes an entry for a sector bitmap block. */
 static uint64_t bat_index(const Vhdx *v, uint64_t block)
@@ -100,7 +100,7 @@ static bool read_table(Vhdx *v, GError **error)
     return true;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------------ */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static bool vhdx_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
@@ -159,7 +159,8 @@ static int vhdx_probe(const uint8_t *head, size_t size, const uint8_t *tail, con
     return size >= 8 && memcmp(head, "vhdxfile", 8) == 0 ? 100 : 0;
 }
 
-/* Before the first write since it was opened: the header's marks say that file and data have changed. */
+/* Before the first write since it was opened: the header's marks say that file and data have
+ * changed. */
 static int start_writing(Vhdx *v)
 {
     int result = 0;
@@ -176,7 +177,7 @@ static int start_writing(Vhdx *v)
     return result;
 }
 
-/* ---- requests --------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int vhdx_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                      int niov)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/vmdk/check.c - "check": every entry of every table leads to a grain of its own in the file */
+/* block/vmdk/check.c - "check": every entry of every table leads to a grain of its own in the file
+ */
 #include "block/vmdk/vmdk.h"
 
 #include <errno.h>

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/vmdk/compress.c - compressed grains: a marker with the grain's place on the disk, and RFC 1950 data
+/* block/vmdk/compress.c - compressed grains: a marker with the grain's place on the disk, and RFC
+ * 1950 data
  *
- * Virtual Disk Format 1.1, "Stream-Optimized Compressed Sparse Extents".  Workers of the thread do the
- * work on the bytes. */
+ * Virtual Disk Format 1.1, "Stream-Optimized Compressed Sparse Extents".  Workers of the thread do
+ * the work on the bytes. */
 #include "block/vmdk/vmdk.h"
 
 #include <errno.h>

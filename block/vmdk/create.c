@@ -44,7 +44,7 @@ typedef struct {
     uint32_t parent_cid;
 } Plan;
 
-/* ---- sparse extents --------------------------------------------------------------------------------------- */
+/* ---- sparse extents -------------------------------------------------------------------------- */
 
 /* Tables one after the other from `sector` on, and the directory before them. */
 static void make_directory(uint8_t *meta, uint64_t sector, uint64_t tables,
@@ -109,7 +109,7 @@ static int write_sparse(const Plan *p, VitBlockNode *file, uint64_t bytes, const
     return result;
 }
 
-/* ---- the descriptor ------------------------------------------------------------------------------------------ */
+/* ---- the descriptor -------------------------------------------------------------------------- */
 
 static char *make_descriptor(const Plan *p, const char *extents)
 {
@@ -144,7 +144,7 @@ static char *make_descriptor(const Plan *p, const char *extents)
                            heads, adapters[p->adapter], p->toolsversion);
 }
 
-/* ---- creating ---------------------------------------------------------------------------------------------------- */
+/* ---- creating -------------------------------------------------------------------------------- */
 
 static bool take_options(Plan *p, GError **error)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vmdk/extent.c - sparse extents: headers, grain directories, and tables in memory
  *
- * Virtual Disk Format 1.1, "Hosted Sparse Extents" (SPARSE) and "ESX Server Sparse Extents" (COWD). */
+ * Virtual Disk Format 1.1, "Hosted Sparse Extents" (SPARSE) and "ESX Server Sparse Extents" (COWD).
+ */
 #include "block/vmdk/vmdk.h"
 
 #include <errno.h>
@@ -53,7 +54,7 @@ static bool corrupt(const VmdkExtent *e, GError **error, const char *what, uint6
                           what, value);
 }
 
-/* ---- headers ------------------------------------------------------------------------------------------ */
+/* ---- headers --------------------------------------------------------------------------------- */
 
 static bool read_directory(const VmdkExtent *e, uint64_t sector, uint32_t **directory,
                            GError **error)
@@ -137,7 +138,8 @@ static bool check_header(const VmdkExtent *e, const VmdkHeader *h, GError **erro
     return true;
 }
 
-/* A stream's directory may be known only at its end: footer marker, footer, end-of-stream marker. */
+/* A stream's directory may be known only at its end: footer marker, footer, end-of-stream marker.
+ */
 static bool read_footer(const VmdkExtent *e, VmdkHeader *h, GError **error)
 {
     VitBlockNode *file = e->edge->node;
@@ -254,7 +256,7 @@ bool vmdk_co_find_descriptor(Vmdk *v, GError **error)
            vit_block_fail_errno(error, result, "“%s”: descriptor", v->parent.filename);
 }
 
-/* ---- tables ---------------------------------------------------------------------------------------------- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* Lets a clean table go, so that the memory for them is bounded. */
 static void evict_one(VmdkExtent *e)
@@ -322,7 +324,8 @@ static bool follows(const VmdkExtent *e, uint64_t index)
             e->spare_directory[index] == e->spare_directory[index - 1] + step);
 }
 
-/* Copies of the changed tables as they are now: later entries lead to grains that are not stable yet. */
+/* Copies of the changed tables as they are now: later entries lead to grains that are not stable
+ * yet. */
 static int take_dirty(VmdkExtent *e, GArray *runs)
 {
     enum { MOST = 256 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vmdk/io.c - reads and writes of all kinds of extents
  *
- * Grains that are there are read and written side by side without a lock.  New ones are taken from the
- * file's end in runs, written, and only then entered into the table in memory; vmdk_co_flush_tables()
- * stores entries after it has made the grains stable. */
+ * Grains that are there are read and written side by side without a lock.  New ones are taken from
+ * the file's end in runs, written, and only then entered into the table in memory;
+ * vmdk_co_flush_tables() stores entries after it has made the grains stable. */
 #include "block/vmdk/vmdk.h"
 
 #include "block/block-map.h"
@@ -71,7 +71,7 @@ static uint64_t place(const Piece *p)
     return p->e->kind == VMDK_FLAT ? p->e->flat_offset + p->in_extent : p->at;
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A parent that has been written to since is not what this image was made on. */
 static int check_parent(Vmdk *v)
@@ -144,7 +144,7 @@ int vmdk_co_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const stru
     return 0;
 }
 
-/* ---- new grains --------------------------------------------------------------------------------------------- */
+/* ---- new grains ------------------------------------------------------------------------------ */
 
 /* Room for up to *n grains; 0: none is left in what a sector number can say. */
 static uint64_t take_room(VmdkExtent *e, uint64_t *n)
@@ -229,7 +229,8 @@ static int write_grains(Vmdk *v, VmdkExtent *e, uint64_t at, uint64_t offset, ui
     return vit_co_writev(e->edge->node, at, head + bytes + tail, all, n, 0);
 }
 
-/* The same where nothing lies below and the file is zero already: only what is written, and the end. */
+/* The same where nothing lies below and the file is zero already: only what is written, and the
+ * end. */
 static int write_fresh(VmdkExtent *e, uint64_t at, uint64_t offset, uint64_t bytes,
                        const struct iovec *iov, int niov, uint64_t skip)
 {
@@ -265,8 +266,8 @@ static int write_stream(Vmdk *v, VmdkExtent *e, uint64_t offset, uint64_t bytes,
     return result;
 }
 
-/* Writes where no grain is yet.  *written: how much; 0: somebody was quicker.  ZERO entries have nothing
- * below. */
+/* Writes where no grain is yet.  *written: how much; 0: somebody was quicker.  ZERO entries have
+ * nothing below. */
 static int write_new(Vmdk *v, VmdkExtent *e, uint64_t offset, uint64_t bytes,
                      const struct iovec *iov, int niov, uint64_t skip, uint64_t *written)
 {
@@ -308,7 +309,7 @@ out:
     return result;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int write_piece(Vmdk *v, Piece *p, uint64_t offset, const struct iovec *iov, int niov,
                        uint64_t skip)
@@ -414,7 +415,7 @@ int vmdk_co_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, ui
     return result;
 }
 
-/* ---- the rest ---------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 int vmdk_co_flush(VitBlockNode *node)
 {

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* ---- extents ------------------------------------------------------------------------------------------ */
+/* ---- extents --------------------------------------------------------------------------------- */
 
 static bool add_line(Vmdk *v, VitBlockArgs *args, const VmdkLine *line, GError **error)
 {
@@ -87,7 +87,7 @@ static bool open_extents(Vmdk *v, VitBlockArgs *args, const VmdkDescriptor *d, G
     return true;
 }
 
-/* ---- opening -------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static void finish(Vmdk *v)
 {
@@ -164,7 +164,7 @@ static int vmdk_probe(const uint8_t *head, size_t size, const uint8_t *tail, con
     return vmdk_descriptor_probe(head, size) ? 100 : 0;
 }
 
-/* ---- facts ------------------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 static void vmdk_info(VitBlockNode *node, VitBlockInfo *info)
 {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/vmdk/vmdk.h - between the files of the VMDK driver
  *
- * VMware, "Virtual Disk Format 1.1"; what the document calls a hosted sparse extent is SPARSE here. */
+ * VMware, "Virtual Disk Format 1.1"; what the document calls a hosted sparse extent is SPARSE here.
+ */
 #pragma once
 #include "block/driver.h"
 
@@ -69,7 +70,8 @@ void vmdk_descriptor_free(VmdkDescriptor *d);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VmdkDescriptor, vmdk_descriptor_free)
 /* Whether a file's first bytes are a descriptor. */
 bool vmdk_descriptor_probe(const uint8_t *head, size_t size);
-/* Names that lead out of the image's folder are refused: an image must not open what its user did not mean. */
+/* Names that lead out of the image's folder are refused: an image must not open what its user did
+ * not mean. */
 bool vmdk_name_is_safe(const char *filename, const char *name, GError **error);
 /* Puts a new content ID into the stored descriptor. */
 int vmdk_co_renew_cid(Vmdk *v);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/crash.h - a file in memory that records its write stream, and what a crash leaves of it
+/* tests/block/crash.h - a file in memory that records its write stream, and what a crash leaves of
+ * it
  *
- * The host may lose what was not flushed: a crash image is made of the first n writes, of those with
- * the last one torn at a sector, or of any subset of those that came after the last flush. */
+ * The host may lose what was not flushed: a crash image is made of the first n writes, of those
+ * with the last one torn at a sector, or of any subset of those that came after the last flush. */
 #pragma once
 #include "block/node-private.h"
 
@@ -217,9 +218,9 @@ static inline void crash_apply(GByteArray *file, const LogEntry *e, uint64_t byt
     }
 }
 
-/* What a crash after `count` entries leaves.  torn: bytes of the last entry that arrived (a multiple of a
- * sector), UINT64_MAX for all.  lose: entries from `safe` on that no flush covers are lost by the toss of a
- * coin. */
+/* What a crash after `count` entries leaves.  torn: bytes of the last entry that arrived (a
+ * multiple of a sector), UINT64_MAX for all.  lose: entries from `safe` on that no flush covers are
+ * lost by the toss of a coin. */
 static inline CrashStore *crash_image(const GArray *log, guint count, uint64_t torn, guint safe,
                                       GRand *lose)
 {

@@ -1,5 +1,5 @@
-# tests/block/daemon.py VITRINE-STORAGE-DAEMON VITRINE-RUN - the storage daemon: its QMP beside that of the
-# distribution's daemon, jobs under load; and the same commands of a machine
+# tests/block/daemon.py VITRINE-STORAGE-DAEMON VITRINE-RUN - the storage daemon: its QMP beside
+# that of the distribution's daemon, jobs under load; and the same commands of a machine
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import os
@@ -150,7 +150,8 @@ def qcow2(folder, name, size=16 * MIB, seed=1, backing=None, patches=8):
     commands, rng = [], random.Random(seed)
     for _ in range(patches):
         at = rng.randrange(0, size // 65536 - 4) * 65536
-        commands += ["-c", f"write -q -P {rng.randrange(1, 255)} {at} {rng.randrange(1, 4) * 49152}"]
+        value, size = rng.randrange(1, 255), rng.randrange(1, 4) * 49152
+        commands += ["-c", f"write -q -P {value} {at} {size}"]
     if commands:
         run("qemu-io", "-f", "qcow2", *commands, path)
     return path
@@ -168,7 +169,7 @@ def content(path, form="qcow2"):
     return data
 
 
-# ---- conversations ----------------------------------------------------------------------------------------
+# ---- conversations -------------------------------------------------------------------------------
 
 def normal(value):
     """Without what differs between any two programs."""
@@ -379,7 +380,7 @@ def command_line():
         check(not os.path.exists(pid), "the daemon stays")
 
 
-# ---- jobs under load ---------------------------------------------------------------------------------------
+# ---- jobs under load -----------------------------------------------------------------------------
 
 def mirrored(**options):
     with Folder() as folder, Qmp(OURS) as q:

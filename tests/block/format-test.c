@@ -12,7 +12,7 @@
 
 enum { LANES = 8, LANE_OPS = 60, MOST = 300000 };
 
-/* ---- files --------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 FormatFixture *format_fixture_new(void)
 {
@@ -90,7 +90,7 @@ static void copy_folder(const char *from, const char *to)
     }
 }
 
-/* ---- qemu-img ---------------------------------------------------------------------------------------------- */
+/* ---- qemu-img -------------------------------------------------------------------------------- */
 
 bool format_has_qemu_img(void)
 {
@@ -120,7 +120,7 @@ int format_qemu_img(char **output, ...)
     return status;
 }
 
-/* ---- on the thread -------------------------------------------------------------------------------------------- */
+/* ---- on the thread --------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;
@@ -193,7 +193,7 @@ VitBlockNode *format_open(FormatFixture *f, const char *path, const char *format
     return vit_block_graph_open_image(f->graph, path, format, NULL, flags, error);
 }
 
-/* ---- random requests --------------------------------------------------------------------------------------------- */
+/* ---- random requests ------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;
@@ -459,7 +459,7 @@ void format_test_foreign(const FormatCase *c)
     format_fixture_free(f);
 }
 
-/* ---- damage ------------------------------------------------------------------------------------------------------ */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static void probe_fiber(void *opaque)
 {

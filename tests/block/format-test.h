@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/format-test.h - what every image format that can be written must pass
  *
- * Images are made by our driver and, where qemu-img is there, by it; each side reads the other's. */
+ * Images are made by our driver and, where qemu-img is there, by it; each side reads the other's.
+ */
 #pragma once
 #include "block/driver.h"
 
@@ -17,13 +18,13 @@ typedef struct {
     bool exact; /* qemu-img compare also wants equal sizes */
 } FormatCase;
 
-/* Random requests, many at once, against a copy in memory; status, reopening, copies of the files taken
- * right after a flush and later (as after a crash), check, and qemu-img's opinion. */
+/* Random requests, many at once, against a copy in memory; status, reopening, copies of the files
+ * taken right after a flush and later (as after a crash), check, and qemu-img's opinion. */
 void format_test_random(const FormatCase *c);
 /* An image of qemu-img's: read, checked, written to by us, and read again by qemu-img. */
 void format_test_foreign(const FormatCase *c);
-/* Damaged images must be refused or read without harm: random bytes of [from, from + bytes) are changed
- * `rounds` times in an image with some content, and the file is cut short at random. */
+/* Damaged images must be refused or read without harm: random bytes of [from, from + bytes) are
+ * changed `rounds` times in an image with some content, and the file is cut short at random. */
 void format_test_hostile(const FormatCase *c, uint64_t from, uint64_t bytes, unsigned rounds);
 
 /* For tests of one format: a graph and a folder of their own. */

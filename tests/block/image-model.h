@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/image-model.h - an image in a folder of its own, a model of its content in memory, and the
- * distribution's qemu-img as the judge of both */
+/* tests/block/image-model.h - an image in a folder of its own, a model of its content in memory,
+ * and the distribution's qemu-img as the judge of both */
 #pragma once
 #include "block/driver.h"
 
@@ -68,7 +68,7 @@ static inline VitBlockNode *image_open(Image *i, unsigned flags)
     return node;
 }
 
-/* ---- calls of driver functions -------------------------------------------------------------------- */
+/* ---- calls of driver functions --------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;
@@ -140,7 +140,7 @@ static inline bool image_truncate(VitBlockNode *node, uint64_t size, GError **er
     return w.result == 0;
 }
 
-/* ---- the model ------------------------------------------------------------------------------------ */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 static inline void image_compare(Image *i, VitBlockNode *node)
 {
@@ -184,7 +184,7 @@ static inline void image_scribble(Image *i, VitBlockNode *node, unsigned rounds,
     }
 }
 
-/* ---- the distribution's tools --------------------------------------------------------------------- */
+/* ---- the distribution's tools ---------------------------------------------------------------- */
 
 static inline bool image_finds_tools(void)
 {
@@ -202,7 +202,8 @@ static inline bool image_has_tools(void)
     return found;
 }
 
-/* Runs a shell command in the image's folder; returns its exit status.  output: owned by the caller. */
+/* Runs a shell command in the image's folder; returns its exit status.  output: owned by the
+ * caller. */
 static inline int image_run(Image *i, char **output, const char *command)
 {
     const char *argv[] = { "/bin/sh", "-c", command, NULL };

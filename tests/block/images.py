@@ -32,7 +32,7 @@ def equal(got, wanted, what=""):
     check(got == wanted, f"{what}\n got      {got!r}\n expected {wanted!r}")
 
 
-# ---- running tools --------------------------------------------------------------------------------
+# ---- running tools -------------------------------------------------------------------------------
 
 
 def run(*command, status=0, **popen):
@@ -89,7 +89,7 @@ def need_feature(*args):
     return done
 
 
-# ---- content ------------------------------------------------------------------------------------------
+# ---- content -------------------------------------------------------------------------------------
 
 
 class Folder:
@@ -107,8 +107,8 @@ class Folder:
 
 
 def fill(path, size, pieces=()):
-    """A raw file of `size` bytes: holes but for pieces, (offset, length, what) where what is a byte,
-    "random" or "text" (compresses by about three); seeded by the offset."""
+    """A raw file of `size` bytes: holes but for pieces, (offset, length, what) where what is a
+    byte, "random" or "text" (compresses by about three); seeded by the offset."""
     with open(path, "wb") as file:
         file.truncate(size)
         for offset, length, what in pieces:
@@ -161,7 +161,7 @@ def same_bytes(first, second):
             at += len(x)
 
 
-# ---- comparing what the tools say ------------------------------------------------------------------------
+# ---- comparing what the tools say ----------------------------------------------------------------
 
 
 def normal(text, *names):
@@ -176,8 +176,8 @@ def normal(text, *names):
 
 
 def both(*args, prepare=None, names=(), stdout=True, stderr=True):
-    """Runs the same command line with qemu-img and with ours, each after prepare(); status and output
-    must be the same. Our finished run."""
+    """Runs the same command line with qemu-img and with ours, each after prepare(); status and
+    output must be the same. Our finished run."""
     runs = []
     for tool in ("qemu-img", OURS):
         if prepare:
@@ -203,7 +203,7 @@ def both_json(*args):
     return values[1]
 
 
-# ---- running tests --------------------------------------------------------------------------------------------
+# ---- running tests -------------------------------------------------------------------------------
 
 
 def main(module):

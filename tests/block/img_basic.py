@@ -1,4 +1,4 @@
-# tests/block/img_basic.py VITRINE-IMG - create, info, map, compare, check, resize and convert of raw
+# tests/block/img_basic.py VITRINE-IMG - create, info, map, compare, check, resize, convert of raw
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
 

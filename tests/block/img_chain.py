@@ -3,7 +3,8 @@
 import os
 import shutil
 
-from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, formats, img, main, mixed,
+from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, formats, img, main,
+                    mixed,
                     need, need_feature, qemu_img, qemu_io, same_bytes, same_content)
 
 
@@ -118,7 +119,8 @@ def test_bitmap():
                      ["--clear", f("a"), "b1"], ["--disable", f("a"), "b1"],
                      ["--disable", "--clear", "--merge", "b2", f("a"), "b1"],
                      ["--merge", "nope", f("a"), "b1"], ["--add", f("a")], [f("a"), "b1"],
-                     ["-g", "4k", "--clear", f("a"), "b1"], ["-b", f("a"), "--clear", f("a"), "b1"]):
+                     ["-g", "4k", "--clear", f("a"), "b1"],
+                     ["-b", f("a"), "--clear", f("a"), "b1"]):
             both("bitmap", *args, prepare=prepare)
             qemu_img("check", f("a"))
             both("info", f("a"))
@@ -192,8 +194,10 @@ def test_create_backing():
                      ["-b", f("base"), "-F", "nope", f("a")],
                      ["-u", "-b", "nowhere", "-F", "qcow2", f("a"), "1M"],
                      ["-o", f"backing_file={f('base')},backing_fmt=qcow2", f("a")],
-                     ["-o", "cluster_size=4k,lazy_refcounts=on,preallocation=metadata", f("a"), "1G"],
-                     ["-o", "cluster_size=x", f("a"), "1M"], ["-o", "lazy_refcounts=x", f("a"), "1M"]):
+                     ["-o", "cluster_size=4k,lazy_refcounts=on,preallocation=metadata", f("a"),
+                      "1G"],
+                     ["-o", "cluster_size=x", f("a"), "1M"],
+                     ["-o", "lazy_refcounts=x", f("a"), "1M"]):
             both("create", "-f", "qcow2", *args)
             if os.path.exists(f("a")):
                 both("info", "--backing-chain", f("a"), stderr=False)

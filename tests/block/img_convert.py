@@ -1,4 +1,4 @@
-# tests/block/img_convert.py VITRINE-IMG - convert: every format to and from qemu-img, and its options
+# tests/block/img_convert.py VITRINE-IMG - convert: all formats to and from qemu-img, its options
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
 import resource
@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import images
-from images import (KIB, MIB, OURS, Folder, both, can_create, check, equal, fill, formats, img, mixed,
+from images import (KIB, MIB, OURS, Folder, both, can_create, check, equal, fill, formats, img,
+                    mixed,
                     need, qemu_img, qemu_io, run, same_bytes, same_content)
 
 WRITTEN = ["raw", "qcow2", "qed", "vmdk", "vdi", "vhdx", "vpc", "parallels"]
@@ -54,7 +55,8 @@ def test_compressed():
             same_content(f("a"), f("b"))
             qemu_img("convert", "-c", "-O", "qcow2", *extra, f("a"), f("c"))
             mine, theirs = (os.stat(f(name)).st_blocks for name in "bc")
-            check(mine < theirs * 1.1 + 4 * MIB // 512, f"{extra}: {mine} blocks where theirs has {theirs}")
+            check(mine < theirs * 1.1 + 4 * MIB // 512,
+                  f"{extra}: {mine} blocks where theirs has {theirs}")
             img("convert", "-O", "raw", f("c"), f("d"))
             same_bytes(f("a"), f("d"))
         # Two sources that meet inside a cluster.
@@ -154,7 +156,8 @@ def test_image_opts_and_cache():
         for cache in ("none", "writeback", "writethrough", "directsync", "unsafe"):
             img("convert", "-T", cache, "-t", cache, f("a"), f("b"))
             same_bytes(f("a"), f("b"))
-        img("convert", "--image-opts", f"driver=raw,file.filename={f('a')},offset=1M,size=1M", f("c"))
+        img("convert", "--image-opts", f"driver=raw,file.filename={f('a')},offset=1M,size=1M",
+            f("c"))
         equal(os.path.getsize(f("c")), MIB)
 
 

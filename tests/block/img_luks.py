@@ -143,7 +143,7 @@ def test_detached():
         check("verification failed" not in done.stdout, done.stdout)
 
 
-# ---- qcow2 ----------------------------------------------------------------------------------------
+# ---- qcow2 ---------------------------------------------------------------------------------------
 
 QCOW2 = "encrypt.format=luks,encrypt.key-secret=s0,encrypt.iter-time=5"
 

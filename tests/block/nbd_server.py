@@ -369,7 +369,8 @@ def crowd():
     with Folder() as folder:
         image = folder.raw("a", MIB)
         path = folder("socket")
-        with Server(path, "prlimit", "--nofile=24:24", NBD, "-t", "-e", "0", "-k", path, "-f", "raw",
+        with Server(path, "prlimit", "--nofile=24:24", NBD, "-t", "-e", "0", "-k", path, "-f",
+                    "raw",
                     "--handshake-limit=0", image) as server:
             clients = []
             for _ in range(40):

@@ -44,7 +44,7 @@ def wait_for_port(port, process, seconds=15):
 
 
 class Server:
-    """A daemon in the foreground for the time of a with-statement; why it does not run is a skip."""
+    """A daemon in the foreground for the time of a with-statement; not running is a skip."""
 
     def __init__(self, name, port, *command, **popen):
         self.name, self.port, self.command, self.popen = name, port, command, popen
@@ -70,7 +70,7 @@ class Server:
             self.process.communicate()
 
 
-# ---- http and https -------------------------------------------------------------------------------
+# ---- http and https ------------------------------------------------------------------------------
 
 
 class Pages(http.server.BaseHTTPRequestHandler):
@@ -237,7 +237,7 @@ def test_https():
             same_bytes(f("disk"), f("a"))
 
 
-# ---- ftp ------------------------------------------------------------------------------------------
+# ---- ftp -----------------------------------------------------------------------------------------
 
 
 class FtpSession(socketserver.StreamRequestHandler):
@@ -303,7 +303,7 @@ def test_ftp():
                 server.shutdown()
 
 
-# ---- ssh ------------------------------------------------------------------------------------------
+# ---- ssh -----------------------------------------------------------------------------------------
 
 
 def sshd(f, port):
@@ -387,7 +387,7 @@ def test_ssh():
         equal(os.path.getsize(f("fresh")), 3 * MIB)
 
 
-# ---- nfs ------------------------------------------------------------------------------------------
+# ---- nfs -----------------------------------------------------------------------------------------
 
 
 def ganesha(f, port):
@@ -453,7 +453,7 @@ def test_nfs():
         check(complaint in done.stderr, done.stderr)
 
 
-# ---- iscsi ----------------------------------------------------------------------------------------
+# ---- iscsi ---------------------------------------------------------------------------------------
 
 
 class Target(Server):
@@ -523,7 +523,7 @@ def test_iscsi_chap():
             status="fail")
 
 
-# ---- rbd ------------------------------------------------------------------------------------------
+# ---- rbd -----------------------------------------------------------------------------------------
 
 
 def test_rbd_names():

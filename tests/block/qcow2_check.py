@@ -1,4 +1,4 @@
-# tests/block/qcow2_check.py VITRINE-IMG - damaged qcow2 images: found, repaired, accepted by qemu-img
+# tests/block/qcow2_check.py VITRINE-IMG - damaged qcow2 images: found, repaired, then good
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import struct
@@ -50,15 +50,16 @@ def not_copied(i):
     i.put(i.l1, i.get(i.l1) & ~COPIED)
 
 
-# What is done, which data is lost by it (clusters of the disk), whether qemu-img says the same without
-# and with repairs (it leaves some errors as they are).
+# What is done, which data is lost by it (clusters of the disk), whether qemu-img says the same
+# without and with repairs (it leaves some errors as they are).
 DAMAGE = {
     "leak": (leak, [], True),
     "free but used": (lambda i: i.refcount(6, 0), [], True),
     "counted too high": (lambda i: i.refcount(6, 2), [], True),
     "not copied": (not_copied, [], True),
     "used twice": (lambda i: i.entry(1, i.entry(2)), [1], True),
-    "compressed and copied": (lambda i: i.entry(20, COMPRESSED | COPIED | i.entry(1) & OFFSET), None,
+    "compressed and copied": (lambda i: i.entry(20, COMPRESSED | COPIED | i.entry(1) & OFFSET),
+                              None,
                               False),
     "corrupt bit": (lambda i: i.data.__setitem__(79, 2), [], True),
     "data out of the file": (lambda i: i.entry(1, COPIED | 1 << 30), [1], False),
@@ -116,7 +117,8 @@ def test_repaired():
             damage(i)
             write(f("t"), i.data)
             before = img("check", f("t"), status=None)
-            check(name == "corrupt bit" or before.returncode in (2, 3), f"{name}: {before.returncode}")
+            check(name == "corrupt bit" or before.returncode in (2, 3),
+                  f"{name}: {before.returncode}")
             after = img("check", "-r", "all", f("t"), status=None)
             equal(after.returncode, 0, f"{name}\n{after.stdout}{after.stderr}")
             equal(qemu_img("check", f("t"), status=None).returncode, 0, name)

@@ -1,4 +1,4 @@
-# tests/block/qcow2_meta.py VITRINE-IMG - snapshots, bitmaps and amendments of qcow2, turn about with qemu-img
+# tests/block/qcow2_meta.py VITRINE-IMG - snapshots, bitmaps, amendments, turn about with qemu-img
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import random

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-crash-meta.c - snapshots, bitmaps and amendments of qcow2 images, cut off at every point:
- * the image opens or is repaired, and holds what it held before or what it was to hold */
+/* tests/block/test-crash-meta.c - snapshots, bitmaps and amendments of qcow2 images, cut off at
+ * every point: the image opens or is repaired, and holds what it held before or what it was to hold
+ */
 #include "tests/block/crash.h"
 
 #include "block/bitmap.h"

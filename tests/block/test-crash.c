@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-crash.c - random work on each format, cut off at every point: the image opens clean or
- * is repaired, and what had been flushed is there
+/* tests/block/test-crash.c - random work on each format, cut off at every point: the image opens
+ * clean or is repaired, and what had been flushed is there
  *
- * Each sector of the disk carries its number and the version that was written last.  After a crash its
- * version lies between the one that the last flush covered and the newest that had been submitted.
- * CRASH_ROUNDS=n runs n workloads of each format instead of one. */
+ * Each sector of the disk carries its number and the version that was written last.  After a crash
+ * its version lies between the one that the last flush covered and the newest that had been
+ * submitted. CRASH_ROUNDS=n runs n workloads of each format instead of one. */
 #include "tests/block/crash.h"
 
 #include "block/drivers.h"
@@ -50,7 +50,7 @@ static void stamp(uint8_t *buf, uint64_t sector, uint32_t version)
     for (unsigned i = 0; i < CRASH_SECTOR / 8; i++) memcpy(buf + 8 * i, &pattern, 8);
 }
 
-/* ---- the workload -------------------------------------------------------------------------------------- */
+/* ---- the workload ---------------------------------------------------------------------------- */
 
 static void take_flush(Crash *c)
 {
@@ -108,7 +108,7 @@ static void worker(void *opaque)
     vit_fiber_cond_wake_all(&c->ended);
 }
 
-/* ---- what is left ------------------------------------------------------------------------------------------ */
+/* ---- what is left ---------------------------------------------------------------------------- */
 
 static bool allowed(const Crash *c, uint64_t sector, const uint8_t *data, uint32_t least)
 {
@@ -209,7 +209,7 @@ static void cut_everywhere(Crash *c, guint first)
     }
 }
 
-/* ---- one case ------------------------------------------------------------------------------------------------ */
+/* ---- one case -------------------------------------------------------------------------------- */
 
 static void make_image(Crash *c)
 {

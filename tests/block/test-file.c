@@ -69,7 +69,7 @@ static VitBlockNode *open_mode(Fixture *f, const Mode *mode)
     return node;
 }
 
-/* ---- asynchronous requests from the test ------------------------------------------------------ */
+/* ---- asynchronous requests from the test ----------------------------------------------------- */
 
 typedef struct {
     VitBlockRequest req;
@@ -129,7 +129,7 @@ static int run(Call *c)
     return end(c);
 }
 
-/* ---- tests ---------------------------------------------------------------------------------------- */
+/* ---- tests ----------------------------------------------------------------------------------- */
 
 /* Random reads, writes and zeroings against a copy in memory, many in flight on disjoint ranges. */
 static void test_random(Fixture *f, gconstpointer data)
@@ -153,7 +153,9 @@ static void test_random(Fixture *f, gconstpointer data)
                 size = unit;
             uint64_t at = (uint64_t) lane * LANE + from;
             unsigned what = (unsigned) g_rand_int_range(rand, 0, 8);
-            VitBlockOp op = what < 3 ? VIT_BLOCK_READ : what < 7 ? VIT_BLOCK_WRITE : VIT_BLOCK_WRITE_ZEROES;
+            VitBlockOp op = what < 3   ? VIT_BLOCK_READ
+                            : what < 7 ? VIT_BLOCK_WRITE
+                                       : VIT_BLOCK_WRITE_ZEROES;
             Call *c = calls[lane] = start(node, op, at, size);
             uint8_t *memory = buffers + (uint64_t) lane * LANE + g_rand_int_range(rand, 0, 2);
             uint64_t left = size, done = 0;
@@ -179,8 +181,8 @@ static void test_random(Fixture *f, gconstpointer data)
             const uint8_t *memory = calls[lane]->iov[0].iov_base;
             int result = end(calls[lane]);
             if (result < 0)
-                g_test_message("op %d flags %u niov %d at %lu size %lu", req.op, req.flags, req.niov, (unsigned long) req.offset,
-                               (unsigned long) req.bytes);
+                g_test_message("op %d flags %u niov %d at %lu size %lu", req.op, req.flags,
+                               req.niov, (unsigned long)req.offset, (unsigned long)req.bytes);
             g_assert_cmpint(result, ==, 0);
             if (req.op == VIT_BLOCK_READ)
                 g_assert_cmpmem(memory, req.bytes, model + req.offset, req.bytes);
@@ -278,7 +280,8 @@ static void test_read_only(Fixture *f, gconstpointer data)
     uint8_t buf[512];
     VitBlockNode *a = vit_block_open("raw", f->path, &options, f->thread, &error);
     g_assert_no_error(error);
-    VitBlockNode *b = vit_block_open("raw", f->path, &options, f->thread, &error);     /* readers share */
+    /* readers share */
+    VitBlockNode *b = vit_block_open("raw", f->path, &options, f->thread, &error);
     g_assert_no_error(error);
     g_assert_cmpint(vit_block_write_sync(a, 0, buf, 512), ==, -EROFS);
     g_assert_cmpint(vit_block_read_sync(b, 0, buf, 512), ==, 0);
@@ -392,7 +395,8 @@ int main(int argc, char **argv)
     };
     for (size_t m = 0; m < G_N_ELEMENTS(modes); m++)
         for (size_t i = 0; i < G_N_ELEMENTS(each); i++) {
-            g_autofree char *path = g_strdup_printf("/block/%s%s/%s", modes[m].threads ? "threads" : "ring",
+            g_autofree char *path = g_strdup_printf("/block/%s%s/%s",
+                                                    modes[m].threads ? "threads" : "ring",
                                                     modes[m].direct ? "-direct" : "", each[i].name);
             g_test_add(path, Fixture, &modes[m], set_up, each[i].fn, tear_down);
         }

@@ -61,12 +61,14 @@ static void tear_down(Fixture *f, gconstpointer data)
 
 static void submit_all(void *opaque)
 {
-    static const VitBlockOp ops[] = { VIT_BLOCK_WRITE, VIT_BLOCK_READ, VIT_BLOCK_WRITE, VIT_BLOCK_FLUSH };
+    static const VitBlockOp ops[] = { VIT_BLOCK_WRITE, VIT_BLOCK_READ, VIT_BLOCK_WRITE,
+                                      VIT_BLOCK_FLUSH };
     Fixture *f = opaque;
 
     for (unsigned i = 0; i < 4; i++) {
-        f->reqs[i] = (VitBlockRequest) { .op = ops[i], .bytes = 512, .iov = &f->iov, .niov = 1, .done = on_done,
-                                         .opaque = f };
+        f->reqs[i] = (VitBlockRequest){
+            .op = ops[i], .bytes = 512, .iov = &f->iov, .niov = 1, .done = on_done, .opaque = f
+        };
         vit_block_submit(&f->disk->parent, &f->reqs[i]);
     }
 }
@@ -117,7 +119,8 @@ static void test_give_up(Fixture *f, gconstpointer data)
     vit_block_retry(&f->disk->parent);
     vit_io_thread_call_sync(f->thread, submit_all, f);
     settle(f);
-    g_assert_cmpint(f->told, ==, 2);                        /* and closing lets go of what is held */
+    /* and closing lets go of what is held */
+    g_assert_cmpint(f->told, ==, 2);
 }
 
 /* Other errors are the guest's to hear of. */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-hostile.c - images with bytes changed at random: opening and using them ends with an
- * error or with data, in bounded time and memory, and a refused or read-only image is not written
+/* tests/block/test-hostile.c - images with bytes changed at random: opening and using them ends
+ * with an error or with data, in bounded time and memory, and a refused or read-only image is not
+ * written
  *
- * HOSTILE_SECONDS=n works on each format for so long instead of a fixed number of images; --seed repeats
- * a run. */
+ * HOSTILE_SECONDS=n works on each format for so long instead of a fixed number of images; --seed
+ * repeats a run. */
 #include "tests/block/crash.h"
 
 #include "block/drivers.h"
@@ -26,7 +27,7 @@ typedef struct {
     unsigned refused, opened, broken;
 } Hostile;
 
-/* ---- a good image with something in it --------------------------------------------------------------- */
+/* ---- a good image with something in it ------------------------------------------------------- */
 
 static void make_seed(void *opaque)
 {
@@ -65,7 +66,7 @@ static void make_seed(void *opaque)
     crash_store_free(store);
 }
 
-/* ---- what may be wrong with it ------------------------------------------------------------------------- */
+/* ---- what may be wrong with it --------------------------------------------------------------- */
 
 static void put_number(uint8_t *at, uint64_t value, unsigned size, bool big)
 {
@@ -126,7 +127,7 @@ static void spoil(Hostile *h, GByteArray *file)
     }
 }
 
-/* ---- using it --------------------------------------------------------------------------------------------- */
+/* ---- using it -------------------------------------------------------------------------------- */
 
 static void use(Hostile *h, VitBlockNode *disk)
 {

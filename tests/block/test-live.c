@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-live.c - mirror, backup, stream and commit when a request fails, whichever it is, and
- * when they are cancelled just then: what is read stays as it was, and they succeed the next time */
+/* tests/block/test-live.c - mirror, backup, stream and commit when a request fails, whichever it
+ * is, and when they are cancelled just then: what is read stays as it was, and they succeed the
+ * next time */
 #include "block/driver.h"
 #include "block/jobs/live.h"
 

@@ -141,7 +141,7 @@ static void test_secrets(Fixture *f, gconstpointer data)
     vit_block_node_unref(node);
 }
 
-/* ---- amending ------------------------------------------------------------------------------------------- */
+/* ---- amending -------------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;
@@ -204,7 +204,7 @@ static void test_amend(Fixture *f, gconstpointer data)
     g_assert_true(opens(f, "s0") && opens(f, "s1"));
 }
 
-/* ---- headers that lie ------------------------------------------------------------------------------------ */
+/* ---- headers that lie ------------------------------------------------------------------------ */
 
 static void patch(Fixture *f, uint64_t at, uint32_t value, uint32_t *old)
 {

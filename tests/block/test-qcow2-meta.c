@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-qcow2-meta.c - internal snapshots, persistent bitmaps and repairs of qcow2 images, with
- * qemu-img as the judge where it is there */
+/* tests/block/test-qcow2-meta.c - internal snapshots, persistent bitmaps and repairs of qcow2
+ * images, with qemu-img as the judge where it is there */
 #include "tests/block/image-model.h"
 
 #include "block/bitmap.h"
@@ -76,7 +76,7 @@ static void sound(Image *i)
         g_assert_cmpint(image_run(i, NULL, "qemu-img check -q disk.img"), ==, 0);
 }
 
-/* ---- snapshots ------------------------------------------------------------------------------------------ */
+/* ---- snapshots ------------------------------------------------------------------------------- */
 
 /* Takes, deletes and goes back to snapshots at random between writes; each has its model. */
 static void test_snapshots(Image *i, gconstpointer options)
@@ -248,7 +248,7 @@ static void test_narrow(Image *i, gconstpointer data)
     sound(i);
 }
 
-/* ---- bitmaps -------------------------------------------------------------------------------------------- */
+/* ---- bitmaps --------------------------------------------------------------------------------- */
 
 static int add_bitmap(VitBlockNode *node, void *name, GError **error)
 {
@@ -358,7 +358,7 @@ static void test_bitmaps_unclean(Image *i, gconstpointer data)
     sound(i);
 }
 
-/* ---- amending ------------------------------------------------------------------------------------------- */
+/* ---- amending -------------------------------------------------------------------------------- */
 
 static int amend(VitBlockNode *node, void *options, GError **error)
 {

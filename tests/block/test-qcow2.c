@@ -41,7 +41,7 @@ static void test_hostile(void)
     format_test_hostile(&cases[4], 0x10000, 0x40000, 60);
 }
 
-/* ---- helpers ------------------------------------------------------------------------------------------------- */
+/* ---- helpers --------------------------------------------------------------------------------- */
 
 typedef struct {
     FormatFixture *f;
@@ -135,7 +135,7 @@ static void fill(uint8_t *buf, size_t size, unsigned seed)
     for (size_t i = 0; i < size; i++) buf[i] = (uint8_t)(i / 512 * 7 + i % 61 + seed);
 }
 
-/* ---- the fast way ----------------------------------------------------------------------------------------------- */
+/* ---- the fast way ---------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockRequest req;
@@ -208,8 +208,8 @@ static void test_fast(void)
     disk_free(&d);
 }
 
-/* A cluster that a request may still use is not handed out: reads and discards of one place, and writes
- * to others, all at once. */
+/* A cluster that a request may still use is not handed out: reads and discards of one place, and
+ * writes to others, all at once. */
 static void test_discard_race(void)
 {
     Disk d = disk_new("cluster_size=4k", 4 * MIB);
@@ -234,7 +234,7 @@ static void test_discard_race(void)
     disk_free(&d);
 }
 
-/* ---- compressed clusters ---------------------------------------------------------------------------------------------- */
+/* ---- compressed clusters --------------------------------------------------------------------- */
 
 static void test_compressed(gconstpointer options)
 {
@@ -287,7 +287,7 @@ static void test_compressed(gconstpointer options)
     disk_free(&d);
 }
 
-/* ---- backing files -------------------------------------------------------------------------------------------------------- */
+/* ---- backing files --------------------------------------------------------------------------- */
 
 static void test_backing(gconstpointer options)
 {
@@ -357,7 +357,7 @@ static void test_backing(gconstpointer options)
     disk_free(&d);
 }
 
-/* ---- machine state, data files ------------------------------------------------------------------------------------------ */
+/* ---- machine state, data files --------------------------------------------------------------- */
 
 static void test_vm_state(void)
 {
@@ -417,7 +417,7 @@ static void test_data_file(gconstpointer raw)
     disk_free(&d);
 }
 
-/* ---- what is refused --------------------------------------------------------------------------------------------------------- */
+/* ---- what is refused ------------------------------------------------------------------------- */
 
 typedef struct {
     unsigned at, size; /* bytes */
@@ -542,7 +542,7 @@ static void test_bad_options(void)
     disk_free(&d);
 }
 
-/* ---- measuring ----------------------------------------------------------------------------------------------------------------- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 static void test_measure(void)
 {

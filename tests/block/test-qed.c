@@ -52,7 +52,8 @@ static void test_from_qemu(Image *i, gconstpointer data)
     g_assert_cmpint(image_run(i, NULL, "qemu-img compare -f qed -F raw disk.img model.raw"), ==, 0);
 }
 
-/* On a shorter backing file: what surrounds a write comes from there, and from nowhere past its end. */
+/* On a shorter backing file: what surrounds a write comes from there, and from nowhere past its
+ * end. */
 static void test_backing(Image *i, gconstpointer data)
 {
     enum { BELOW = 5 * MIB + 512 };
@@ -104,7 +105,7 @@ static void test_resize(Image *i, gconstpointer data)
     g_assert_cmpint(image_run(i, NULL, "qemu-img compare -f qed -F raw disk.img model.raw"), ==, 0);
 }
 
-/* ---- damage --------------------------------------------------------------------------------------- */
+/* ---- damage ---------------------------------------------------------------------------------- */
 
 static uint8_t *load(Image *i, gsize *size)
 {

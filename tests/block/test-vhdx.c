@@ -32,7 +32,8 @@ static void test_hostile(void)
     format_test_hostile(&small_blocks, 4 * MIB + VHDX_REGION_TABLE, 0x30, 40);
 }
 
-/* An image in whose log `count` entries wait that write the BAT's first sector; the last one is right. */
+/* An image in whose log `count` entries wait that write the BAT's first sector; the last one is
+ * right. */
 static void leave_log(const char *path, unsigned count, bool break_last)
 {
     g_autofree char *all = NULL;

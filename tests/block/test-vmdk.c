@@ -106,7 +106,8 @@ static void test_descriptor(void)
     format_fixture_free(f);
 }
 
-/* An image on another one: what is not written shows the parent, as long as that stays what it was. */
+/* An image on another one: what is not written shows the parent, as long as that stays what it was.
+ */
 static void test_backing(void)
 {
     FormatFixture *f = format_fixture_new();

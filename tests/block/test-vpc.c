@@ -117,7 +117,8 @@ static void test_refused(void)
     format_fixture_free(f);
 }
 
-/* Footers: either copy will do for a dynamic image; writers without "qemu" in them go by the size. */
+/* Footers: either copy will do for a dynamic image; writers without "qemu" in them go by the size.
+ */
 static void test_footers(void)
 {
     FormatFixture *f = format_fixture_new();

@@ -5,7 +5,8 @@ import os
 import shutil
 
 import images
-from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need, qemu_img,
+from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
+                    qemu_img,
                     qemu_io, same_bytes)
 
 SIZE = 8 * MIB
@@ -14,7 +15,8 @@ STREAM = "subformat=streamOptimized"
 OPTIONS = {
     "vdi": ["", "static=on"],
     "vpc": ["", "force_size=on", "subformat=fixed", "subformat=fixed,force_size=on"],
-    "vmdk": ["", "zeroed_grain=on", "compat6=on", "adapter_type=lsilogic,hwversion=10,toolsversion=7",
+    "vmdk": ["", "zeroed_grain=on", "compat6=on", "adapter_type=lsilogic,hwversion=10,"
+             "toolsversion=7",
              "subformat=monolithicFlat", "subformat=twoGbMaxExtentSparse",
              "subformat=twoGbMaxExtentFlat,adapter_type=buslogic", STREAM],
     "vhdx": ["", "block_size=1M,log_size=2M", "block_state_zero=off", "subformat=fixed"],

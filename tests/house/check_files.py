@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# tests/house/check_files.py TOP [--style] - length, columns, white space, licence line and include
-# direction of every source file; with --style also the lines of the folders not wrapped yet.
+# tests/house/check_files.py TOP - length, columns, white space, licence line and include direction
+# of every source file.
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
 import re
@@ -10,7 +10,6 @@ from house import report, sources
 
 LIMIT = 1000
 COLUMNS = 100
-UNWRAPPED = ("app/cli/", "block/", "tests/block/")  # written before their lines were checked
 SUFFIXES = (".c", ".h", ".py", ".blp", ".sh", ".S", ".inc", "meson.build")
 HOST = ("block", "display", "net", "usb")
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
@@ -74,7 +73,7 @@ def untidy_lines(path, text):
             yield f"{path}:{number}: white space at the end"
 
 
-def main(top, style):
+def main(top):
     long, unlicensed, wrong, unguarded, untidy = [], [], [], [], []
     for path in sources(top, SUFFIXES):
         with open(os.path.join(top, path), encoding="utf-8") as file:
@@ -82,8 +81,7 @@ def main(top, style):
         lines = text.count("\n")
         if lines > LIMIT:
             long.append(f"{path}: {lines} lines; past {LIMIT} it has two ideas in it")
-        if style or not path.startswith(UNWRAPPED):
-            untidy += untidy_lines(path, text)
+        untidy += untidy_lines(path, text)
         if not path.endswith((".c", ".h")):
             continue
         if "SPDX-License-Identifier: GPL-3.0-or-later" not in text[:1500]:
@@ -102,4 +100,4 @@ def main(top, style):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], "--style" in sys.argv)
+    main(sys.argv[1])

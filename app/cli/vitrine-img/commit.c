@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-img/commit.c - vitrine-img commit: what an image stores goes into what it stands on */
+/* app/cli/vitrine-img/commit.c - vitrine-img commit: what an image stores goes into what it stands
+ * on */
 #include "app/cli/vitrine-img/img.h"
 
 #include "block/jobs/jobs.h"

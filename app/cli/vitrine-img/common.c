@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- messages ------------------------------------------------------------------------------------- */
+/* ---- messages -------------------------------------------------------------------------------- */
 
 int img_fail(const Img *img, int status, const char *format, ...)
 {
@@ -52,7 +52,7 @@ void img_say(const Img *img, const char *format, ...)
     va_end(args);
 }
 
-/* ---- options ---------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 int img_next_option(Img *img, int argc, char **argv, const char *letters,
                     const struct option *options, int *status)
@@ -138,7 +138,7 @@ char *img_size_text(uint64_t bytes)
     return g_strdup_printf("%0.3g %s", value, units[unit]);
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 VitBlockNode *img_open(Img *img, const char *name, const char *format, bool image_opts,
                        unsigned flags)
@@ -186,7 +186,7 @@ void img_run(Img *img, VitFiberFunc fn, void *opaque)
     vit_fiber_run_sync(img->thread, fn, opaque);
 }
 
-/* ---- progress -------------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 enum { PROGRESS_STEP_US = 200000 };
 

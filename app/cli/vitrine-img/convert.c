@@ -40,7 +40,7 @@ typedef struct {
     int status; /* of what ran on a fiber */
 } Convert;
 
-/* ---- sources --------------------------------------------------------------------------------------- */
+/* ---- sources --------------------------------------------------------------------------------- */
 
 static void load_snapshot(void *opaque)
 {
@@ -92,7 +92,7 @@ static int open_sources(Convert *c, char **names, int count)
     return 0;
 }
 
-/* ---- the target ---------------------------------------------------------------------------------------- */
+/* ---- the target ------------------------------------------------------------------------------ */
 
 static int look_at_backing(Convert *c, const char *target, const char *backing, const char *format)
 {
@@ -158,7 +158,7 @@ static int open_target(Convert *c, const char *name)
     return c->target ? 0 : 1;
 }
 
-/* ---- bitmaps --------------------------------------------------------------------------------------------- */
+/* ---- bitmaps --------------------------------------------------------------------------------- */
 
 static bool copy_bitmap(Convert *c, VitBlockBitmap *from, GError **error)
 {
@@ -201,7 +201,7 @@ static void copy_bitmaps(void *opaque)
     if (error) c->status = img_fail(c->img, 1, "%s", error->message);
 }
 
-/* ---- the command -------------------------------------------------------------------------------------------- */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static void warn(void *opaque, const char *text)
 {

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- options of formats --------------------------------------------------------------------------- */
+/* ---- options of formats ---------------------------------------------------------------------- */
 
 const VitBlockDriver *img_create_driver(Img *img, const char *prefix, const char *format)
 {
@@ -213,7 +213,7 @@ bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t 
     return true;
 }
 
-/* ---- "Formatting ..." ----------------------------------------------------------------------------------- */
+/* ---- "Formatting ..." ------------------------------------------------------------------------ */
 
 static const char *value_of(JsonObject *given, const char *key)
 {
@@ -300,7 +300,7 @@ static void print_formatting(Img *img, const char *filename, const VitBlockDrive
     printf("\n");
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------ */
+/* ---- the command ----------------------------------------------------------------------------- */
 
 static bool look_at_backing(Img *img, const char *filename, const char *backing,
                             const char *backing_format, bool unsafe, uint64_t *size)

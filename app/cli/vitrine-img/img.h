@@ -46,11 +46,12 @@ enum { /* what getopt_long() returns for the long options without a letter */
 #define IMG_OBJECT      { "object", required_argument, NULL, IMG_OPT_OBJECT }
 #define IMG_OUTPUT      { "output", required_argument, NULL, IMG_OPT_OUTPUT }
 
-/* getopt_long() that takes the common options itself; -1: no more, '?': said what is wrong, or helped
- * (then *status is the exit status). */
+/* getopt_long() that takes the common options itself; -1: no more, '?': said what is wrong, or
+ * helped (then *status is the exit status). */
 int img_next_option(Img *img, int argc, char **argv, const char *letters,
                     const struct option *options, int *status);
-/* Messages on the standard error, with the program's name.  They return the failure status given. */
+/* Messages on the standard error, with the program's name.  They return the failure status given.
+ */
 int img_fail(const Img *img, int status, const char *format, ...) G_GNUC_PRINTF(3, 4);
 int img_fail_error(const Img *img, int status, GError *error /* takes it */);
 int img_fail_usage(const Img *img, int status, const char *format, ...) G_GNUC_PRINTF(3, 4);

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* ---- collecting, on a fiber ------------------------------------------------------------------------- */
+/* ---- collecting, on a fiber ------------------------------------------------------------------ */
 
 /* Bytes that the host's files take; -1: not known. */
 static int64_t actual_size(VitBlockNode *node)
@@ -144,7 +144,7 @@ JsonObject *img_collect_info(Img *img, VitBlockNode *node)
     return c.info;
 }
 
-/* ---- for people ---------------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static const char *text_of(JsonObject *o, const char *key)
 {
@@ -231,9 +231,10 @@ static void print_info(JsonObject *o, const char *path, int indent)
 #undef LINE
 }
 
-/* ---- the command ------------------------------------------------------------------------------------------ */
+/* ---- the command ----------------------------------------------------------------------------- */
 
-/* The images of the chain, each opened by itself, so that a broken one does not hide those above. */
+/* The images of the chain, each opened by itself, so that a broken one does not hide those above.
+ */
 static JsonArray *collect_chain(Img *img, const char *name, bool chain)
 {
     g_autoptr(JsonArray) list = json_array_new();

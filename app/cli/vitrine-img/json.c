@@ -90,7 +90,7 @@ void img_print_json(JsonNode *node)
     putchar('\n');
 }
 
-/* ---- for people --------------------------------------------------------------------------------- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 static void print_named(const char *name, JsonNode *node, int indent)
 {

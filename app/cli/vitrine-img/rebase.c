@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-img/rebase.c - vitrine-img rebase: gives an image another backing file
  *
- * Unless it is told to be unsafe, what reads differently on the new one is copied into the image first;
- * the image changes its backing file only when all of that is on stable storage. */
+ * Unless it is told to be unsafe, what reads differently on the new one is copied into the image
+ * first; the image changes its backing file only when all of that is on stable storage. */
 #include "app/cli/vitrine-img/img.h"
 
 #include <stdio.h>

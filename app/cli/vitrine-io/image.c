@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-io/image.c - the commands about the image as a whole: open, close, reopen, map, info */
+/* app/cli/vitrine-io/image.c - the commands about the image as a whole: open, close, reopen, map,
+ * info */
 #include "app/cli/vitrine-io/io.h"
 
 #include "block/driver.h"
@@ -18,7 +19,7 @@ typedef struct {
     JsonObject *specific; /* a reference */
 } Work;
 
-/* ---- facts --------------------------------------------------------------------------------------- */
+/* ---- facts ----------------------------------------------------------------------------------- */
 
 static int cmd_length(IoTool *tool, int argc, char **argv)
 {
@@ -160,7 +161,7 @@ static int cmd_info(IoTool *tool, int argc, char **argv)
     return 0;
 }
 
-/* ---- changes --------------------------------------------------------------------------------------- */
+/* ---- changes --------------------------------------------------------------------------------- */
 
 static void flush_fiber(void *opaque)
 {
@@ -211,7 +212,7 @@ static int cmd_truncate(IoTool *tool, int argc, char **argv)
     return w.result;
 }
 
-/* ---- opening ---------------------------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int cmd_open(IoTool *tool, int argc, char **argv)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-io/main.c - reads and writes stretches of a disk image, for tests and for the curious:
- * the options and commands of qemu-io */
+/* app/cli/vitrine-io/main.c - reads and writes stretches of a disk image, for tests and for the
+ * curious: the options and commands of qemu-io */
 #include "app/cli/vitrine-io/io.h"
 
 #include "block/objects.h"
@@ -15,7 +15,7 @@
 static const char usage_text[] =
     "Usage: vitrine-io [OPTIONS]... [-c STRING]... [file]\n"
     "Vitrine disk exerciser\n\n"
-    "      --object OBJECTDEF   define an object such as 'secret' for passwords and encryption keys\n"
+    "      --object OBJECTDEF   define an object such as 'secret' for passwords or keys\n"
     "      --image-opts         treat file as option string\n"
     "  -c, --cmd STRING         execute command with its arguments from the given string\n"
     "  -f, --format FMT         specifies the block driver to use\n"
@@ -30,7 +30,7 @@ static const char usage_text[] =
     "  -V, --version            output version information and exit\n\n"
     "See 'vitrine-io -c help' for information on available commands.\n";
 
-/* ---- numbers ------------------------------------------------------------------------------------- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 int64_t io_number(const char *text)
 {
@@ -62,7 +62,7 @@ char *io_size(double value)
     return g_strdup_printf(unit ? "%.3f %s" : "%f %s", value, units[unit]);
 }
 
-/* ---- the image ------------------------------------------------------------------------------------- */
+/* ---- the image ------------------------------------------------------------------------------- */
 
 bool io_cache_flags(const char *mode, unsigned *flags)
 {
@@ -115,7 +115,7 @@ void io_close(IoTool *tool)
     g_clear_pointer(&tool->node, vit_block_node_unref);
 }
 
-/* ---- commands --------------------------------------------------------------------------------------- */
+/* ---- commands -------------------------------------------------------------------------------- */
 
 const IoCommand *io_find(const char *name)
 {
@@ -215,7 +215,7 @@ static int from_input(IoTool *tool)
     return result;
 }
 
-/* ---- the command line --------------------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 enum { OPT_IMAGE_OPTS = 256, OPT_OBJECT };
 

@@ -29,7 +29,7 @@ typedef struct {
     const char *verb, *failed;  /* "wrote", "write failed" */
 } Transfer;
 
-/* ---- work, on a fiber ---------------------------------------------------------------------------- */
+/* ---- work, on a fiber ------------------------------------------------------------------------ */
 
 static int vmstate(Transfer *t)
 {
@@ -63,7 +63,7 @@ static void perform(void *opaque)
     t->micros = g_get_monotonic_time() - start;
 }
 
-/* ---- telling ------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static void dump(const Transfer *t)
 {
@@ -123,7 +123,7 @@ static void discard_transfer(Transfer *t)
     g_free(t);
 }
 
-/* ---- arguments ----------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static bool take_pattern(Transfer *t, const char *text)
 {
@@ -319,7 +319,7 @@ static int cmd_discard(IoTool *tool, int argc, char **argv)
     return run(prepare(tool, VIT_BLOCK_DISCARD, argc, argv, "Cq", false, "discard", "discard"));
 }
 
-/* ---- asynchronous ------------------------------------------------------------------------------------ */
+/* ---- asynchronous ---------------------------------------------------------------------------- */
 
 static void perform_later(void *opaque)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd does */
+/* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd
+ * does */
 #include "app/cli/vitrine-nbd/list.h"
 #include "block/driver.h"
 #include "block/export.h"
@@ -31,7 +32,7 @@ static bool report(const char *what, GError *error)
     return false;
 }
 
-/* ---- the image ------------------------------------------------------------------------------------- */
+/* ---- the image ------------------------------------------------------------------------------- */
 
 static JsonObject *extra_options(const NbdOptions *o)
 {
@@ -175,7 +176,7 @@ static VitBlockNode *open_node(Serve *s)
     return node;
 }
 
-/* ---- serving ---------------------------------------------------------------------------------------- */
+/* ---- serving --------------------------------------------------------------------------------- */
 
 static bool start_server(Serve *s, GError **error)
 {
@@ -340,7 +341,7 @@ static int serve_in_background(const NbdOptions *o)
     return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/* ---- the kernel's devices ------------------------------------------------------------------------------ */
+/* ---- the kernel's devices -------------------------------------------------------------------- */
 
 static int refuse_device(const NbdOptions *o)
 {

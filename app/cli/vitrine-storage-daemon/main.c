@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-storage-daemon/main.c - disks without a machine: nodes, exports and jobs by options and
- * QMP, as qemu-storage-daemon does
+/* app/cli/vitrine-storage-daemon/main.c - disks without a machine: nodes, exports and jobs by
+ * options and QMP, as qemu-storage-daemon does
  *
  * Options take effect in the order in which they are given. */
 #include "app/cli/vitrine-storage-daemon/usage.h"
@@ -30,7 +30,7 @@ typedef struct {
     bool daemonize;
 } Daemon;
 
-/* ---- options ---------------------------------------------------------------------------------------- */
+/* ---- options --------------------------------------------------------------------------------- */
 
 enum { BLOCKDEV = 1000, CHARDEV, DAEMONIZE, EXPORT, MONITOR, NBD_SERVER, OBJECT, PID_FILE };
 
@@ -147,7 +147,8 @@ static bool list_objects(const char *value)
     return true;
 }
 
-/* What must be known before the first thread: help, --daemonize.  Returns -1 to go on, else the exit code. */
+/* What must be known before the first thread: help, --daemonize.  Returns -1 to go on, else the
+ * exit code. */
 static int look_ahead(Daemon *d, int argc, char **argv)
 {
     int c;
@@ -194,7 +195,7 @@ static bool apply_all(Daemon *d, int argc, char **argv)
     return true;
 }
 
-/* ---- life --------------------------------------------------------------------------------------------- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 static gboolean quit_loop(gpointer data)
 {
