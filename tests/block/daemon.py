@@ -150,8 +150,8 @@ def qcow2(folder, name, size=16 * MIB, seed=1, backing=None, patches=8):
     commands, rng = [], random.Random(seed)
     for _ in range(patches):
         at = rng.randrange(0, size // 65536 - 4) * 65536
-        value, size = rng.randrange(1, 255), rng.randrange(1, 4) * 49152
-        commands += ["-c", f"write -q -P {value} {at} {size}"]
+        value, length = rng.randrange(1, 255), rng.randrange(1, 4) * 49152
+        commands += ["-c", f"write -q -P {value} {at} {length}"]
     if commands:
         run("qemu-io", "-f", "qcow2", *commands, path)
     return path
