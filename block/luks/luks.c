@@ -31,6 +31,34 @@ static VitBlockNode *header_node(const Luks *l)
     return l->header ? l->header->node : l->parent.file->node;
 }
 
+static void luks_close(VitBlockNode *node)
+{
+    g_clear_pointer(&((Luks *)node)->luks, vit_luks_free);
+}
+
+/* Where the data begin, and how many there are. */
+static bool place_payload(Luks *l, GError **error)
+{
+    VitBlockNode *node = &l->parent, *header = header_node(l);
+    uint64_t size = node->file->node->size;
+
+    l->payload = l->header ? 0 : vit_luks_payload_offset(l->luks);
+    if (!l->header && l->payload == 0)
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            "“%s”: LUKS payload is overlapping with the header; a detached header "
+            "is given as header=, its data as file=",
+            header->filename);
+    if (size < l->payload)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
+                              "“%s”: the LUKS payload begins at 0x%" G_GINT64_MODIFIER
+                              "x, past the file's end",
+                              header->filename, l->payload);
+    node->size = (size - l->payload) & ~UINT64_C(511);
+    node->alignment = VIT_CRYPT_SECTOR;
+    return true;
+}
+
 static bool luks_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     Luks *l = (Luks *)node;
@@ -49,27 +77,9 @@ static bool luks_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
                                vit_block_graph_objects(node->graph ?: header->graph),
                                node->how.no_io ? NULL : secret, error);
     if (!l->luks) return false;
-    l->payload = l->header ? 0 : vit_luks_payload_offset(l->luks);
-    if (!l->header && l->payload == 0)
-        return vit_block_fail(
-            error, VIT_BLOCK_ERROR_CORRUPT,
-            "“%s”: LUKS payload is overlapping with the header; a detached header "
-            "is given as header=, its data as file=",
-            header->filename);
-    uint64_t size = node->file->node->size;
-    if (size < l->payload)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the LUKS payload begins at 0x%" G_GINT64_MODIFIER
-                              "x, past the file's end",
-                              header->filename, l->payload);
-    node->size = (size - l->payload) & ~UINT64_C(511);
-    node->alignment = VIT_CRYPT_SECTOR;
-    return true;
-}
-
-static void luks_close(VitBlockNode *node)
-{
-    g_clear_pointer(&((Luks *)node)->luks, vit_luks_free);
+    if (place_payload(l, error)) return true;
+    luks_close(node);
+    return false;
 }
 
 static int luks_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
