@@ -752,40 +752,22 @@ static bool file_create(VitBlockCreate *create, GError **error)
 static const char *const file_protocols[] = { "file", NULL };
 static const char *const device_protocols[] = { "host_device", NULL };
 
+/* What files and devices have in common: all but their names. */
+#define FILE_HOOKS                                                                                 \
+    .kind = VIT_BLOCK_PROTOCOL, .instance_size = sizeof(File), .create_options = create_options,   \
+    .co_open = file_open, .co_close = file_close, .co_reopen = file_reopen,                        \
+    .try_submit = file_submit, .info = file_info, .co_status = file_status,                        \
+    .co_truncate = file_truncate, .co_create = file_create, .plug = file_plug,                     \
+    .detach = file_detach, .attach = file_attach
+
 const VitBlockDriver vit_block_file_driver = {
     .name = "file",
-    .kind = VIT_BLOCK_PROTOCOL,
-    .instance_size = sizeof(File),
     .protocols = file_protocols,
-    .create_options = create_options,
-    .co_open = file_open,
-    .co_close = file_close,
-    .co_reopen = file_reopen,
-    .try_submit = file_submit,
-    .info = file_info,
-    .co_status = file_status,
-    .co_truncate = file_truncate,
-    .co_create = file_create,
-    .plug = file_plug,
-    .detach = file_detach,
-    .attach = file_attach,
+    FILE_HOOKS,
 };
 
 const VitBlockDriver vit_block_host_device_driver = {
     .name = "host_device",
-    .kind = VIT_BLOCK_PROTOCOL,
-    .instance_size = sizeof(File),
     .protocols = device_protocols,
-    .create_options = create_options,
-    .co_open = file_open,
-    .co_close = file_close,
-    .co_reopen = file_reopen,
-    .try_submit = file_submit,
-    .info = file_info,
-    .co_status = file_status,
-    .co_truncate = file_truncate,
-    .co_create = file_create,
-    .plug = file_plug,
-    .detach = file_detach,
-    .attach = file_attach,
+    FILE_HOOKS,
 };

@@ -186,6 +186,25 @@ static inline VitBlockNode *crash_node_new(CrashStore *store, VitIoThread *threa
     return &c->parent;
 }
 
+/* Makes an image of a format in the store, on a fiber; options as in "a=b,c=d". */
+static inline void crash_create(CrashStore *store, VitIoThread *thread, const char *format,
+                                const char *options, uint64_t size)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("crash", options, NULL, &error);
+    VitBlockNode *file = crash_node_new(store, thread);
+    VitBlockCreate create = { .thread = thread,
+                              .file = file,
+                              .size = size,
+                              .options = args,
+                              .driver = vit_block_driver_find(format) };
+
+    g_assert_no_error(error);
+    (void)create.driver->co_create(&create, &error);
+    g_assert_no_error(error);
+    vit_block_node_unref(file);
+}
+
 /* Opens a format on it, on a fiber; takes the file's reference. */
 static inline VitBlockNode *crash_open(VitBlockNode *file, const char *format, const char *options,
                                        const VitBlockOptions *how, GError **error)

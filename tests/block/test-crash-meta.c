@@ -153,23 +153,6 @@ static void cut_everywhere(Crash *c, guint first)
     }
 }
 
-static void make_image(Crash *c)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(VitBlockArgs) options = vit_block_args_parse("crash", c->c->create, NULL, &error);
-    VitBlockNode *file = crash_node_new(c->store, c->thread);
-    VitBlockCreate create = { .thread = c->thread,
-                              .file = file,
-                              .size = DISK,
-                              .options = options,
-                              .driver = vit_block_driver_find("qcow2") };
-
-    g_assert_no_error(error);
-    (void)create.driver->co_create(&create, &error);
-    g_assert_no_error(error);
-    vit_block_node_unref(file);
-}
-
 static VitBlockNode *open_store(Crash *c)
 {
     g_autoptr(GError) error = NULL;
@@ -185,7 +168,7 @@ static void run_case(void *opaque)
     Crash *c = opaque;
     g_autoptr(GError) error = NULL;
 
-    make_image(c);
+    crash_create(c->store, c->thread, "qcow2", c->c->create, DISK);
     VitBlockNode *disk = open_store(c);
     for (unsigned area = 0; area < DISK / AREA; area++) write_area(disk, area, 1);
     if (!strstr(c->c->change, "refcount_bits=1")) g_assert_true(snapshot(disk, "s", &error));

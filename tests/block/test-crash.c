@@ -211,30 +211,13 @@ static void cut_everywhere(Crash *c, guint first)
 
 /* ---- one case -------------------------------------------------------------------------------- */
 
-static void make_image(Crash *c)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(VitBlockArgs) options = vit_block_args_parse("crash", c->c->create, NULL, &error);
-    VitBlockNode *file = crash_node_new(c->store, c->thread);
-    VitBlockCreate create = { .thread = c->thread,
-                              .file = file,
-                              .size = DISK,
-                              .options = options,
-                              .driver = vit_block_driver_find(c->c->format) };
-
-    g_assert_no_error(error);
-    (void)create.driver->co_create(&create, &error);
-    g_assert_no_error(error);
-    vit_block_node_unref(file);
-}
-
 static void run_case(void *opaque)
 {
     Crash *c = opaque;
     g_autoptr(GError) error = NULL;
     VitBlockOptions how = { .discard = true };
 
-    make_image(c);
+    crash_create(c->store, c->thread, c->c->format, c->c->create, DISK);
     guint first = c->store->log->len; /* a crash while an image is made leaves no image */
     c->disk = crash_open(crash_node_new(c->store, c->thread), c->c->format, c->c->open, &how,
                          &error);
