@@ -237,8 +237,3 @@ void vit_io_engine_plug(VitIoEngine *e, bool on)
     else if (--e->plugged == 0)
         push(e);
 }
-
-const char *vit_io_engine_name(const VitIoEngine *e)
-{
-    return e->pool ? "threads" : "io_uring";
-}

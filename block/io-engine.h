@@ -30,4 +30,3 @@ VitIoEngine *vit_io_engine_new(VitIoThread *thread, int fd, bool threads);
 void vit_io_engine_free(VitIoEngine *engine);       /* nothing in flight; on the iothread */
 void vit_io_engine_submit(VitIoEngine *engine, VitIo *io);
 void vit_io_engine_plug(VitIoEngine *engine, bool on);
-const char *vit_io_engine_name(const VitIoEngine *engine);  /* "io_uring" or "threads" */

@@ -73,11 +73,6 @@ const char *vit_block_object_id(const VitBlockObject *object)
     return object->id;
 }
 
-const char *vit_block_object_type(const VitBlockObject *object)
-{
-    return object->klass->type;
-}
-
 /* Table locked. */
 static VitBlockObject *find(VitBlockObjects *objects, const char *id)
 {

@@ -29,7 +29,6 @@ const char *const *vit_block_object_types(void); /* NULL-ended, sorted */
                                                     const char *type, GError **error);
 void vit_block_object_release(VitBlockObject *object); /* NULL is fine */
 const char *vit_block_object_id(const VitBlockObject *object);
-const char *vit_block_object_type(const VitBlockObject *object);
 /* Calls fn for each, in order of creation, with the table locked: fn may not call back here. */
 typedef void (*VitBlockObjectFunc)(void *opaque, const char *id, const char *type);
 void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, void *opaque);

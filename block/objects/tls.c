@@ -362,11 +362,6 @@ VitBlockObject *vit_block_tls_use(VitBlockObjects *objects, const char *id, bool
     return NULL;
 }
 
-bool vit_block_tls_is_server(const VitBlockObject *creds)
-{
-    return ((const Tls *)creds)->server;
-}
-
 /* Adds what the kind of credentials needs to the priorities, as QEMU does. */
 static int set_priority(const Tls *t, gnutls_session_t session)
 {

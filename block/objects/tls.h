@@ -9,7 +9,6 @@
 /* Any of the types "tls-creds-x509", "-psk", "-anon", for one end of a connection; a use. */
 [[nodiscard]] VitBlockObject *vit_block_tls_use(VitBlockObjects *objects, const char *id,
                                                 bool server, GError **error);
-bool vit_block_tls_is_server(const VitBlockObject *creds);
 /* flags: GNUTLS_NONBLOCK and the like; client or server is added.  hostname: what a client says
  * that it wants and expects (borrowed; NULL: not known).  creds must stay in use until
  * gnutls_deinit(). */
