@@ -6,6 +6,7 @@
 #include "engine/core/options.h"
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 struct VitBlockArgs {
@@ -44,12 +45,12 @@ static bool put(JsonObject *into, const char *context, const char *key, JsonNode
     JsonNode *there = json_object_get_member(into, first);
 
     if (depth > MAX_DEPTH)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: options are nested too deep",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: options are nested too deep"),
                               context);
     if (dot || JSON_NODE_HOLDS_OBJECT(value)) {
         if (there && !JSON_NODE_HOLDS_OBJECT(there))
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "%s: “%s” is given both as a value and as a group of options",
+                                  _("%s: “%s” is given both as a value and as a group of options"),
                                   context, first);
         if (!there) json_object_set_object_member(into, first, json_object_new());
         JsonObject *group = json_object_get_object_member(into, first);
@@ -58,7 +59,7 @@ static bool put(JsonObject *into, const char *context, const char *key, JsonNode
     }
     if (there && JSON_NODE_HOLDS_OBJECT(there))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "%s: “%s” is given both as a value and as a group of options",
+                              _("%s: “%s” is given both as a value and as a group of options"),
                               context, first);
     json_object_set_member(into, first, json_node_copy(value));
     return true;
@@ -245,8 +246,8 @@ const char *vit_block_args_str(VitBlockArgs *args, const char *key)
 
 static bool bad(VitBlockArgs *args, const char *key, const char *wanted, GError **error)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: “%s” must be %s", args->context, key,
-                          wanted);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: “%s” must be %s"), args->context,
+                          key, wanted);
 }
 
 bool vit_block_args_bool(VitBlockArgs *args, const char *key, bool *value, GError **error)
@@ -335,8 +336,9 @@ bool vit_block_args_finish(const VitBlockArgs *args, GError **error)
         for (guint i = 0; i < args->known->len; i++) g_ptr_array_add(known, args->known->pdata[i]);
         g_ptr_array_add(known, NULL);
         g_autofree char *phrase = vit_suggest_phrase(k->data, (const char *const *)known->pdata);
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: there is no option “%s” here%s",
-                              args->context, (char *)k->data, phrase);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("%s: there is no option “%s” here%s"), args->context,
+                              (char *)k->data, phrase);
     }
     return true;
 }

@@ -5,6 +5,8 @@
 
 #include "block/driver.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 struct VitBlockBitmap {
@@ -45,25 +47,26 @@ VitBlockBitmap *vit_block_bitmap_new(VitBlockNode *node, const char *name, uint3
     if (granularity < 512 || granularity > UINT32_C(1) << 31 || (granularity & (granularity - 1))) {
         vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "Bitmap “%s”: the granularity must be a power of two from 512 bytes to 2 GiB",
+            _("Bitmap “%s”: the granularity must be a power of two from 512 bytes to 2 GiB"),
             name ?: "");
         return NULL;
     }
     if (name && (!*name || strlen(name) > MAX_NAME)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "A bitmap's name has 1 to %d bytes",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("A bitmap's name has 1 to %d bytes"),
                        MAX_NAME);
         return NULL;
     }
     if (name && vit_block_bitmap_find(node, name)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, "Bitmap already exists: %s", name);
+        vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, _("Bitmap already exists: %s"), name);
         return NULL;
     }
     unsigned shift = (unsigned)__builtin_ctz(granularity);
     uint64_t bits = bits_of(node->size, shift), *words = new_words(bits);
     if (!words) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "“%s” is too large for a bitmap of this granularity; choose a coarser one",
-                       node->filename);
+        vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("“%s” is too large for a bitmap of this granularity; choose a coarser one"),
+            node->filename);
         return NULL;
     }
     VitBlockBitmap *b = g_new0(VitBlockBitmap, 1);
@@ -232,8 +235,8 @@ bool vit_block_bitmap_merge(VitBlockBitmap *dst, const VitBlockBitmap *src, GErr
 
     if (dst->node->size != src->node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Bitmaps are of different sizes (was %" G_GUINT64_FORMAT
-                              " and is %" G_GUINT64_FORMAT " bytes) and cannot be merged",
+                              _("Bitmaps are of different sizes (was %" PRIu64 " and is %" PRIu64
+                                " bytes) and cannot be merged"),
                               src->node->size, dst->node->size);
     while (vit_block_bitmap_next(src, true, at, UINT64_MAX, &start, &bytes)) {
         vit_block_bitmap_set(dst, start, bytes);

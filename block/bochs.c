@@ -7,6 +7,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -60,18 +62,19 @@ static bool read_catalog(Bochs *b, uint64_t at, GError **error)
 
     b->catalog = g_try_malloc(bytes);
     if (!b->catalog)
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: extent catalog", file->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: extent catalog"), file->filename);
     int code = vit_co_read(file, at, b->catalog, bytes);
-    if (code < 0) return vit_block_fail_errno(error, code, "Could not read “%s”", file->filename);
+    if (code < 0)
+        return vit_block_fail_errno(error, code, _("Could not read “%s”"), file->filename);
     for (uint32_t i = 0; i < b->n_extents; i++) {
         b->catalog[i] = GUINT32_FROM_LE(b->catalog[i]);
         if (b->catalog[i] == NO_EXTENT) continue;
         uint64_t start = b->extents_at + b->catalog[i] * b->stride;
         if (start > INT64_MAX || start + b->bitmap_bytes > file->size)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: extent %u at offset 0x%" G_GINT64_MODIFIER
-                                  "x lies past the file's end",
-                                  file->filename, i, start);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: extent %u at offset 0x%" PRIx64 " lies past the file's end"),
+                file->filename, i, start);
     }
     return true;
 }
@@ -88,30 +91,30 @@ static bool decode(Bochs *b, const uint8_t *head, GError **error)
     b->parent.size = disk / BLOCK * BLOCK;
     if (b->n_extents == 0 || b->n_extents > MAX_CATALOG)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Catalog size %u is too large or zero", file->filename,
+                              _("“%s”: Catalog size %u is too large or zero"), file->filename,
                               b->n_extents);
     if (b->extent_size < BLOCK || b->extent_size > MAX_EXTENT ||
         (b->extent_size & (b->extent_size - 1)))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Extent size %u is not a power of two from 512 to %d",
+                              _("“%s”: Extent size %u is not a power of two from 512 to %d"),
                               file->filename, b->extent_size, MAX_EXTENT);
     if (bitmap == 0 || bitmap > MAX_EXTENT || bitmap * UINT64_C(8) < b->extent_size / BLOCK)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: a bitmap of %u bytes does not cover an extent of %u bytes",
+                              _("“%s”: a bitmap of %u bytes does not cover an extent of %u bytes"),
                               file->filename, bitmap, b->extent_size);
     if (disk > INT64_MAX || disk > (uint64_t)b->n_extents * b->extent_size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Catalog size %u is too small for this disk size",
+                              _("“%s”: Catalog size %u is too small for this disk size"),
                               file->filename, b->n_extents);
     if (header < HEADER_BYTES || header > (1 << 20))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: a header of %u bytes",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: a header of %u bytes"),
                               file->filename, header);
     b->bitmap_bytes = (bitmap + UINT64_C(511)) / BLOCK * BLOCK;
     b->stride = b->bitmap_bytes + b->extent_size;
     b->extents_at = header + (uint64_t)b->n_extents * 4;
     if (b->extents_at > file->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the catalog reaches past the file's end", file->filename);
+                              _("“%s”: the catalog reaches past the file's end"), file->filename);
     return read_catalog(b, header, error);
 }
 
@@ -122,14 +125,15 @@ static bool bochs_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 
     if (!node->how.read_only && !node->how.auto_read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Block format 'bochs' is read-only; open it with read-only=on");
+                              _("Block format 'bochs' is read-only; open it with read-only=on"));
     node->how.read_only = true;
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     int code = vit_co_read(node->file->node, 0, head, sizeof head);
     if (code < 0)
-        return vit_block_fail_errno(error, code, "Could not read “%s”", node->file->node->filename);
+        return vit_block_fail_errno(error, code, _("Could not read “%s”"),
+                                    node->file->node->filename);
     if (!is_bochs(head))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: Image not in Bochs format",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: Image not in Bochs format"),
                               node->file->node->filename);
     if (decode(b, head, error)) return true;
     g_clear_pointer(&b->catalog, g_free);

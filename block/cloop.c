@@ -7,6 +7,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 #include <zlib.h>
 
@@ -65,29 +67,30 @@ static bool read_table(Cloop *c, GError **error)
     uint8_t head[TABLE_AT];
     int code = vit_co_read(file, 0, head, sizeof head);
 
-    if (code < 0) return vit_block_fail_errno(error, code, "Could not read “%s”", file->filename);
+    if (code < 0)
+        return vit_block_fail_errno(error, code, _("Could not read “%s”"), file->filename);
     memcpy(&c->block_size, head + SCRIPT_BYTES, 4);
     memcpy(&c->n_blocks, head + SCRIPT_BYTES + 4, 4);
     c->block_size = GUINT32_FROM_BE(c->block_size);
     c->n_blocks = GUINT32_FROM_BE(c->n_blocks);
     if (c->block_size == 0 || c->block_size % 512)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: block_size %u must be a multiple of 512", file->filename,
+                              _("“%s”: block_size %u must be a multiple of 512"), file->filename,
                               c->block_size);
     if (c->block_size > MAX_BLOCK)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: block_size %u must be 64 MB or less", file->filename,
+                              _("“%s”: block_size %u must be 64 MB or less"), file->filename,
                               c->block_size);
     uint64_t table = ((uint64_t)c->n_blocks + 1) * 8;
     if (table > file->size - MIN(file->size, TABLE_AT))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: image has %u blocks, more than the file has room for",
+                              _("“%s”: image has %u blocks, more than the file has room for"),
                               file->filename, c->n_blocks);
     c->offsets = g_try_malloc(table);
     if (!c->offsets)
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: table of blocks", file->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: table of blocks"), file->filename);
     code = vit_co_read(file, TABLE_AT, c->offsets, table);
-    return code == 0 || vit_block_fail_errno(error, code, "Could not read “%s”", file->filename);
+    return code == 0 || vit_block_fail_errno(error, code, _("Could not read “%s”"), file->filename);
 }
 
 static bool check_table(Cloop *c, GError **error)
@@ -98,21 +101,22 @@ static bool check_table(Cloop *c, GError **error)
     for (uint32_t i = 0; i <= c->n_blocks; i++) {
         c->offsets[i] = GUINT64_FROM_BE(c->offsets[i]);
         if (c->offsets[i] > file->size)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: block %u at offset 0x%" G_GINT64_MODIFIER
-                                  "x lies past the file's end",
-                                  file->filename, i, c->offsets[i]);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: block %u at offset 0x%" PRIx64 " lies past the file's end"),
+                file->filename, i, c->offsets[i]);
         if (i == 0) continue;
         if (c->offsets[i] < c->offsets[i - 1])
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: offsets not monotonically increasing at index %u, image "
-                                  "file is corrupt",
+                                  _("“%s”: offsets not monotonically increasing at index %u, image "
+                                    "file is corrupt"),
                                   file->filename, i);
         if (c->offsets[i] - c->offsets[i - 1] > most)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: invalid compressed block size at index %u, image file is "
-                                  "corrupt",
-                                  file->filename, i);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: invalid compressed block size at index %u, image file is "
+                  "corrupt"),
+                file->filename, i);
     }
     return true;
 }
@@ -123,7 +127,7 @@ static bool cloop_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 
     if (!node->how.read_only && !node->how.auto_read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Block format 'cloop' is read-only; open it with read-only=on");
+                              _("Block format 'cloop' is read-only; open it with read-only=on"));
     node->how.read_only = true;
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     if (!read_table(c, error) || !check_table(c, error)) {

@@ -8,6 +8,8 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { DEFAULT_READAHEAD = 256 << 10, MAX_READAHEAD = 16 << 20, KEEP_WINDOWS = 16, MAX_IDLE = 8 };
@@ -338,7 +340,7 @@ static bool ask(Curl *c, GError **error)
         }
     }
     if (code != CURLE_OK)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "“%s”: CURL: Error opening file: %s",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("“%s”: CURL: Error opening file: %s"),
                               c->url, *t.why ? t.why : curl_easy_strerror(code));
     return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "“%s”: %s", c->url,
                           c->is_http ? "Server does not support 'range' (byte ranges)."
@@ -365,12 +367,12 @@ static bool take_options(Curl *c, VitBlockArgs *args, GError **error)
     c->sslverify = true;
     if (!url)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "curl block driver requires an 'url' option");
+                              _("curl block driver requires an 'url' option"));
     g_autofree char *prefix = g_strconcat(node->driver->name, "://", NULL);
     if (g_ascii_strncasecmp(url, prefix, strlen(prefix)) != 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "%s curl driver cannot handle the URL '%s' (does not start with "
-                              "'%s')",
+                              _("%s curl driver cannot handle the URL '%s' (does not start with "
+                                "'%s')"),
                               node->driver->name, url, prefix);
     c->url = g_strdup(url);
     c->is_http = g_str_has_prefix(node->driver->name, "http");
@@ -382,13 +384,13 @@ static bool take_options(Curl *c, VitBlockArgs *args, GError **error)
         !vit_block_args_bool(args, "sslverify", &c->sslverify, error))
         return false;
     if (c->readahead == 0 || c->readahead % 512 || c->readahead > MAX_READAHEAD)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "HTTP_READAHEAD_SIZE %" G_GUINT64_FORMAT
-                              " is not a multiple of 512 up to %d",
-                              c->readahead, MAX_READAHEAD);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("HTTP_READAHEAD_SIZE %" PRIu64 " is not a multiple of 512 up to %d"), c->readahead,
+            MAX_READAHEAD);
     if (cookie && vit_block_args_has(args, "cookie-secret"))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "curl driver cannot handle both cookie and cookie secret");
+                              _("curl driver cannot handle both cookie and cookie secret"));
     return take_secret(node, args, "cookie-secret", &c->cookie, error) &&
            take_secret(node, args, "password-secret", &c->password, error) &&
            take_secret(node, args, "proxy-password-secret", &c->proxy_password, error);
@@ -415,7 +417,7 @@ static bool curl_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 
     if (!node->how.read_only && !node->how.auto_read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "curl driver does not support writes; open it with read-only=on");
+                              _("curl driver does not support writes; open it with read-only=on"));
     node->how.read_only = true;
     curl_global_init(CURL_GLOBAL_DEFAULT);
     curl_attach(node);

@@ -6,6 +6,7 @@
 #include "block/nbd/server.h"
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { MAX_CONNECTIONS = 100, HANDSHAKE_SECONDS = 10 }; /* unless told */
@@ -82,14 +83,14 @@ static const VitBlockExportClass *find_class(const char *type, GError **error)
         names[i] = classes[i]->type;
     }
     g_autofree char *phrase = vit_suggest_phrase(type, names);
-    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'type' does not accept value '%s'%s",
-                   type, phrase);
+    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                   _("Parameter 'type' does not accept value '%s'%s"), type, phrase);
     return NULL;
 }
 
 static bool missing(GError **error, const char *name)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter '%s' is missing", name);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter '%s' is missing"), name);
 }
 
 static void free_export(VitBlockExport *e)
@@ -123,21 +124,21 @@ static bool fill(VitBlockExport *e, VitBlockArgs *args, GError **error)
         !vit_block_args_bool(args, "fixed-iothread", &fixed, error))
         return false;
     if (!well_formed(id))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Invalid block export id");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Invalid block export id"));
     if (find(x, id))
         return vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,
-                              "Block export id '%s' is already in use", id);
+                              _("Block export id '%s' is already in use"), id);
     VitBlockNode *node = vit_block_graph_find(x->graph, name);
     if (!node)
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Cannot find device='' nor node-name='%s'", name);
+                              _("Cannot find device='' nor node-name='%s'"), name);
     if (e->writable && node->how.read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Cannot export read-only node as writable");
+                              _("Cannot export read-only node as writable"));
     if (iothread && fixed)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "iothread \"%s\": an export works on the thread of its node; leave "
-                              "fixed-iothread out",
+                              _("iothread \"%s\": an export works on the thread of its node; leave "
+                                "fixed-iothread out"),
                               iothread);
     e->id = g_strdup(id);
     e->node_name = g_strdup(name);
@@ -203,17 +204,17 @@ static void remove_fiber(void *opaque)
     VitBlockExport *e = find(call->exports, call->id);
 
     if (!e) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_NOT_FOUND, "Export '%s' is not found",
+        vit_block_fail(call->error, VIT_BLOCK_ERROR_NOT_FOUND, _("Export '%s' is not found"),
                        call->id);
         return;
     }
     if (e->shutting_down) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, "export '%s' is already shutting down",
+        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, _("export '%s' is already shutting down"),
                        call->id);
         return;
     }
     if (!call->hard && e->klass->clients && e->klass->clients(e) > 0) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, "export '%s' still in use", call->id);
+        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, _("export '%s' still in use"), call->id);
         return;
     }
     stop(call->exports, e);
@@ -303,7 +304,7 @@ static void nbd_start_fiber(void *opaque)
     VitNbdServerOptions options = { .address = &address };
 
     if (x->nbd) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, "NBD server already running");
+        vit_block_fail(call->error, VIT_BLOCK_ERROR_BUSY, _("NBD server already running"));
         return;
     }
     g_autoptr(VitBlockArgs) addr = vit_block_args_sub(call->args, "addr");
@@ -313,9 +314,10 @@ static void nbd_start_fiber(void *opaque)
     }
     options.tls_creds = vit_block_args_str(call->args, "tls-creds");
     if (vit_block_args_str(call->args, "tls-authz")) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "tls-authz: there are no authorization objects; clients are let in by their "
-                       "certificate (verify-peer=on)");
+        vit_block_fail(
+            call->error, VIT_BLOCK_ERROR_UNSUPPORTED,
+            _("tls-authz: there are no authorization objects; clients are let in by their "
+              "certificate (verify-peer=on)"));
         return;
     }
     if (!vit_nbd_address_take(addr, &address, call->error) ||
@@ -345,7 +347,7 @@ static void nbd_stop_fiber(void *opaque)
     VitBlockExports *x = call->exports;
 
     if (!x->nbd) {
-        vit_block_fail(call->error, VIT_BLOCK_ERROR_INVALID, "NBD server not running");
+        vit_block_fail(call->error, VIT_BLOCK_ERROR_INVALID, _("NBD server not running"));
         return;
     }
     stop_all(x, &vit_nbd_export_class);

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { USES = 100, FORBIDS = 200, READS = 1 << 0, WRITES = 1 << 1, RESIZES = 1 << 3, N_THINGS = 5 };
@@ -58,9 +59,10 @@ bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
     vit_block_unlock_file(fd);
     g_set_error(
         error, G_FILE_ERROR, G_FILE_ERROR_ACCES,
-        writer ? "“%s” is in use by another machine or program; stop that one first, or give this "
-                 "machine its own copy of the disk"
-               : "“%s” is being written by another machine or program; stop that one first",
+        writer
+            ? _("“%s” is in use by another machine or program; stop that one first, or give this "
+                "machine its own copy of the disk")
+            : _("“%s” is being written by another machine or program; stop that one first"),
         path);
     return false;
 }

@@ -10,6 +10,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdlib.h>
@@ -480,7 +482,7 @@ static void file_close(VitBlockNode *node)
 static bool fail(GError **error, int code, const char *path, const char *remedy)
 {
     g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code),
-                "Could not open “%s”: %s%s", path, g_strerror(code), remedy);
+                _("Could not open “%s”: %s%s"), path, g_strerror(code), remedy);
     return false;
 }
 
@@ -508,14 +510,14 @@ static bool open_fd(File *f, const char *path, GError **error)
     }
     if (f->fd >= 0) return true;
     if (code == ENOENT)
-        return fail(error, code, path, "; check the path, or create the disk first");
-    if (code == EISDIR) return fail(error, code, path, "; a disk is a file or a block device");
+        return fail(error, code, path, _("; check the path, or create the disk first"));
+    if (code == EISDIR) return fail(error, code, path, _("; a disk is a file or a block device"));
     if (code == EINVAL && direct)
         return fail(error, code, path,
-                    "; its file system has no direct I/O: leave out cache.direct=on");
+                    _("; its file system has no direct I/O: leave out cache.direct=on"));
     if (forbidden && !how->read_only)
         return fail(error, code, path,
-                    " for writing; make it writable or open it with read-only=on");
+                    _(" for writing; make it writable or open it with read-only=on"));
     return fail(error, code, path, "");
 }
 
@@ -527,7 +529,7 @@ static bool examine(File *f, const char *path, GError **error)
 
     if (fstat(f->fd, &st) < 0) return fail(error, errno, path, "");
     if (S_ISDIR(st.st_mode))
-        return fail(error, EISDIR, path, "; a disk is a file or a block device");
+        return fail(error, EISDIR, path, _("; a disk is a file or a block device"));
     if (S_ISREG(st.st_mode)) {
         f->parent.size = (uint64_t)st.st_size;
     } else if (S_ISBLK(st.st_mode)) {
@@ -538,12 +540,12 @@ static bool examine(File *f, const char *path, GError **error)
             f->logical_block = (uint32_t)sector;
         if (ioctl(f->fd, BLKROGET, &read_only) == 0 && read_only && !how->read_only) {
             if (!how->auto_read_only)
-                return fail(error, EROFS, path, "; open it with read-only=on");
+                return fail(error, EROFS, path, _("; open it with read-only=on"));
             how->read_only = true;
         }
     } else {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    "“%s” is neither a regular file nor a block device", path);
+                    _("“%s” is neither a regular file nor a block device"), path);
         return false;
     }
     fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
@@ -580,9 +582,8 @@ static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         !vit_block_args_enum(args, "aio", aio, &how, error))
         return false;
     if (!path || !*path)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "%s: driver %s needs filename=", vit_block_args_context(args),
-                              node->driver->name);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: driver %s needs filename="),
+                              vit_block_args_context(args), node->driver->name);
     g_free(node->filename);
     node->filename = g_strdup(path);
     f->logical_block = 512;
@@ -693,16 +694,16 @@ static bool file_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrea
     if (f->is_device) {
         if (size > node->size || (exact && size != node->size))
             return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                                  "“%s” is a device and keeps its size", node->filename);
+                                  _("“%s” is a device and keeps its size"), node->filename);
         return true;
     }
     if (prealloc == VIT_PREALLOC_METADATA)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            "Unsupported preallocation mode 'metadata' (a file has off, falloc and full)");
+            _("Unsupported preallocation mode 'metadata' (a file has off, falloc and full)"));
     vit_fiber_offload(node->thread, resize, &r);
     if (r.result < 0)
-        return vit_block_fail_errno(error, r.result, "Could not resize “%s”", node->filename);
+        return vit_block_fail_errno(error, r.result, _("Could not resize “%s”"), node->filename);
     node->size = size;
     return true;
 }
@@ -722,16 +723,16 @@ static bool file_create(VitBlockCreate *create, GError **error)
     if (!vit_block_args_enum(create->options, "preallocation", modes, &mode, error)) return false;
     if (mode == VIT_PREALLOC_METADATA)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unsupported preallocation mode 'metadata'");
+                              _("Unsupported preallocation mode 'metadata'"));
     do fd = open(create->filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return vit_block_fail_errno(error, -errno, "Could not create “%s”", create->filename);
+        return vit_block_fail_errno(error, -errno, _("Could not create “%s”"), create->filename);
     struct stat st;
     if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
         close(fd);
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s” is neither a regular file nor a block device",
+                              _("“%s” is neither a regular file nor a block device"),
                               create->filename);
     }
     bool good = vit_block_lock_file(fd, create->filename, true, error);
@@ -742,7 +743,7 @@ static bool file_create(VitBlockCreate *create, GError **error)
         else vit_fiber_offload(create->thread, resize, &r);
         if (r.result < 0)
             good = vit_block_fail_errno(error, r.result,
-                                        "Could not create “%s” with %" G_GUINT64_FORMAT " bytes",
+                                        _("Could not create “%s” with %" PRIu64 " bytes"),
                                         create->filename, create->size);
     }
     close(fd);

@@ -2,6 +2,7 @@
 /* block/filename.c - names of images: paths, "protocol:..." and "json:{...}" */
 #include "block/node-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 char *vit_block_filename_protocol(const char *filename)
@@ -47,7 +48,7 @@ JsonObject *vit_block_filename_options(const char *filename, GError **error)
         if (!json_parser_load_from_data(parser, filename + strlen("json:"), -1, &why) ||
             !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
             vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                           "Could not parse the JSON options in “%s”%s%s", filename,
+                           _("Could not parse the JSON options in “%s”%s%s"), filename,
                            why ? ": " : "", why ? why->message : "");
             return NULL;
         }
@@ -56,8 +57,8 @@ JsonObject *vit_block_filename_options(const char *filename, GError **error)
     if (protocol && !(driver = vit_block_protocol_driver(protocol))) {
         vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "“%s”: Unknown protocol '%s'; a path with a colon is written ./%s or file:%s", filename,
-            protocol, filename, filename);
+            _("“%s”: Unknown protocol '%s'; a path with a colon is written ./%s or file:%s"),
+            filename, protocol, filename, filename);
         return NULL;
     }
     if (!driver) {

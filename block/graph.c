@@ -5,6 +5,7 @@
 #include "block/bitmap.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 struct VitBlockGraph {
@@ -79,7 +80,7 @@ bool vit_block_graph_enter(VitBlockGraph *graph, VitBlockNode *node, GError **er
     }
     g_mutex_unlock(&graph->mutex);
     return !taken || vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,
-                                    "Duplicate nodes with node-name='%s'", node->name);
+                                    _("Duplicate nodes with node-name='%s'"), node->name);
 }
 
 void vit_block_graph_leave(VitBlockGraph *graph, VitBlockNode *node)
@@ -96,8 +97,8 @@ bool vit_block_graph_add(VitBlockGraph *graph, VitBlockNode *node, GError **erro
     bool fresh = !g_hash_table_contains(graph->named, node);
     if (fresh) g_hash_table_add(graph->named, vit_block_node_ref(node));
     g_mutex_unlock(&graph->mutex);
-    return fresh ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, "Node '%s' is there already", node->name);
+    return fresh || vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, _("Node '%s' is there already"),
+                                   node->name);
 }
 
 bool vit_block_graph_remove(VitBlockGraph *graph, const char *name, GError **error)
@@ -110,11 +111,12 @@ bool vit_block_graph_remove(VitBlockGraph *graph, const char *name, GError **err
     g_mutex_unlock(&graph->mutex);
     if (!node)
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Failed to find node with node-name='%s'", name);
+                              _("Failed to find node with node-name='%s'"), name);
     if (!named)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Node '%s' is not owned by the monitor", name);
-    if (used) return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY, "Block device %s is in use", name);
+                              _("Node '%s' is not owned by the monitor"), name);
+    if (used)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY, _("Block device %s is in use"), name);
     vit_block_node_unref(node);
     return true;
 }
@@ -230,29 +232,29 @@ static void create_fiber(void *opaque)
 
     c->driver = vit_block_driver_find(o->format);
     if (!c->driver) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, "Unknown file format '%s'", o->format);
+        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, _("Unknown file format '%s'"), o->format);
         return;
     }
     if (!c->driver->co_create) {
         vit_block_fail(o->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Format driver '%s' does not support image creation", o->format);
+                       _("Format driver '%s' does not support image creation"), o->format);
         return;
     }
     if (c->backing_file && !c->driver->supports_backing) {
         vit_block_fail(o->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Backing file not supported for file format '%s'", o->format);
+                       _("Backing file not supported for file format '%s'"), o->format);
         return;
     }
     if (c->size == UINT64_MAX) {
         if (!c->backing_file) {
             vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID,
-                           "Image creation needs a size parameter");
+                           _("Image creation needs a size parameter"));
             return;
         }
         if (!backing_size(c, o->error)) return;
     }
     if (c->size > INT64_MAX - 511) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, "An image has at most 8 EiB");
+        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, _("An image has at most 8 EiB"));
         return;
     }
     c->size = (c->size + 511) & ~UINT64_C(511);
@@ -292,7 +294,7 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
     file.driver = vit_block_driver_find(name);
     if (!file.driver || !file.driver->co_create) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Protocol driver '%s' does not support image creation", name);
+                       _("Protocol driver '%s' does not support image creation"), name);
         return NULL;
     }
     g_autoptr(VitBlockArgs) none = vit_block_args_new(create->filename, NULL, error);
@@ -329,11 +331,12 @@ bool vit_co_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc 
         return vit_co_truncate(node->file->node, size, exact, prealloc, error);
     if (!node->driver->co_truncate)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Image format driver does not support resize");
+                              _("Image format driver does not support resize"));
     if (node->how.read_only)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is read-only", node->filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” is read-only"),
+                              node->filename);
     if (size > INT64_MAX)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "An image has at most 8 EiB");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("An image has at most 8 EiB"));
     if (quiet) vit_co_drain_begin(node);
     bool good = node->driver->co_truncate(node, size, exact, prealloc, error);
     size_changed(node);
@@ -378,7 +381,7 @@ bool vit_block_graph_replace(VitBlockGraph *graph, VitBlockNode *from, VitBlockN
 
     if (from->thread != to->thread)
         return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
-                              "Nodes '%s' and '%s' belong to different iothreads", from->name,
+                              _("Nodes '%s' and '%s' belong to different iothreads"), from->name,
                               to->name);
     vit_co_drain_begin(from);
     for (guint i = 0; i < edges->len; i++) {
@@ -400,7 +403,8 @@ struct VitBlockClaim {
 VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who, GError **error)
 {
     if ((use & VIT_CLAIM_WRITE) && node->how.read_only) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Block node '%s' is read-only", node->name);
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Block node '%s' is read-only"),
+                       node->name);
         return NULL;
     }
     for (GSList *l = node->claims; l; l = l->next) {
@@ -411,7 +415,7 @@ VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who
                      ((c->use & VIT_CLAIM_WRITE) && !(use & VIT_CLAIM_SHARE_WRITE));
         if (other && !both_share && clash) {
             vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
-                           "Conflicts with use by %s as '%s', which does not allow '%s' on %s",
+                           _("Conflicts with use by %s as '%s', which does not allow '%s' on %s"),
                            c->who, "root", "write", node->name);
             return NULL;
         }
@@ -479,7 +483,7 @@ static void reopen_fiber(void *opaque)
     vit_co_drain_end(node);
     r->good = result == 0;
     if (result < 0)
-        vit_block_fail_errno(r->error, result, "Could not reopen “%s” %s", node->filename,
+        vit_block_fail_errno(r->error, result, _("Could not reopen “%s” %s"), node->filename,
                              r->read_only ? "read-only" : "for writing");
 }
 

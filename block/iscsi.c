@@ -9,6 +9,8 @@
 #include "block/node-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <iscsi/iscsi.h>
 #include <iscsi/scsi-lowlevel.h>
 #include <string.h>
@@ -280,7 +282,7 @@ static int iscsi_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, Vit
 
 static bool unit_fail(Iscsi *i, const char *what, GError **error)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "iSCSI: %s: %s", what,
+    return vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("iSCSI: %s: %s"), what,
                           iscsi_get_error(i->iscsi));
 }
 
@@ -309,7 +311,7 @@ static bool read_capacity(Iscsi *i, GError **error)
     if (i->block < 512 || i->block > (64 << 10) || (i->block & (i->block - 1)) ||
         i->blocks > INT64_MAX / i->block)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "iSCSI: the unit has blocks of %u bytes", i->block);
+                              _("iSCSI: the unit has blocks of %u bytes"), i->block);
     i->parent.size = i->blocks * i->block;
     i->parent.alignment = i->block;
     i->provisioned = provisioned && zeroes;
@@ -365,7 +367,8 @@ static bool parse(const char *filename, JsonObject *options, GError **error)
 
     if (!url) {
         if (context) iscsi_destroy_context(context);
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Failed to parse URL : %s", filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Failed to parse URL : %s"),
+                              filename);
     }
     g_autofree char *lun = g_strdup_printf("%d", url->lun);
     json_object_set_string_member(options, "transport", "tcp");
@@ -390,8 +393,9 @@ static bool set_chap(Iscsi *i, VitBlockArgs *args, GError **error)
     char *text = NULL;
 
     if (secret && password)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "'password' and 'password-secret' properties are mutually exclusive");
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("'password' and 'password-secret' properties are mutually exclusive"));
     if (!user) return true;
     if (secret && !(text = vit_block_secret_lookup_text(vit_block_graph_objects(i->parent.graph),
                                                         secret, error)))
@@ -401,7 +405,7 @@ static bool set_chap(Iscsi *i, VitBlockArgs *args, GError **error)
     vit_block_secret_free_text(text);
     if (!secret && !password)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "CHAP username specified but no password was given");
+                              _("CHAP username specified but no password was given"));
     return code == 0 || unit_fail(i, "Failed to set initiator username and password", error);
 }
 
@@ -426,11 +430,12 @@ static bool set_up(Iscsi *i, VitBlockArgs *args, const char **portal, GError **e
         return false;
     if (transport < 0 || !*portal || !target)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Need all of transport, portal and target options");
+                              _("Need all of transport, portal and target options"));
     i->lun = (int)lun;
     i->iscsi = iscsi_create_context(initiator ?: "iqn.2008-11.org.linux-kvm");
     if (!i->iscsi)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "iSCSI: Failed to create iSCSI context.");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_IO,
+                              _("iSCSI: Failed to create iSCSI context."));
     if (iscsi_set_targetname(i->iscsi, target) != 0)
         return unit_fail(i, "Failed to set target name.", error);
     iscsi_set_session_type(i->iscsi, ISCSI_SESSION_NORMAL);
@@ -504,7 +509,7 @@ static bool iscsi_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     if (good && i->write_protected && !node->how.read_only) {
         good = node->how.auto_read_only ||
                vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "LUN is write protected; open it with read-only=on");
+                              _("LUN is write protected; open it with read-only=on"));
         node->how.read_only = true;
     }
     if (!good) {
@@ -523,11 +528,11 @@ static bool iscsi_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPre
 {
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unsupported preallocation mode for iscsi");
+                              _("Unsupported preallocation mode for iscsi"));
     if (size > node->size || (exact && size != node->size))
-        return vit_block_fail(
-            error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            "Cannot resize iSCSI devices: this one has %" G_GUINT64_FORMAT " bytes", node->size);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                              _("Cannot resize iSCSI devices: this one has %" PRIu64 " bytes"),
+                              node->size);
     return true;
 }
 

@@ -5,6 +5,7 @@
 #include "block/driver.h"
 
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { SLICE_US = 100000, SAMPLE_US = 250000, TELL_US = 100000 };
@@ -46,7 +47,7 @@ static bool accepts(const VitBlockJob *job, Verb verb, GError **error)
 {
     if (accepted[verb] & 1u << job->status) return true;
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "Job '%s' in state '%s' cannot accept command verb '%s'",
+                          _("Job '%s' in state '%s' cannot accept command verb '%s'"),
                           job->id ?: job->klass->type, status_names[job->status], verb_names[verb]);
 }
 
@@ -141,7 +142,7 @@ VitBlockJob *vit_block_job_new(VitBlockJobs *jobs, const VitBlockJobClass *klass
                                unsigned flags, GError **error)
 {
     if (id && !is_good_id(id)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Invalid job ID '%s'", id);
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Invalid job ID '%s'"), id);
         return NULL;
     }
     g_mutex_lock(&jobs->mutex);
@@ -160,7 +161,7 @@ VitBlockJob *vit_block_job_new(VitBlockJobs *jobs, const VitBlockJobClass *klass
         g_atomic_int_inc(&jobs->refs);
     }
     g_mutex_unlock(&jobs->mutex);
-    if (taken) vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, "Job ID '%s' already in use", id);
+    if (taken) vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS, _("Job ID '%s' already in use"), id);
     return job;
 }
 
@@ -285,7 +286,7 @@ static void job_fiber(void *opaque)
             g_clear_error(&error);
             cancelled_error(&error);
         } else if (!error) {
-            g_set_error(&error, VIT_BLOCK_ERROR, VIT_BLOCK_ERROR_IO, "The job has failed");
+            g_set_error(&error, VIT_BLOCK_ERROR, VIT_BLOCK_ERROR_IO, _("The job has failed"));
         }
         if (klass->co_abort) klass->co_abort(job);
     }
@@ -361,7 +362,7 @@ bool vit_block_job_pause(VitBlockJob *job, GError **error)
     g_mutex_lock(&job->jobs->mutex);
     bool good = accepts(job, PAUSE, error);
     if (good && job->user_paused)
-        good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Job is already paused");
+        good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Job is already paused"));
     if (good) job->user_paused = true;
     g_mutex_unlock(&job->jobs->mutex);
     if (good) kick(job);
@@ -374,7 +375,7 @@ bool vit_block_job_resume(VitBlockJob *job, GError **error)
     bool good = accepts(job, RESUME, error);
     if (good && !job->user_paused)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Can't resume a job that was not paused");
+                              _("Can't resume a job that was not paused"));
     if (good) job->user_paused = false;
     g_mutex_unlock(&job->jobs->mutex);
     if (good) kick(job);
@@ -437,7 +438,7 @@ bool vit_block_job_complete(VitBlockJob *job, GError **error)
     if (!job->klass->complete || vit_block_job_is_soft_cancelled(job) ||
         vit_block_job_is_cancelled(job))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The active block job '%s' cannot be completed", job->id ?: "");
+                              _("The active block job '%s' cannot be completed"), job->id ?: "");
     Complete c = { job, error, false };
     vit_io_thread_call_sync(job->thread, complete_here, &c);
     return c.good;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <nfsc/libnfs.h>
 #include <string.h>
 
@@ -155,10 +156,11 @@ static bool nfs_truncate_node(VitBlockNode *node, uint64_t size, bool exact, Vit
 {
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unsupported preallocation mode for nfs");
+                              _("Unsupported preallocation mode for nfs"));
     int code = co_resize((Nfs *)node, size);
     if (code < 0)
-        return vit_block_fail_errno(error, code, "“%s”: Failed to truncate file", node->filename);
+        return vit_block_fail_errno(error, code, _("“%s”: Failed to truncate file"),
+                                    node->filename);
     node->size = size;
     return true;
 }
@@ -185,10 +187,10 @@ static bool parse(const char *filename, JsonObject *options, GError **error)
     char *key, *value;
 
     if (!uri || !g_uri_get_host(uri) || !*g_uri_get_host(uri))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: missing hostname in URI",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: missing hostname in URI"),
                               filename);
     if (strlen(g_uri_get_path(uri)) < 2)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: missing file path in URI",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: missing file path in URI"),
                               filename);
     json_object_set_string_member(options, "server.type", "inet");
     json_object_set_string_member(options, "server.host", g_uri_get_host(uri));
@@ -200,8 +202,8 @@ static bool parse(const char *filename, JsonObject *options, GError **error)
         unsigned i = 0;
         while (i < G_N_ELEMENTS(queries) && strcmp(queries[i][0], key) != 0) i++;
         if (i == G_N_ELEMENTS(queries))
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Unknown NFS parameter name: %s",
-                                  key);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("Unknown NFS parameter name: %s"), key);
         json_object_set_string_member(options, queries[i][1], value);
     }
     return true;
@@ -229,7 +231,7 @@ static bool set_up(Nfs *n, VitBlockArgs *args, GError **error)
     g_string_free(url, TRUE);
     if (n->nfs) nfs_set_autoreconnect(n->nfs, 3);
     return n->nfs ||
-           (good && vit_block_fail(error, VIT_BLOCK_ERROR_IO, "Failed to init NFS context"));
+           (good && vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("Failed to init NFS context")));
 }
 
 static bool take_options(Nfs *n, VitBlockArgs *args, GError **error)
@@ -240,16 +242,17 @@ static bool take_options(Nfs *n, VitBlockArgs *args, GError **error)
     int type = 0;
 
     if (!server)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'server' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'server' is missing"));
     const char *host = vit_block_args_str(server, "host");
     if (!vit_block_args_enum(server, "type", types, &type, error) ||
         !vit_block_args_finish(server, error))
         return false;
     if (!host)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'server.host' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Parameter 'server.host' is missing"));
     if (!path || *path != '/' || !path[1])
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Invalid path specified: a file on the server, from its root on");
+                              _("Invalid path specified: a file on the server, from its root on"));
     n->host = g_strdup(host);
     n->path = g_strdup(path);
     return set_up(n, args, error);
@@ -355,8 +358,8 @@ static bool nfs_create_image(VitBlockCreate *create, GError **error)
     if (good) {
         int code = co_resize(n, 0); /* what was there before goes */
         if (code == 0) code = co_resize(n, create->size);
-        good = code == 0 ||
-               vit_block_fail_errno(error, code, "“%s”: Failed to truncate file", create->filename);
+        good = code == 0 || vit_block_fail_errno(error, code, _("“%s”: Failed to truncate file"),
+                                                 create->filename);
         nfs_close_node(&n->parent);
     }
     g_free(n);

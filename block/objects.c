@@ -6,6 +6,7 @@
 #include "block/objects/object.h"
 #include "engine/core/suggest.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 struct VitBlockObjects {
@@ -96,13 +97,13 @@ VitBlockObject *vit_block_objects_use(VitBlockObjects *objects, const char *id, 
     }
     if (!object) {
         vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                       "No %s with id '%s'; make one with --object %s,id=%s,...", type ?: "object",
-                       id, type ?: "TYPE", id);
+                       _("No %s with id '%s'; make one with --object %s,id=%s,..."),
+                       type ?: "object", id, type ?: "TYPE", id);
         return NULL;
     }
     if (type && strcmp(type, object->klass->type) != 0) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Object with id '%s' is a %s, not a %s", id,
-                       object->klass->type, type);
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Object with id '%s' is a %s, not a %s"),
+                       id, object->klass->type, type);
         vit_block_object_release(object);
         return NULL;
     }
@@ -128,12 +129,12 @@ static const VitBlockObjectClass *find_class(const char *type, GError **error)
     }
     if (g_strv_contains(refused, type)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Objects of type '%s' are not supported by this program", type);
+                       _("Objects of type '%s' are not supported by this program"), type);
         return NULL;
     }
     g_autofree char *phrase = vit_suggest_phrase(type, type_names);
     vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                   "Parameter 'qom-type' does not accept value '%s'%s", type, phrase);
+                   _("Parameter 'qom-type' does not accept value '%s'%s"), type, phrase);
     return NULL;
 }
 
@@ -151,14 +152,14 @@ bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError 
     const char *type = vit_block_args_str(args, "qom-type"), *id = vit_block_args_str(args, "id");
 
     if (!type)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'qom-type' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'qom-type' is missing"));
     const VitBlockObjectClass *klass = find_class(type, error);
     if (!klass) return false;
-    if (!id) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'id' is missing");
+    if (!id) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'id' is missing"));
     if (!is_identifier(id))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'id' expects an identifier: letters, digits, '-', '.', "
-                              "'_', starting with a letter");
+                              _("Parameter 'id' expects an identifier: letters, digits, '-', '.', "
+                                "'_', starting with a letter"));
 
     VitBlockObject *object = g_malloc0(klass->instance_size);
     *object = (VitBlockObject){ klass, g_strdup(id), 1, objects };
@@ -173,7 +174,7 @@ bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError 
     if (fresh) return true;
     vit_block_object_release(object);
     return vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,
-                          "attempt to add duplicate property '%s' to object (type 'container')",
+                          _("attempt to add duplicate property '%s' to object (type 'container')"),
                           id);
 }
 
@@ -187,7 +188,7 @@ bool vit_block_objects_add_text(VitBlockObjects *objects, const char *text, GErr
         if (!json_parser_load_from_data(parser, text, -1, &why) ||
             !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser)))
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Could not parse the JSON of --object%s%s", why ? ": " : "",
+                                  _("Could not parse the JSON of --object%s%s"), why ? ": " : "",
                                   why ? why->message : "");
         args = vit_block_args_new("--object", json_node_get_object(json_parser_get_root(parser)),
                                   error);
@@ -205,10 +206,10 @@ bool vit_block_objects_remove(VitBlockObjects *objects, const char *id, GError *
     if (object && !used) g_ptr_array_remove(objects->list, object);
     g_mutex_unlock(&objects->mutex);
     if (!object)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "object '%s' not found", id);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("object '%s' not found"), id);
     if (used)
         return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
-                              "object '%s' is in use, can not be deleted", id);
+                              _("object '%s' is in use, can not be deleted"), id);
     object->table = NULL;
     vit_block_object_release(object);
     return true;

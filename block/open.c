@@ -6,6 +6,7 @@
 #include "engine/core/suggest.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -73,7 +74,7 @@ static const VitBlockDriver *find_driver(const VitBlockArgs *args, const char *n
         g_ptr_array_add(names, (void *)(*d)->name);
     g_ptr_array_add(names, NULL);
     g_autofree char *phrase = vit_suggest_phrase(name, (const char *const *)names->pdata);
-    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: Unknown driver '%s'%s",
+    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: Unknown driver '%s'%s"),
                    vit_block_args_context(args), name, phrase);
     return NULL;
 }
@@ -85,8 +86,8 @@ static VitBlockNode *open_one(VitBlockGraph *graph, VitIoThread *thread, VitBloc
     const char *name = vit_block_args_str(args, "driver");
 
     if (!name) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "%s: needs driver=", vit_block_args_context(args));
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: needs driver="),
+                       vit_block_args_context(args));
         return NULL;
     }
     const VitBlockDriver *driver = find_driver(args, name, error);
@@ -137,7 +138,7 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNod
         VitBlockNode *there = node->graph && name ? vit_block_graph_find(node->graph, name) : NULL;
         if (!there)
             vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                           "“%s”: Cannot find a node named '%s' for backing", node->filename,
+                           _("“%s”: Cannot find a node named '%s' for backing"), node->filename,
                            name ?: "");
         return there ? vit_block_node_ref(there) : NULL;
     }
@@ -151,8 +152,8 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNod
     g_autofree char *name = vit_block_filename_join(node->filename, node->backing_file);
     if (loops(top, name)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                       "“%s”: its backing file “%s” is part of the chain above it", node->filename,
-                       name);
+                       _("“%s”: its backing file “%s” is part of the chain above it"),
+                       node->filename, name);
         return NULL;
     }
     how.no_backing = true; /* the loop below goes on */
@@ -162,8 +163,8 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNod
         given && JSON_NODE_HOLDS_OBJECT(given) ? json_node_get_object(given) : NULL, &how, false,
         &why);
     if (!backing) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "Could not open backing file of “%s”: %s",
-                       node->filename, why->message);
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                       _("Could not open backing file of “%s”: %s"), node->filename, why->message);
         return NULL;
     }
     backing->how.no_backing = false;
@@ -183,8 +184,8 @@ static bool open_chain(VitBlockNode *top, VitBlockArgs *args, GError **error)
         for (VitBlockNode *n = top; n; n = n->backing ? n->backing->node : NULL) depth++;
         if (depth > VIT_BLOCK_MAX_CHAIN)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "“%s”: more than %d images stand on one another", top->filename,
-                                  VIT_BLOCK_MAX_CHAIN);
+                                  _("“%s”: more than %d images stand on one another"),
+                                  top->filename, VIT_BLOCK_MAX_CHAIN);
         VitBlockNode *backing = open_backing(top, node, given, &next, &why);
         g_clear_pointer(&owned, vit_block_args_free);
         now = owned = next;
@@ -237,7 +238,7 @@ VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const ch
             child = node->graph ? vit_block_graph_find(node->graph, reference) : NULL;
             if (!child) {
                 vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                               "%s: Cannot find device='' nor node-name='%s' for “%s”",
+                               _("%s: Cannot find device='' nor node-name='%s' for “%s”"),
                                vit_block_args_context(args), reference, name);
                 return NULL;
             }
@@ -246,14 +247,14 @@ VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const ch
     }
     if (!child) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "%s: driver %s needs “%s”: a node's name or its options",
+                       _("%s: driver %s needs “%s”: a node's name or its options"),
                        vit_block_args_context(args), node->driver->name, name);
         return NULL;
     }
     if (child->how.read_only && !node->how.read_only && role != VIT_EDGE_BACKING) {
         if (!node->how.auto_read_only) {
             vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                           "Block node '%s' is read-only; open “%s” with read-only=on",
+                           _("Block node '%s' is read-only; open “%s” with read-only=on"),
                            child->name ?: child->filename, node->driver->name);
             vit_block_node_unref(child);
             return NULL;
@@ -261,8 +262,8 @@ VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const ch
         node->how.read_only = true;
     }
     if (child->thread != node->thread) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_BUSY, "Block node '%s' is used by another iothread",
-                       child->name);
+        vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
+                       _("Block node '%s' is used by another iothread"), child->name);
         vit_block_node_unref(child);
         return NULL;
     }
@@ -298,7 +299,7 @@ static const VitBlockDriver *probe(VitBlockNode *file, GError **error)
 
     if (code == 0 && has_tail) code = vit_co_read(file, size - sizeof tail, tail, sizeof tail);
     if (code < 0) {
-        vit_block_fail_errno(error, code, "Could not read “%s”", file->filename);
+        vit_block_fail_errno(error, code, _("Could not read “%s”"), file->filename);
         return NULL;
     }
     return vit_block_probe(head, head_size, has_tail ? tail : NULL, file->filename);
@@ -344,9 +345,9 @@ VitBlockNode *vit_co_open_probed(VitBlockGraph *graph, VitIoThread *thread, VitB
         const char *name = vit_block_args_str(args, "file");
         if (name)
             vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                           "Cannot find device='%s' nor node-name='%s'", name, name);
+                           _("Cannot find device='%s' nor node-name='%s'"), name, name);
         else
-            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Must specify either driver or file");
+            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Must specify either driver or file"));
         return NULL;
     }
     vit_block_args_set_default(sub, "driver", "file");

@@ -9,6 +9,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { SECTOR = 512, VERSION = 2, TABLE = 64, MAX_ENTRIES = 1 << 26, MAX_CLUSTER = 1 << 30 };
@@ -115,7 +117,8 @@ static bool read_table(Parallels *p, GError **error)
         if (i % PIECE == 0) {
             int result = vit_co_read(node->file->node, TABLE + i * 4, piece,
                                      MIN(PIECE, map->count - i) * 4);
-            if (result < 0) return vit_block_fail_errno(error, result, "“%s”: BAT", node->filename);
+            if (result < 0)
+                return vit_block_fail_errno(error, result, _("“%s”: BAT"), node->filename);
         }
         if (piece[i % PIECE] == 0) continue;
         map->at[i] = (uint64_t)GUINT32_FROM_LE(piece[i % PIECE]) * p->unit;
@@ -123,16 +126,15 @@ static bool read_table(Parallels *p, GError **error)
         p->bad_entries = true;
         if (!node->how.check)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: BAT entry %" G_GUINT64_FORMAT
-                                  " at offset %" G_GUINT64_FORMAT
-                                  ": the cluster at offset %" G_GUINT64_FORMAT
-                                  " is outside image; repair it with check -r all",
+                                  _("“%s”: BAT entry %" PRIu64 " at offset %" PRIu64
+                                    ": the cluster at offset %" PRIu64
+                                    " is outside image; repair it with check -r all"),
                                   node->filename, i, TABLE + i * 4, map->at[i]);
     }
     if (!node->how.read_only && !node->how.check && vit_block_map_overlap(map, &twice))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the cluster at offset %" G_GUINT64_FORMAT
-                              " belongs to two places of the disk; repair it with check -r all",
+                              _("“%s”: the cluster at offset %" PRIu64
+                                " belongs to two places of the disk; repair it with check -r all"),
                               node->filename, twice);
     return true;
 }
@@ -160,7 +162,7 @@ static bool check_header(Parallels *p, const Header *h, GError **error)
     else if (in_use != 0 && in_use != IN_USE && in_use != CLOSED)
         wrong = "the field in_use has an unknown value";
     if (wrong)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: Parallels header: %s",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: Parallels header: %s"),
                               node->filename, wrong);
     uint64_t cluster = (uint64_t)tracks * SECTOR, least = clusters ? cluster : SECTOR;
     uint64_t data = (uint64_t)GUINT32_FROM_LE(h->data_offset) * SECTOR;
@@ -171,8 +173,8 @@ static bool check_header(Parallels *p, const Header *h, GError **error)
     if (p->bad_data_offset && !node->how.read_only && !node->how.check)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_CORRUPT,
-            "“%s”: Parallels header: data_off field has incorrect value; repair it "
-            "with check -r all",
+            _("“%s”: Parallels header: data_off field has incorrect value; repair it "
+              "with check -r all"),
             node->filename);
     if (p->bad_data_offset || data == 0) data = least;
     p->data = data;
@@ -195,7 +197,8 @@ static bool tidy_up(Parallels *p, GError **error)
         return false;
     p->map.fresh = file->size;
     int result = write_in_use(p, 0);
-    return result == 0 || vit_block_fail_errno(error, result, "“%s”: header", p->parent.filename);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("“%s”: header"), p->parent.filename);
 }
 
 static bool parallels_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
@@ -206,11 +209,11 @@ static bool parallels_open(VitBlockNode *node, VitBlockArgs *args, GError **erro
     p->starting.thread = node->thread;
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     int result = vit_co_read(node->file->node, 0, &h, sizeof h);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: header"), node->filename);
     if (!check_header(p, &h, error)) return false;
     if (!vit_block_map_init(&p->map, node, &map_ops, GUINT32_FROM_LE(h.entries),
                             (uint64_t)GUINT32_FROM_LE(h.tracks) * SECTOR))
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: BAT", node->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: BAT"), node->filename);
     p->map.limit = (uint64_t)UINT32_MAX * p->unit;
     bool good = read_table(p, error);
     if (good && !node->how.check) {
@@ -474,13 +477,13 @@ static bool parallels_create(VitBlockCreate *create, GError **error)
 
     if (!vit_block_args_size(create->options, "cluster_size", &cluster, error)) return false;
     if (cluster == 0 || cluster > MAX_CLUSTER)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Cluster size is too large%s",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Cluster size is too large%s"),
                               cluster ? " (at most 1 GiB)" : ": it must not be 0");
     cluster = (cluster + SECTOR - 1) / SECTOR * SECTOR;
     uint64_t entries = (create->size + cluster - 1) / cluster;
     if (entries > MAX_ENTRIES)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Image size is too large for this cluster size");
+                              _("Image size is too large for this cluster size"));
     uint64_t data = (TABLE + entries * 4 + cluster - 1) / cluster * cluster;
     Header h = { .version = GUINT32_TO_LE(VERSION),
                  .heads = GUINT32_TO_LE(16),
@@ -498,7 +501,7 @@ static bool parallels_create(VitBlockCreate *create, GError **error)
         int result = vit_co_write(file, 0, &h, sizeof h, 0);
         if (result == 0) result = vit_co_flush(file);
         good = result == 0 ||
-               vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+               vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
     }
     vit_block_node_unref(file);
     return good;

@@ -7,6 +7,8 @@
 #include "block/node-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 typedef struct {
     VitBlockNode parent;
@@ -60,7 +62,7 @@ static bool raw_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
 
     if (r->length)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: cannot be resized, since its size option is set",
+                              _("“%s”: cannot be resized, since its size option is set"),
                               node->filename);
     if (!vit_co_truncate(node->file->node, size + r->offset, exact, prealloc, error)) return false;
     set_size(r);
@@ -78,8 +80,7 @@ static bool raw_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     uint64_t have = (node->file->node->size + 511) & ~UINT64_C(511);
     if (r->offset > have || (r->length && r->length > have - r->offset))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: offset and size lie outside of its %" G_GUINT64_FORMAT
-                              " bytes",
+                              _("“%s”: offset and size lie outside of its %" PRIu64 " bytes"),
                               node->filename, node->file->node->size);
     set_size(r);
     return true;

@@ -7,6 +7,7 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <rados/librados.h>
 #include <rbd/librbd.h>
 #include <string.h>
@@ -127,10 +128,10 @@ static bool rbd_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
 {
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unsupported preallocation mode for rbd");
+                              _("Unsupported preallocation mode for rbd"));
     int code = co_resize((Rbd *)node, size);
     return code == 0 ||
-           vit_block_fail_errno(error, code, "“%s”: Failed to resize file", node->filename);
+           vit_block_fail_errno(error, code, _("“%s”: Failed to resize file"), node->filename);
 }
 
 /* ---- names and options ----------------------------------------------------------------------- */
@@ -166,7 +167,7 @@ static bool parse_image(const char *text, JsonObject *options, const char **rest
     g_autofree char *pool = has_pool ? next_part(&text, '/') : NULL;
 
     if (!pool || !*pool)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Pool name is required");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Pool name is required"));
     json_object_set_string_member(options, "pool", pool);
     if (find_plain(text, '/', ':')) {
         g_autofree char *space = next_part(&text, '/');
@@ -192,7 +193,7 @@ static bool parse(const char *filename, JsonObject *options, GError **error)
     while (rest) {
         g_autofree char *key = find_plain(rest, '=', ':') ? next_part(&rest, '=') : NULL;
         if (!key)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "conf option %s has no value",
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("conf option %s has no value"),
                                   rest);
         g_autofree char *value = next_part(&rest, ':');
         if (strcmp(key, "id") == 0) {
@@ -230,7 +231,7 @@ static bool take_settings(Rbd *r, VitBlockArgs *args, GError **error)
         }
     }
     return list || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "“settings” must be a list of names and values");
+                                  _("“settings” must be a list of names and values"));
 }
 
 /* "server.0.host": monitors, instead of those of the configuration. */
@@ -259,7 +260,7 @@ static bool take_servers(Rbd *r, VitBlockArgs *args, GError **error)
     }
     g_string_free(hosts, TRUE);
     return good || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "“server” must be a list of hosts and ports");
+                                  _("“server” must be a list of hosts and ports"));
 }
 
 static bool take_options(Rbd *r, VitBlockArgs *args, GError **error)
@@ -273,9 +274,9 @@ static bool take_options(Rbd *r, VitBlockArgs *args, GError **error)
     r->conf = g_strdup(vit_block_args_str(args, "conf"));
     r->user = g_strdup(vit_block_args_str(args, "user"));
     if (!r->pool)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'pool' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'pool' is missing"));
     if (!r->image)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'image' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'image' is missing"));
     if (!take_settings(r, args, error) || !take_servers(r, args, error)) return false;
     if (secret)
         r->key = vit_block_secret_lookup(vit_block_graph_objects(r->parent.graph), secret, error);
@@ -360,7 +361,7 @@ static bool co_connect(Rbd *r, VitBlockArgs *args, GError **error)
     if (take_options(r, args, error)) {
         vit_fiber_offload(r->parent.thread, connect_run, r);
         if (r->code >= 0) return true;
-        vit_block_fail_errno(error, r->code, "rbd:%s/%s: %s", r->pool, r->image, r->what);
+        vit_block_fail_errno(error, r->code, _("rbd:%s/%s: %s"), r->pool, r->image, r->what);
     }
     rbd_close_node(&r->parent);
     return false;
@@ -374,7 +375,7 @@ static bool rbd_open_node(VitBlockNode *node, VitBlockArgs *args, GError **error
     if (vit_block_args_has(args, "snapshot") && !node->how.read_only) {
         if (!node->how.auto_read_only)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "rbd snapshots are read-only; open it with read-only=on");
+                                  _("rbd snapshots are read-only; open it with read-only=on"));
         node->how.read_only = true;
     }
     r->read_only = node->how.read_only;
@@ -396,7 +397,7 @@ static bool rbd_create_image(VitBlockCreate *create, GError **error)
         return false;
     if (cluster && (cluster < 4096 || cluster > 32 << 20 || (cluster & (cluster - 1))))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "obj size must be a power of two from 4k to 32M");
+                              _("obj size must be a power of two from 4k to 32M"));
     g_autoptr(VitBlockArgs) args = vit_block_args_new(create->filename, options, error);
     if (!args) return false;
     Rbd *r = g_new0(Rbd, 1);

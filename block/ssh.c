@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <libssh/libssh.h>
 #include <libssh/sftp.h>
 #include <string.h>
@@ -69,7 +70,7 @@ static bool check_hash(Link *l)
     bool same = g_ascii_strcasecmp(text->str, wanted) == 0;
     if (!same)
         vit_block_fail(&l->error, VIT_BLOCK_ERROR_INVALID,
-                       "remote host key fingerprint '%s' does not match host_key_check '%s'",
+                       _("remote host key fingerprint '%s' does not match host_key_check '%s'"),
                        text->str, l->hash);
     g_string_free(text, TRUE);
     return same;
@@ -80,18 +81,19 @@ static bool check_known_hosts(Link *l)
     switch (ssh_session_is_known_server(l->session)) {
     case SSH_KNOWN_HOSTS_OK: return true;
     case SSH_KNOWN_HOSTS_CHANGED:
-        return vit_block_fail(&l->error, VIT_BLOCK_ERROR_INVALID,
-                              "host key of %s does not match the one in known_hosts; this may be a "
-                              "possible attack",
-                              l->host);
+        return vit_block_fail(
+            &l->error, VIT_BLOCK_ERROR_INVALID,
+            _("host key of %s does not match the one in known_hosts; this may be a "
+              "possible attack"),
+            l->host);
     case SSH_KNOWN_HOSTS_OTHER:
         return vit_block_fail(&l->error, VIT_BLOCK_ERROR_INVALID,
-                              "host key of %s not found, another type exists", l->host);
+                              _("host key of %s not found, another type exists"), l->host);
     case SSH_KNOWN_HOSTS_UNKNOWN:
     case SSH_KNOWN_HOSTS_NOT_FOUND:
-        return vit_block_fail(&l->error, VIT_BLOCK_ERROR_INVALID,
-                              "no host key was found in known_hosts; connect to %s with ssh once",
-                              l->host);
+        return vit_block_fail(
+            &l->error, VIT_BLOCK_ERROR_INVALID,
+            _("no host key was found in known_hosts; connect to %s with ssh once"), l->host);
     default: return ssh_fail(l, "failure matching the host key with known_hosts");
     }
 }
@@ -104,8 +106,8 @@ static bool log_in(Link *l)
     if (ssh_userauth_publickey_auto(l->session, NULL, NULL) == SSH_AUTH_SUCCESS) return true;
     return vit_block_fail(
         &l->error, VIT_BLOCK_ERROR_INVALID,
-        "failed to authenticate using publickey authentication and the identities "
-        "held by your ssh-agent: %s",
+        _("failed to authenticate using publickey authentication and the identities "
+          "held by your ssh-agent: %s"),
         ssh_get_error(l->session));
 }
 
@@ -120,7 +122,7 @@ static bool open_file(Link *l)
     if (!l->file) {
         int code = sftp_get_error(l->sftp);
         return vit_block_fail(&l->error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "failed to open remote file '%s': %s", l->path,
+                              _("failed to open remote file '%s': %s"), l->path,
                               code == SSH_FX_NO_SUCH_FILE        ? "No such file"
                               : code == SSH_FX_PERMISSION_DENIED ? "Permission denied"
                                                                  : ssh_get_error(l->session));
@@ -150,8 +152,8 @@ static void connect_run(void *opaque)
     }
     (void)ssh_options_parse_config(l->session, NULL); /* ~/.ssh/config, if there is one */
     if (ssh_connect(l->session) != SSH_OK) {
-        vit_block_fail(&l->error, VIT_BLOCK_ERROR_IO, "Failed to connect to '%s:%u': %s", l->host,
-                       port, ssh_get_error(l->session));
+        vit_block_fail(&l->error, VIT_BLOCK_ERROR_IO, _("Failed to connect to '%s:%u': %s"),
+                       l->host, port, ssh_get_error(l->session));
         return;
     }
     if (log_in(l)) open_file(l);
@@ -332,10 +334,11 @@ static bool ssh_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
 
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unsupported preallocation mode for ssh");
+                              _("Unsupported preallocation mode for ssh"));
     vit_co_call(node->thread, s->worker, truncate_run, &m);
     if (m.result < 0)
-        return vit_block_fail_errno(error, m.result, "“%s”: could not be resized", node->filename);
+        return vit_block_fail_errno(error, m.result, _("“%s”: could not be resized"),
+                                    node->filename);
     node->size = size;
     return true;
 }
@@ -348,10 +351,10 @@ static bool parse(const char *filename, JsonObject *options, GError **error)
     g_autoptr(GUri) uri = g_uri_parse(filename, G_URI_FLAGS_NON_DNS, &why);
 
     if (!uri || !g_uri_get_host(uri) || !*g_uri_get_host(uri))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: missing hostname in URI",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: missing hostname in URI"),
                               filename);
     if (!*g_uri_get_path(uri))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: missing remote path in URI",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: missing remote path in URI"),
                               filename);
     const char *check = NULL;
     g_autoptr(GHashTable) query = g_uri_get_query(uri)
@@ -383,9 +386,9 @@ static bool old_check(Link *l, const char *check, GError **error)
         l->hash = g_strdup(check + strlen(prefixes[i]));
         return true;
     }
-    return vit_block_fail(
-        error, VIT_BLOCK_ERROR_INVALID,
-        "unknown host_key_check setting (%s): yes, no, md5:, sha1:, sha256:", check);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("unknown host_key_check setting (%s): yes, no, md5:, sha1:, sha256:"),
+                          check);
 }
 
 static bool take_check(Link *l, VitBlockArgs *args, GError **error)
@@ -406,7 +409,7 @@ static bool take_check(Link *l, VitBlockArgs *args, GError **error)
         return false;
     return l->check != CHECK_HASH || (l->hash && l->hash_type >= 0) ||
            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "host-key-check.mode=hash needs host-key-check.type and .hash");
+                          _("host-key-check.mode=hash needs host-key-check.type and .hash"));
 }
 
 static bool take_options(Link *l, VitBlockArgs *args, GError **error)
@@ -421,9 +424,9 @@ static bool take_options(Link *l, VitBlockArgs *args, GError **error)
     if (!vit_block_args_uint(where, "port", 65535, &l->port, error)) return false;
     if (server && !vit_block_args_finish(server, error)) return false;
     if (!l->path)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'path' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'path' is missing"));
     if (!l->host)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "No hostname was specified");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("No hostname was specified"));
     return take_check(l, args, error);
 }
 
@@ -480,7 +483,7 @@ static bool ssh_create(VitBlockCreate *create, GError **error)
         Move m = { .link = &s.link, .offset = create->size };
         vit_co_call(create->thread, s.worker, truncate_run, &m);
         good = m.result == 0 ||
-               vit_block_fail_errno(error, m.result, "“%s”: could not get its size",
+               vit_block_fail_errno(error, m.result, _("“%s”: could not get its size"),
                                     create->filename);
     }
     ssh_close(&s.parent);

@@ -7,6 +7,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { BLOCK = 1 << 20, TYPE_NORMAL = 1, TYPE_FIXED = 2, MAX_BLOCKS = 1 << 27 };
@@ -88,12 +90,14 @@ static bool read_table(Vdi *v, GError **error)
     uint64_t file_size = node->file->node->size, used = 0;
     uint64_t most = file_size > v->data ? (file_size - v->data + BLOCK - 1) / BLOCK : 0;
 
-    if (!entries) return vit_block_fail_errno(error, -ENOMEM, "“%s”: block table", node->filename);
+    if (!entries)
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: block table"), node->filename);
     int result = vit_co_read(node->file->node, v->table, entries, map->count * sizeof *entries);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: block table", node->filename);
+    if (result < 0)
+        return vit_block_fail_errno(error, result, _("“%s”: block table"), node->filename);
     most = MAX(most, v->allocated);
     g_autofree uint8_t *seen = g_try_malloc0(most / 8 + 1);
-    if (!seen) return vit_block_fail_errno(error, -ENOMEM, "“%s”: block table", node->filename);
+    if (!seen) return vit_block_fail_errno(error, -ENOMEM, _("“%s”: block table"), node->filename);
     for (uint64_t i = 0; i < map->count; i++) {
         uint32_t number = GUINT32_FROM_LE(entries[i]);
         entries[i] = number;
@@ -103,12 +107,11 @@ static bool read_table(Vdi *v, GError **error)
         }
         bool outside = number >= most, twice = !outside && (seen[number / 8] >> number % 8 & 1);
         if ((outside || twice) && !node->how.check)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: entry %" G_GUINT64_FORMAT
-                                  " of the block table at offset %" G_GUINT64_FORMAT
-                                  ": block %u %s",
-                                  node->filename, i, v->table, number,
-                                  outside ? "lies past the end of the file" : "is used twice");
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: entry %" PRIu64 " of the block table at offset %" PRIu64 ": block %u %s"),
+                node->filename, i, v->table, number,
+                outside ? "lies past the end of the file" : "is used twice");
         if (outside) continue;
         seen[number / 8] |= (uint8_t)(1 << number % 8);
         used = MAX(used, number + UINT64_C(1));
@@ -137,7 +140,7 @@ static bool unsupported(VitBlockNode *node, GError **error, const char *format, 
     va_start(args, format);
     g_autofree char *what = g_strdup_vprintf(format, args);
     va_end(args);
-    return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "“%s”: unsupported VDI image (%s)",
+    return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("“%s”: unsupported VDI image (%s)"),
                           node->filename, what);
 }
 
@@ -155,34 +158,33 @@ static bool check_header(VitBlockNode *node, const Header *h, GError **error)
 
     if (GUINT32_FROM_LE(h->signature) != SIGNATURE)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Image not in VDI format (bad signature %08x)", node->filename,
-                              GUINT32_FROM_LE(h->signature));
+                              _("“%s”: Image not in VDI format (bad signature %08x)"),
+                              node->filename, GUINT32_FROM_LE(h->signature));
     if (version != VERSION)
-        return unsupported(node, error, "version %u.%u", version >> 16, version & 0xffff);
+        return unsupported(node, error, _("version %u.%u"), version >> 16, version & 0xffff);
     if (type != TYPE_NORMAL && type != TYPE_FIXED)
-        return unsupported(node, error, "image type %u: only normal and fixed ones are", type);
-    if (table % 512) return unsupported(node, error, "unaligned block map offset 0x%x", table);
-    if (data % 512) return unsupported(node, error, "unaligned data offset 0x%x", data);
+        return unsupported(node, error, _("image type %u: only normal and fixed ones are"), type);
+    if (table % 512) return unsupported(node, error, _("unaligned block map offset 0x%x"), table);
+    if (data % 512) return unsupported(node, error, _("unaligned data offset 0x%x"), data);
     if (GUINT32_FROM_LE(h->sector_size) != 512)
-        return unsupported(node, error, "sector size %u is not 512",
+        return unsupported(node, error, _("sector size %u is not 512"),
                            GUINT32_FROM_LE(h->sector_size));
     if (GUINT32_FROM_LE(h->block_size) != BLOCK)
-        return unsupported(node, error, "block size %u is not %u", GUINT32_FROM_LE(h->block_size),
-                           BLOCK);
-    if (blocks > MAX_BLOCKS) return unsupported(node, error, "too many blocks %u", blocks);
+        return unsupported(node, error, _("block size %u is not %u"),
+                           GUINT32_FROM_LE(h->block_size), BLOCK);
+    if (blocks > MAX_BLOCKS) return unsupported(node, error, _("too many blocks %u"), blocks);
     if (size > (uint64_t)blocks * BLOCK)
         return unsupported(node, error,
-                           "disk size %" G_GUINT64_FORMAT
-                           ", image bitmap has room for %" G_GUINT64_FORMAT,
-                           size, (uint64_t)blocks * BLOCK);
-    if (!all_zero(h->link)) return unsupported(node, error, "non-NULL link UUID");
-    if (!all_zero(h->parent)) return unsupported(node, error, "non-NULL parent UUID");
+                           _("disk size %" PRIu64 ", image bitmap has room for %" PRIu64), size,
+                           (uint64_t)blocks * BLOCK);
+    if (!all_zero(h->link)) return unsupported(node, error, _("non-NULL link UUID"));
+    if (!all_zero(h->parent)) return unsupported(node, error, _("non-NULL parent UUID"));
     uint64_t table_end = table + (uint64_t)blocks * 4;
     if (table < sizeof *h || data < table_end || table_end > node->file->node->size ||
         GUINT32_FROM_LE(h->allocated) > MAX_BLOCKS)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: VDI header: a table of %u blocks at offset %u does not fit "
-                              "between the header, the data at offset %u and the file's end",
+                              _("“%s”: VDI header: a table of %u blocks at offset %u does not fit "
+                                "between the header, the data at offset %u and the file's end"),
                               node->filename, blocks, table, data);
     return true;
 }
@@ -194,20 +196,20 @@ static bool vdi_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     int result = vit_co_read(node->file->node, 0, h, sizeof *h);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: header"), node->filename);
     if (!check_header(node, h, error)) return false;
     v->table = GUINT32_FROM_LE(h->table_offset);
     v->data = GUINT32_FROM_LE(h->data_offset);
     v->allocated = GUINT32_FROM_LE(h->allocated);
     if (!vit_block_map_init(&v->map, node, &map_ops, GUINT32_FROM_LE(h->blocks), BLOCK))
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: block table", node->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: block table"), node->filename);
     v->map.all_present = true;
     v->map.limit = v->data + (uint64_t)ZERO * BLOCK;
     node->size = (GUINT64_FROM_LE(h->disk_size) + 511) & ~UINT64_C(511);
     if (node->size > v->map.count * BLOCK) node->size = v->map.count * BLOCK;
     bool good = read_table(v, error);
     if (good && !node->how.read_only && !node->how.check && (result = co_settle(&v->map)) < 0)
-        good = vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+        good = vit_block_fail_errno(error, result, _("“%s”: header"), node->filename);
     if (!good) vit_block_map_finish(&v->map);
     return good;
 }
@@ -371,10 +373,10 @@ static bool vdi_create(VitBlockCreate *create, GError **error)
         return false;
     fixed |= mode == 1;
     if (blocks > MAX_BLOCKS)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Unsupported VDI image size (size is 0x%" G_GINT64_MODIFIER
-                              "x, max supported is 0x%" G_GINT64_MODIFIER "x)",
-                              size, (uint64_t)MAX_BLOCKS * BLOCK);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("Unsupported VDI image size (size is 0x%" PRIx64 ", max supported is 0x%" PRIx64 ")"),
+            size, (uint64_t)MAX_BLOCKS * BLOCK);
     uint64_t table = (blocks * 4 + 511) & ~UINT64_C(511), data = sizeof(Header) + table;
     g_autofree Header *h = g_new0(Header, 1);
     *h = (Header){ .text = "<<< Vitrine Virtual Disk Image >>>\n",
@@ -400,7 +402,7 @@ static bool vdi_create(VitBlockCreate *create, GError **error)
     if (good && fixed)
         good = vit_co_truncate(file, data + blocks * BLOCK, false, VIT_PREALLOC_OFF, error);
     if (good) good = (result = vit_co_flush(file)) == 0;
-    if (result < 0) vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+    if (result < 0) vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
     vit_block_node_unref(file);
     return good;
 }

@@ -9,6 +9,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { TYPE_FIXED = 2, TYPE_DYNAMIC = 3, TYPE_DIFFERENCING = 4, SECTOR = 512 };
@@ -156,7 +158,7 @@ static const VitBlockMapOps map_ops = {
 
 static bool corrupt(VitBlockNode *node, GError **error, const char *what, uint64_t number)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: VHD header: %s %" G_GUINT64_FORMAT,
+    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: VHD header: %s %" PRIu64),
                           node->filename, what, number);
 }
 
@@ -167,9 +169,9 @@ static bool read_table(Vpc *v, uint64_t header_at, uint64_t table_end, GError **
     uint64_t size = node->file->node->size, whole = map->lead + map->block_size;
     g_autofree uint32_t *entries = g_try_new(uint32_t, map->count + 1);
 
-    if (!entries) return vit_block_fail_errno(error, -ENOMEM, "“%s”: BAT", node->filename);
+    if (!entries) return vit_block_fail_errno(error, -ENOMEM, _("“%s”: BAT"), node->filename);
     int result = vit_co_read(node->file->node, v->table, entries, map->count * 4);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: BAT", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: BAT"), node->filename);
     map->end = MAX(table_end, MAX(header_at + sizeof(Header), sizeof(Footer)));
     for (uint64_t i = 0; i < map->count; i++) {
         if (entries[i] == UNUSED) continue;
@@ -178,9 +180,8 @@ static bool read_table(Vpc *v, uint64_t header_at, uint64_t table_end, GError **
                    (start < header_at + sizeof(Header) && end > header_at);
         if (bad || end > size)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: BAT entry %" G_GUINT64_FORMAT
-                                  " at offset %" G_GUINT64_FORMAT
-                                  ": the block at offset %" G_GUINT64_FORMAT " %s",
+                                  _("“%s”: BAT entry %" PRIu64 " at offset %" PRIu64
+                                    ": the block at offset %" PRIu64 " %s"),
                                   node->filename, i, v->table + i * 4, start,
                                   bad ? "overlaps the image's tables"
                                       : "ends after the file; the image has been truncated");
@@ -190,8 +191,8 @@ static bool read_table(Vpc *v, uint64_t header_at, uint64_t table_end, GError **
     uint64_t twice;
     if (!node->how.read_only && vit_block_map_overlap(map, &twice))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the block at offset %" G_GUINT64_FORMAT
-                              " belongs to two places of the disk; only read-only use is safe",
+                              _("“%s”: the block at offset %" PRIu64
+                                " belongs to two places of the disk; only read-only use is safe"),
                               node->filename, twice - map->lead);
     return true;
 }
@@ -207,7 +208,7 @@ static bool mend_tail(Vpc *v, GError **error)
     if (file->size >= map->end + sizeof tail) {
         int result = vit_co_read(file, file->size - sizeof tail, &tail, sizeof tail);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "“%s”: footer", v->parent.filename);
+            return vit_block_fail_errno(error, result, _("“%s”: footer"), v->parent.filename);
         if (good_footer(&tail) && file->size % SECTOR == 0) {
             map->end = file->size - sizeof tail;
             return true;
@@ -217,7 +218,8 @@ static bool mend_tail(Vpc *v, GError **error)
         return false;
     map->fresh = file->size;
     int result = co_settle(map);
-    return result == 0 || vit_block_fail_errno(error, result, "“%s”: footer", v->parent.filename);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("“%s”: footer"), v->parent.filename);
 }
 
 static bool open_dynamic(Vpc *v, GError **error)
@@ -227,24 +229,24 @@ static bool open_dynamic(Vpc *v, GError **error)
     g_autofree Header *h = g_new(Header, 1);
 
     if (at < sizeof(Footer) || at > size || size - at < sizeof *h)
-        return corrupt(node, error, "no room for the dynamic disk header at offset", at);
+        return corrupt(node, error, _("no room for the dynamic disk header at offset"), at);
     int result = vit_co_read(node->file->node, at, h, sizeof *h);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: header"), node->filename);
     if (memcmp(h->cookie, "cxsparse", 8) != 0)
-        return corrupt(node, error, "Invalid header magic at offset", at);
+        return corrupt(node, error, _("Invalid header magic at offset"), at);
     if (GUINT32_FROM_BE(h->checksum) != checksum(h, sizeof *h, offsetof(Header, checksum)))
-        return corrupt(node, error, "Incorrect header checksum at offset", at);
+        return corrupt(node, error, _("Incorrect header checksum at offset"), at);
     uint32_t block = GUINT32_FROM_BE(h->block_size), entries = GUINT32_FROM_BE(h->max_entries);
     if (block < SECTOR || (block & (block - 1)) != 0)
-        return corrupt(node, error, "Invalid block size", block);
+        return corrupt(node, error, _("Invalid block size"), block);
     uint64_t needed = (node->size + block - 1) / block, table_size = (uint64_t)entries * 4;
-    if (entries > MAX_BAT) return corrupt(node, error, "Max Table Entries too large:", entries);
-    if (entries < needed) return corrupt(node, error, "Page table too small:", entries);
+    if (entries > MAX_BAT) return corrupt(node, error, _("Max Table Entries too large:"), entries);
+    if (entries < needed) return corrupt(node, error, _("Page table too small:"), entries);
     v->table = GUINT64_FROM_BE(h->table_offset);
     if (v->table > size || size - v->table < table_size || v->table < sizeof(Footer))
-        return corrupt(node, error, "the BAT does not fit into the file at offset", v->table);
+        return corrupt(node, error, _("the BAT does not fit into the file at offset"), v->table);
     if (!vit_block_map_init(&v->map, node, &map_ops, needed, block))
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: BAT", node->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: BAT"), node->filename);
     v->map.lead = (block / SECTOR / 8 + SECTOR - 1) / SECTOR * SECTOR;
     v->map.all_present = true;
     v->map.limit = (uint64_t)(UNUSED - 1) * SECTOR;
@@ -267,8 +269,8 @@ static bool set_size(Vpc *v, VitBlockArgs *args, GError **error)
                           : GUINT64_FROM_BE(f->current_size) / SECTOR * SECTOR;
     return node->size / SECTOR <= MAX_SECTORS ||
            vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: VHD footer: a size of %" G_GUINT64_FORMAT
-                          " bytes; at most 2040 GiB are possible: File too large",
+                          _("“%s”: VHD footer: a size of %" PRIu64
+                            " bytes; at most 2040 GiB are possible: File too large"),
                           node->filename, node->size);
 }
 
@@ -280,7 +282,8 @@ static bool read_footer(Vpc *v, GError **error)
 
     for (int i = 0; i < 2; i++) {
         int result = vit_co_read(file, i == 0 ? 0 : tail, &v->footer, sizeof v->footer);
-        if (result < 0) return vit_block_fail_errno(error, result, "“%s”: footer", node->filename);
+        if (result < 0)
+            return vit_block_fail_errno(error, result, _("“%s”: footer"), node->filename);
         if (good_footer(&v->footer)) {
             v->fixed = i == 1 && GUINT32_FROM_BE(v->footer.type) == TYPE_FIXED;
             return true;
@@ -300,11 +303,11 @@ static bool vpc_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         return false;
     if (GUINT32_FROM_BE(v->footer.type) == TYPE_DIFFERENCING)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: a differencing VHD, which needs its parent; merge it there",
+                              _("“%s”: a differencing VHD, which needs its parent; merge it there"),
                               node->filename);
     if (!v->fixed) return open_dynamic(v, error);
     if (node->size > node->file->node->size - sizeof(Footer))
-        return corrupt(node, error, "the file is shorter than the disk's bytes,", node->size);
+        return corrupt(node, error, _("the file is shorter than the disk's bytes,"), node->size);
     return true;
 }
 
@@ -486,7 +489,7 @@ static bool vpc_create(VitBlockCreate *create, GError **error)
     if (create->size / SECTOR > MAX_SECTORS)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "The image size is too large for file format 'vpc' (at most 2040 GiB)");
+            _("The image size is too large for file format 'vpc' (at most 2040 GiB)"));
     uint64_t size = make_footer(&f, create->size, fixed, force_size);
     VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
                                       : vit_co_create_file(create, 0, error);
@@ -497,7 +500,7 @@ static bool vpc_create(VitBlockCreate *create, GError **error)
                            : write_dynamic(file, &f, size);
         if (result == 0) result = vit_co_flush(file);
         good = result == 0 ||
-               vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+               vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
     }
     vit_block_node_unref(file);
     return good;

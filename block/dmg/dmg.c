@@ -9,6 +9,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { KOLY_BYTES = 512, MISH_BYTES = 204, ENTRY_BYTES = 40, KEEP = 16 << 20 };
@@ -48,27 +50,27 @@ static bool add_chunk(Dmg *d, const uint8_t *entry, uint64_t first_sector, uint6
     if (c.kind == DMG_COMMENT || c.kind == DMG_END || count == 0) return true;
     if (stored && c.kind != DMG_RAW && !dmg_can_unpack(c.kind))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: chunk type 0x%x is not supported by this build",
+                              _("“%s”: chunk type 0x%x is not supported by this build"),
                               file->filename, c.kind);
     if (__builtin_add_overflow(sector, first_sector, &sector) || sector > INT64_MAX / 512 ||
         count > INT64_MAX / 512 - sector)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: chunk %u has no sensible sector number", file->filename,
+                              _("“%s”: chunk %u has no sensible sector number"), file->filename,
                               d->chunks->len);
     c.start = sector * 512;
     c.bytes = count * 512;
     if (stored && (__builtin_add_overflow(get64(entry + 24), base, &c.offset) ||
                    c.offset > file->size || c.packed > file->size - c.offset))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: chunk %u lies past the file's end", file->filename,
+                              _("“%s”: chunk %u lies past the file's end"), file->filename,
                               d->chunks->len);
     if (c.kind == DMG_RAW && c.packed < c.bytes)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: chunk %u is shorter than its sectors", file->filename,
+                              _("“%s”: chunk %u is shorter than its sectors"), file->filename,
                               d->chunks->len);
     if (stored && c.kind != DMG_RAW && (c.bytes > DMG_MAX_CHUNK || c.packed > DMG_MAX_CHUNK))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: chunk %u is larger than max (%d)", file->filename,
+                              _("“%s”: chunk %u is larger than max (%d)"), file->filename,
                               d->chunks->len, DMG_MAX_CHUNK);
     g_array_append_val(d->chunks, c);
     return true;
@@ -85,11 +87,11 @@ static bool add_table(Dmg *d, GBytes *bytes, uint64_t fork, GError **error)
     uint32_t count = get32(mish + 200);
     if (count > (size - MISH_BYTES) / ENTRY_BYTES || d->chunks->len + count > DMG_MAX_CHUNKS)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: a table of %u chunks does not fit in its %zu bytes",
+                              _("“%s”: a table of %u chunks does not fit in its %zu bytes"),
                               file->filename, count, (size_t)size);
     if (__builtin_add_overflow(fork, get64(mish + 24), &base))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: a table's data lies past the file's end", file->filename);
+                              _("“%s”: a table's data lies past the file's end"), file->filename);
     for (uint32_t i = 0; i < count; i++) {
         if (!add_chunk(d, mish + MISH_BYTES + (size_t)i * ENTRY_BYTES, get64(mish + 8), base,
                        error))
@@ -112,8 +114,7 @@ static bool check_chunks(Dmg *d, GError **error)
     for (guint i = 1; i < d->chunks->len; i++) {
         if (chunks[i].start < chunks[i - 1].start + chunks[i - 1].bytes)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: two chunks claim the byte 0x%" G_GINT64_MODIFIER
-                                  "x of the disk",
+                                  _("“%s”: two chunks claim the byte 0x%" PRIx64 " of the disk"),
                                   d->parent.file->node->filename, chunks[i].start);
     }
     return true;
@@ -125,16 +126,16 @@ static uint8_t *read_part(VitBlockNode *file, uint64_t offset, uint64_t size, co
                           GError **error)
 {
     if (offset > file->size || size > file->size - offset || size > DMG_MAX_PLIST) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                       "“%s”: the %s at 0x%" G_GINT64_MODIFIER "x, 0x%" G_GINT64_MODIFIER
-                       "x bytes long, does not fit in the file",
-                       file->filename, what, offset, size);
+        vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: the %s at 0x%" PRIx64 ", 0x%" PRIx64 " bytes long, does not fit in the file"),
+            file->filename, what, offset, size);
         return NULL;
     }
     g_autofree uint8_t *buf = g_try_malloc(size + 1);
     int code = buf ? vit_co_read(file, offset, buf, size) : -ENOMEM;
     if (code < 0) {
-        vit_block_fail_errno(error, code, "“%s”: could not read the %s", file->filename, what);
+        vit_block_fail_errno(error, code, _("“%s”: could not read the %s"), file->filename, what);
         return NULL;
     }
     buf[size] = '\0';
@@ -151,7 +152,7 @@ static uint8_t *read_koly(VitBlockNode *file, GError **error)
         if (memcmp(koly, "koly", 4) == 0) return g_steal_pointer(&koly);
     }
     vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                   "“%s”: Could not locate UDIF trailer in dmg file", file->filename);
+                   _("“%s”: Could not locate UDIF trailer in dmg file"), file->filename);
     return NULL;
 }
 
@@ -169,7 +170,7 @@ static GPtrArray *read_tables(VitBlockNode *file, const uint8_t *koly, GError **
         return xml ? dmg_plist_tables((char *)xml, xml_size, file->filename, error) : NULL;
     }
     vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                   "“%s”: has neither a property list nor a resource fork", file->filename);
+                   _("“%s”: has neither a property list nor a resource fork"), file->filename);
     return NULL;
 }
 
@@ -188,8 +189,7 @@ static bool load(Dmg *d, GError **error)
     uint64_t sectors = get64(koly + 492);
     if (sectors > INT64_MAX / 512)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: a disk of 0x%" G_GINT64_MODIFIER "x sectors", file->filename,
-                              sectors);
+                              _("“%s”: a disk of 0x%" PRIx64 " sectors"), file->filename, sectors);
     if (d->chunks->len > 0) {
         const DmgChunk *last = &g_array_index(d->chunks, DmgChunk, d->chunks->len - 1);
         node->size = last->start + last->bytes;
@@ -243,7 +243,7 @@ static bool dmg_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 
     if (!node->how.read_only && !node->how.auto_read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Block format 'dmg' is read-only; open it with read-only=on");
+                              _("Block format 'dmg' is read-only; open it with read-only=on"));
     node->how.read_only = true;
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     if (!load(d, error)) {

@@ -5,6 +5,7 @@
  * Inside Macintosh: More Macintosh Toolbox, chapter 1 ("Resource File Format"), big endian. */
 #include "block/dmg/dmg-private.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { MAX_TABLES = 1024 };
@@ -82,7 +83,7 @@ GPtrArray *dmg_plist_tables(const char *text, size_t size, const char *name, GEr
     g_free(p.key);
     g_free(p.item_key);
     if (good) return p.tables;
-    vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: the property list cannot be read: %s",
+    vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: the property list cannot be read: %s"),
                    name, why->message);
     g_ptr_array_unref(p.tables);
     return NULL;
@@ -134,7 +135,7 @@ GPtrArray *dmg_fork_tables(const uint8_t *fork, size_t size, const char *name, G
     }
     if (!f.bad) return tables;
     vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                   "“%s”: the resource fork points outside of its %zu bytes", name, size);
+                   _("“%s”: the resource fork points outside of its %zu bytes"), name, size);
     g_ptr_array_unref(tables);
     return NULL;
 }

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse_lowlevel.h>
+#include <glib/gi18n-lib.h>
 #include <linux/falloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -478,9 +479,9 @@ static bool check_mount_point(const char *path, GError **error)
     struct stat st;
 
     if (stat(path, &st) < 0)
-        return vit_block_fail_errno(error, -errno, "Failed to stat '%s'", path);
+        return vit_block_fail_errno(error, -errno, _("Failed to stat '%s'"), path);
     return S_ISREG(st.st_mode) ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "'%s' is not a regular file", path);
+           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("'%s' is not a regular file"), path);
 }
 
 static bool fuse_start(VitBlockExport *export, VitBlockArgs *args, GError **error)
@@ -491,7 +492,8 @@ static bool fuse_start(VitBlockExport *export, VitBlockArgs *args, GError **erro
     int other = OTHER_AUTO;
 
     if (!mount_point)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'mountpoint' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Parameter 'mountpoint' is missing"));
     if (!vit_block_args_bool(args, "growable", &f->growable, error) ||
         !vit_block_args_enum(args, "allow-other", others, &other, error) ||
         !check_mount_point(mount_point, error))
@@ -504,7 +506,7 @@ static bool fuse_start(VitBlockExport *export, VitBlockArgs *args, GError **erro
     Mount mount = { .fuse = f, .other = (AllowOther)other };
     vit_fiber_offload(f->thread, mount_work, &mount);
     if (!f->mounted) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_IO, "Failed to mount FUSE session to export%s",
+        vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("Failed to mount FUSE session to export%s"),
                        other == OTHER_ON ? "; allow-other=on needs user_allow_other in "
                                            "/etc/fuse.conf"
                                          : "; it needs /dev/fuse and fusermount3");

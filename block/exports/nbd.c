@@ -4,6 +4,7 @@
 #include "block/nbd/protocol.h"
 #include "block/nbd/server.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* In the node, or in what lies below it and its filters. */
@@ -24,22 +25,24 @@ static bool add_bitmap(VitNbdExport *e, VitBlockNode *node, const char *name, GE
     VitBlockBitmap *bitmap = find_bitmap(node, name);
 
     if (!bitmap)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "Bitmap '%s' is not found", name);
-    if (vit_block_bitmap_busy(bitmap))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
-                              "Bitmap '%s' is currently in use by another operation and cannot be "
-                              "used",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("Bitmap '%s' is not found"),
                               name);
+    if (vit_block_bitmap_busy(bitmap))
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_BUSY,
+            _("Bitmap '%s' is currently in use by another operation and cannot be "
+              "used"),
+            name);
     if (vit_block_bitmap_inconsistent(bitmap))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Bitmap '%s' is inconsistent and cannot be used; try "
-                              "block-dirty-bitmap-remove to delete this bitmap from disk",
+                              _("Bitmap '%s' is inconsistent and cannot be used; try "
+                                "block-dirty-bitmap-remove to delete this bitmap from disk"),
                               name);
     if (!e->parent.writable && !node->how.read_only && vit_block_bitmap_enabled(bitmap))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Enabled bitmap '%s' incompatible with readonly export", name);
+                              _("Enabled bitmap '%s' incompatible with readonly export"), name);
     if (strlen(name) + strlen("qemu:dirty-bitmap:") > VIT_NBD_MAX_STRING)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "export bitmap name '%s' too long",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("export bitmap name '%s' too long"),
                               name);
     vit_block_bitmap_set_busy(bitmap, true);
     g_ptr_array_add(e->bitmaps, bitmap);
@@ -59,11 +62,11 @@ static bool take_bitmap(VitNbdExport *e, JsonNode *value, GError **error)
     const char *name = o ? json_object_get_string_member_with_default(o, "name", NULL) : NULL;
     if (!at || !name)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'bitmaps' takes names, or objects with node and name");
+                              _("Parameter 'bitmaps' takes names, or objects with node and name"));
     node = vit_block_graph_find(vit_block_exports_graph(e->parent.exports), at);
     if (!node)
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Cannot find device='' nor node-name='%s'", at);
+                              _("Cannot find device='' nor node-name='%s'"), at);
     return add_bitmap(e, node, name, error);
 }
 
@@ -97,12 +100,12 @@ static bool nbd_start(VitBlockExport *export, VitBlockArgs *args, GError **error
     const char *name = vit_block_args_str(args, "name");
     const char *description = vit_block_args_str(args, "description");
 
-    if (!server) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "NBD server not running");
+    if (!server) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("NBD server not running"));
     if (!name) name = export->node_name;
     if (strlen(name) > VIT_NBD_MAX_STRING)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "export name '%s' too long", name);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("export name '%s' too long"), name);
     if (description && strlen(description) > VIT_NBD_MAX_STRING)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "description '%s' too long",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("description '%s' too long"),
                               description);
     e->name = g_strdup(name);
     e->description = g_strdup(description);

@@ -9,6 +9,7 @@
 #include "block/nbd/address.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <linux/virtio_blk.h>
 #include <string.h>
 #include <unistd.h>
@@ -300,22 +301,24 @@ static bool take_options(Blk *b, VitBlockArgs *args, GError **error)
     uint64_t queues = 1, block = SECTOR;
 
     g_autoptr(VitBlockArgs) addr = vit_block_args_sub(args, "addr");
-    if (!addr) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'addr' is missing");
+    if (!addr)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'addr' is missing"));
     if (!vit_block_args_uint(args, "num-queues", UINT16_MAX, &queues, error) ||
         !vit_block_args_size(args, "logical-block-size", &block, error) ||
         !vit_nbd_address_take(addr, &b->address, error))
         return false;
     if (b->address.host)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "vhost-user-blk needs a Unix socket (addr.type=unix,addr.path=...)");
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("vhost-user-blk needs a Unix socket (addr.type=unix,addr.path=...)"));
     if (queues == 0 || queues > MAX_QUEUES)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "num-queues must be between 1 and %d",
-                              MAX_QUEUES);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("num-queues must be between 1 and %d"), MAX_QUEUES);
     if (block < SECTOR || block > 32768 || (block & (block - 1)))
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "Property 'logical-block-size' must be a power of two between 512 and "
-            "32768");
+            _("Property 'logical-block-size' must be a power of two between 512 and "
+              "32768"));
     b->block_size = (uint32_t)block;
     b->device.max_queues = (unsigned)queues;
     return true;

@@ -8,6 +8,7 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { MAX_RULES = 64 };
@@ -133,7 +134,7 @@ static bool take_rule(Debug *d, VitBlockArgs *args, GError **error)
         return false;
     if (state)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "blkdebug: rules with a state are not supported");
+                              _("blkdebug: rules with a state are not supported"));
     r->error = (int)number;
     r->sector = sector == UINT64_MAX ? -1 : (int64_t)sector;
     r->ops = type >= 0 ? 1u << type
@@ -150,16 +151,16 @@ static bool take_rules(Debug *d, VitBlockArgs *args, GError **error)
     if (!list) return true;
     if (!JSON_NODE_HOLDS_ARRAY(list))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "blkdebug: inject-error is a list (inject-error.0.event=...)");
+                              _("blkdebug: inject-error is a list (inject-error.0.event=...)"));
     JsonArray *rules = json_node_get_array(list);
     if (json_array_get_length(rules) > MAX_RULES)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "blkdebug: at most %d rules",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("blkdebug: at most %d rules"),
                               MAX_RULES);
     for (unsigned i = 0; i < json_array_get_length(rules); i++) {
         JsonNode *rule = json_array_get_element(rules, i);
         if (!JSON_NODE_HOLDS_OBJECT(rule))
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "blkdebug: inject-error.%u is no rule", i);
+                                  _("blkdebug: inject-error.%u is no rule"), i);
         g_autoptr(VitBlockArgs)
             one = vit_block_args_new("blkdebug: inject-error", json_node_get_object(rule), error);
         if (!one || !take_rule(d, one, error)) return false;
@@ -180,7 +181,7 @@ static bool debug_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         return false;
     if (align && (align & (align - 1) || align > 1 << 20))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "blkdebug: align must be a power of two up to 1M");
+                              _("blkdebug: align must be a power of two up to 1M"));
     node->alignment = (uint32_t)align;
     node->size = node->file->node->size;
     return true;
@@ -192,12 +193,12 @@ static bool debug_parse(const char *filename, JsonObject *options, GError **erro
     const char *rest = filename + strlen("blkdebug:"), *colon = strchr(rest, ':');
 
     if (!colon)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: is written blkdebug::IMAGE",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: is written blkdebug::IMAGE"),
                               filename);
     if (colon != rest)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            "“%s”: rules are given as options (inject-error.0.iotype=...), not as a file",
+            _("“%s”: rules are given as options (inject-error.0.iotype=...), not as a file"),
             filename);
     json_object_set_string_member(options, "image.driver", "file");
     json_object_set_string_member(options, "image.filename", colon + 1);

@@ -6,6 +6,7 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 typedef struct {
@@ -64,7 +65,7 @@ static bool verify_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     if (!v->test) return false;
     if (v->test->node->size != node->file->node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "blkverify: raw and test differ in size");
+                              _("blkverify: raw and test differ in size"));
     node->size = v->test->node->size;
     return true;
 }

@@ -5,6 +5,7 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 static int compress_read(VitBlockNode *node, uint64_t offset, uint64_t bytes,
                          const struct iovec *iov, int niov)
@@ -71,7 +72,7 @@ static bool compress_open(VitBlockNode *node, VitBlockArgs *args, GError **error
     VitBlockInfo info = vit_block_info(child);
     if (!info.can_compress && !info.must_compress)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Compression is not supported for format %s", child->driver->name);
+                              _("Compression is not supported for format %s"), child->driver->name);
     node->size = child->size;
     node->alignment = info.cluster_size ? info.cluster_size : 512;
     return true;

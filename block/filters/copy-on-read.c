@@ -5,6 +5,7 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 enum { MAX_PIECE = 1 << 20 };
 
@@ -128,7 +129,7 @@ static bool cor_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     VitBlockNode *n = node->file->node;
     while (n && g_strcmp0(n->name, bottom) != 0) n = n->backing ? n->backing->node : NULL;
     if (!n)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "Bottom node '%s' not found",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("Bottom node '%s' not found"),
                               bottom);
     c->bottom = g_strdup(bottom);
     return true;

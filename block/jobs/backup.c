@@ -7,6 +7,7 @@
 #include "block/jobs/live-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 enum { SMALLEST_CLUSTER = 65536 };
 
@@ -49,7 +50,7 @@ static int save_first(VitLiveJob *job, const VitLiveWrite *w)
         result = save(b, at, &read);
         /* The guest goes on; its backup has failed. */
         if (result < 0 && !job->failure)
-            vit_block_fail_errno(&job->failure, result, "Could not save “%s” before a write",
+            vit_block_fail_errno(&job->failure, result, _("Could not save “%s” before a write"),
                                  job->source->filename);
     }
     result = vit_co_live_write(job->source, w);
@@ -101,7 +102,7 @@ static bool backup_run(VitBlockJob *job, GError **error)
             if (!vit_co_job_pause_point(job)) return false;
             int result = vit_co_status_above(source, base, at, b->cluster, &e);
             if (result < 0)
-                return vit_block_fail_errno(error, result, "Could not read the tables of “%s”",
+                return vit_block_fail_errno(error, result, _("Could not read the tables of “%s”"),
                                             source->filename);
             bool whole = e.bytes >= MIN(b->cluster, source->size - at);
             if (whole && !(e.flags & (VIT_EXTENT_ALLOCATED | VIT_EXTENT_ZERO))) {
@@ -117,7 +118,7 @@ static bool backup_run(VitBlockJob *job, GError **error)
         return false;
     int result = vit_co_flush(b->live.target);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "Could not flush “%s”", b->live.target->filename);
+           vit_block_fail_errno(error, result, _("Could not flush “%s”"), b->live.target->filename);
 }
 
 /* Guest writes no longer matter to the copy: the work is complete. */
@@ -207,17 +208,17 @@ VitBlockJob *vit_co_backup_new(const VitBlockLiveOptions *options, VitBlockNode 
     VitBlockInfo info = vit_block_info(target);
 
     if (source == target) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Source and target cannot be the same");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Source and target cannot be the same"));
         return NULL;
     }
     if (source->size != target->size) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "Source and target image have different sizes");
+                       _("Source and target image have different sizes"));
         return NULL;
     }
     if (backup->compress && !info.can_compress) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Compression is not supported for this drive");
+                       _("Compression is not supported for this drive"));
         return NULL;
     }
     Backup *b = (Backup *)vit_live_job_new(options, &backup_class, source, target, false, error);

@@ -7,6 +7,7 @@
 #include "block/jobs/live-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 typedef struct {
     VitLiveJob live; /* source: top; target: base */
@@ -30,7 +31,7 @@ static bool commit_next(VitLiveJob *job)
     while ((result = vit_co_live_copy(job, &c->how, at, bytes, &read)) < 0) {
         VitLiveAction action = vit_co_live_failed(job, result, read);
         if (action == VIT_LIVE_SKIP && !job->failure) /* the images above are still needed */
-            vit_block_fail_errno(&job->failure, result, "Could not commit “%s”",
+            vit_block_fail_errno(&job->failure, result, _("Could not commit “%s”"),
                                  job->source->filename);
         if (action != VIT_LIVE_RETRY) return false;
     }
@@ -46,7 +47,7 @@ static bool commit_run(VitBlockJob *job, GError **error)
     if (!vit_co_live_work(&c->live, commit_next, 4, error)) return false;
     int result = vit_co_flush(c->live.target);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "Could not flush “%s”", c->live.target->filename);
+           vit_block_fail_errno(error, result, _("Could not flush “%s”"), c->live.target->filename);
 }
 
 static bool commit_commit(VitBlockJob *job, GError **error)
@@ -107,8 +108,8 @@ VitBlockJob *vit_co_commit_new(const VitBlockLiveOptions *options, VitBlockNode 
     if (top == active) return vit_co_commit_active_new(options, active, base, error);
     VitBlockNode *above = find_above(active, top);
     if (!above) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "'%s' is not in this backing file chain",
-                       top->name);
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                       _("'%s' is not in this backing file chain"), top->name);
         return NULL;
     }
     bool base_ro = base->how.read_only, above_ro = above->how.read_only;

@@ -11,6 +11,8 @@
 #include "block/jobs/jobs.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -55,8 +57,7 @@ typedef struct {
 static bool fail_at(Convert *c, const char *what, uint64_t at, int code)
 {
     if (c->error) return false;
-    return vit_block_fail_errno(&c->error, code, "error while %s at byte %" G_GUINT64_FORMAT, what,
-                                at);
+    return vit_block_fail_errno(&c->error, code, _("error while %s at byte %" PRIu64), what, at);
 }
 
 /* What the source has at `at`, up to *end. */
@@ -227,7 +228,7 @@ static void worker(void *opaque)
 
     if (posix_memalign(&buf, 4096, c->piece) != 0) {
         buf = NULL;
-        if (!c->error) vit_block_fail_errno(&c->error, -ENOMEM, "no memory for copying");
+        if (!c->error) vit_block_fail_errno(&c->error, -ENOMEM, _("no memory for copying"));
     }
     while (buf && !c->error && vit_co_job_pause_point(job)) {
         vit_fiber_mutex_lock(&c->scan);
@@ -261,7 +262,7 @@ static bool run(VitBlockJob *job, GError **error)
     while (c->workers > 0) vit_fiber_cond_wait(&c->ended, NULL);
     if (!c->error && !vit_block_job_is_cancelled(job)) {
         int code = vit_co_flush(c->target);
-        if (code < 0) vit_block_fail_errno(&c->error, code, "error while flushing the target");
+        if (code < 0) vit_block_fail_errno(&c->error, code, _("error while flushing the target"));
     }
     bool good = !c->error && !vit_block_job_is_cancelled(job);
     if (c->error) g_propagate_error(error, g_steal_pointer(&c->error));
@@ -335,12 +336,12 @@ VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned 
 
     for (unsigned i = 0; i < how->n_sources; i++) total += vit_block_info(how->sources[i]).size;
     if (info.size < total) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "output file is smaller than input file");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("output file is smaller than input file"));
         return NULL;
     }
     if (how->compressed && (!info.can_compress || info.cluster_size == 0)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Compression not supported for this file format");
+                       _("Compression not supported for this file format"));
         return NULL;
     }
     return new_job(jobs, &convert_class, id, flags, how, error);
@@ -363,7 +364,7 @@ static bool run_commit(VitBlockJob *job, GError **error)
     int code = empty(c->sources[0]);
     if (code == 0) code = vit_co_flush(c->sources[0]);
     return code == 0 ||
-           vit_block_fail_errno(error, code, "Could not empty “%s”", c->sources[0]->filename);
+           vit_block_fail_errno(error, code, _("Could not empty “%s”"), c->sources[0]->filename);
 }
 
 static const VitBlockJobClass commit_class = {
@@ -388,7 +389,7 @@ VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned f
     for (VitBlockNode *n = commit->top; n && !found; n = n->backing ? n->backing->node : NULL)
         found = n != commit->top && n == commit->base;
     if (!found) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” does not stand on “%s”",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” does not stand on “%s”"),
                        commit->top->filename, commit->base->filename);
         return NULL;
     }

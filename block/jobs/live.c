@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 
 /* ---- the filter ------------------------------------------------------------------------------ */
 
@@ -288,6 +289,6 @@ bool vit_co_live_work(VitLiveJob *job, VitLiveWorker fn, unsigned workers, GErro
     while (job->workers > 0) vit_fiber_cond_wait(&job->idle, NULL);
     if (!job->failure && !vit_block_job_is_cancelled(&job->parent)) return true;
     if (job->failure) g_propagate_error(error, g_steal_pointer(&job->failure));
-    else g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, "Operation canceled");
+    else g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_CANCELLED, _("Operation canceled"));
     return false;
 }

@@ -9,6 +9,7 @@
 #include "block/jobs/live-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 enum {
     FINE = 4096, /* granularity: a small write costs a small copy */
@@ -192,7 +193,7 @@ static bool mark(Mirror *m, GError **error)
         if (!vit_co_job_pause_point(&m->live.parent)) return false;
         int result = vit_co_status_above(source, base, at, source->size - at, &e);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "Could not read the tables of “%s”",
+            return vit_block_fail_errno(error, result, _("Could not read the tables of “%s”"),
                                         source->filename);
         if (e.flags & (VIT_EXTENT_ALLOCATED | VIT_EXTENT_ZERO))
             vit_block_bitmap_set(m->dirty, at, MAX(e.bytes, 1));
@@ -214,7 +215,7 @@ static bool mirror_run(VitBlockJob *job, GError **error)
 
     if (m->live.target->size != m->live.source->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Source and target image have different sizes");
+                              _("Source and target image have different sizes"));
     if (m->write_blocking) set_active(m);
     if (!mark(m, error)) return false;
     for (;;) {
@@ -239,7 +240,7 @@ static bool mirror_run(VitBlockJob *job, GError **error)
     int result = good ? vit_co_flush(m->live.target) : 0;
     vit_co_drain_end(m->live.filter);
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not flush “%s”",
+        return vit_block_fail_errno(error, result, _("Could not flush “%s”"),
                                     m->live.target->filename);
     return good;
 }
@@ -350,12 +351,12 @@ VitBlockJob *vit_co_mirror_new(const VitBlockLiveOptions *options, VitBlockNode 
     VitBlockNode *replaces = NULL;
 
     if (source == target) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Can't mirror node into itself");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Can't mirror node into itself"));
         return NULL;
     }
     if (mirror->replaces && !(replaces = vit_block_graph_find(options->graph, mirror->replaces))) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "Failed to find node with node-name='%s'",
-                       mirror->replaces);
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                       _("Failed to find node with node-name='%s'"), mirror->replaces);
         return NULL;
     }
     /* A target without its backing file yet needs whole clusters. */

@@ -6,6 +6,7 @@
 #include "block/jobs/live-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 typedef struct {
     VitLiveJob live;
@@ -76,7 +77,7 @@ static bool stream_next(VitLiveJob *job)
         if (action == VIT_LIVE_SKIP) {
             /* The image must keep its backing file. */
             if (!job->io_failed)
-                vit_block_fail_errno(&job->failure, result, "Could not read below “%s”",
+                vit_block_fail_errno(&job->failure, result, _("Could not read below “%s”"),
                                      job->source->filename);
             return false;
         }
@@ -95,7 +96,7 @@ static bool stream_run(VitBlockJob *job, GError **error)
     if (!vit_co_live_work(&s->live, stream_next, 4, error)) return false;
     int result = vit_co_flush(node);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "Could not flush “%s”", node->filename);
+           vit_block_fail_errno(error, result, _("Could not flush “%s”"), node->filename);
 }
 
 static bool stream_commit(VitBlockJob *job, GError **error)

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gio/gio.h>
+#include <glib/gi18n-lib.h>
 #include <stdlib.h>
 
 enum { PIECE = 1 << 20, UNIT = 64 << 10 };
@@ -59,7 +60,7 @@ static bool flushed(Task *t, GError **error)
     int code = vit_co_flush(t->node);
 
     return code == 0 ||
-           vit_block_fail_errno(error, code, "Could not flush “%s”", t->node->filename);
+           vit_block_fail_errno(error, code, _("Could not flush “%s”"), t->node->filename);
 }
 
 /* ---- check ----------------------------------------------------------------------------------- */
@@ -78,7 +79,7 @@ static bool run_check(VitBlockJob *job, GError **error)
 
     if (!t->node->driver->co_check) {
         g_set_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                    "This image format does not support checks");
+                    _("This image format does not support checks"));
         return false;
     }
     int code = t->node->driver->co_check(t->node, &found, t->fix);
@@ -87,7 +88,7 @@ static bool run_check(VitBlockJob *job, GError **error)
     found.opaque = t->found->opaque;
     *t->found = found;
     return code == 0 ||
-           vit_block_fail_errno(error, code, "Check of “%s” failed", t->node->filename);
+           vit_block_fail_errno(error, code, _("Check of “%s” failed"), t->node->filename);
 }
 
 static const VitBlockJobClass check_class = {
@@ -146,7 +147,7 @@ static bool run_amend(VitBlockJob *job, GError **error)
 
     if (!d->co_amend)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Format driver '%s' does not support option amendment", d->name);
+                              _("Format driver '%s' does not support option amendment"), d->name);
     return d->co_amend(t->node, t->options, t->force, progress, job, error) &&
            vit_block_args_finish(t->options, error) && flushed(t, error);
 }
@@ -214,7 +215,7 @@ static bool run_compact(VitBlockJob *job, GError **error)
     }
     free(buf);
     if (code < 0)
-        return vit_block_fail_errno(error, code, "Could not compact “%s”", t->node->filename);
+        return vit_block_fail_errno(error, code, _("Could not compact “%s”"), t->node->filename);
     return !vit_block_job_is_cancelled(job) && flushed(t, error);
 }
 

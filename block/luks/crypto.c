@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { DEFAULT_ITER_TIME = 2000 };
@@ -19,7 +20,7 @@ static bool refuse_name(VitBlockArgs *args, const char *key, const char *value,
     g_autofree char *list = g_strjoinv(", ", (char **)names);
 
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "Parameter '%s' does not accept value '%s'; it may be %s", key, value,
+                          _("Parameter '%s' does not accept value '%s'; it may be %s"), key, value,
                           list);
 }
 
@@ -44,7 +45,7 @@ bool vit_luks_options_take(VitLuksOptions *options, VitBlockArgs *args, GError *
     if (spec->iv == VIT_IV_ESSIV && !iv_hash) iv_hash = "sha256";
     if (spec->iv != VIT_IV_ESSIV && iv_hash)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "ivgen-hash-alg goes with ivgen-alg=essiv alone");
+                              _("ivgen-hash-alg goes with ivgen-alg=essiv alone"));
     if (iv_hash && !(spec->iv_hash = vit_crypt_find_hash(iv_hash)))
         return refuse_name(args, "ivgen-hash-alg", iv_hash, vit_crypt_hash_names, error);
     if (!vit_block_args_uint(args, "iter-time", 3600000, &options->iter_time, error)) return false;
@@ -78,14 +79,15 @@ static bool write_header(const VitLuks *luks, VitBlockNode *node, GError **error
     luks_encode(luks, raw);
     int code = vit_co_write(node, luks->offset, raw, sizeof raw, 0);
     if (code == 0) code = vit_co_flush(node);
-    return code == 0 || vit_block_fail_errno(error, code, "“%s”: could not write the LUKS header",
-                                             node->filename);
+    return code == 0 ||
+           vit_block_fail_errno(error, code, _("“%s”: could not write the LUKS header"),
+                                node->filename);
 }
 
 static bool copy_name(char *to, size_t size, const char *from, GError **error)
 {
     return g_strlcpy(to, from, size) < size ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is too long for a LUKS header",
+           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” is too long for a LUKS header"),
                           from);
 }
 
@@ -125,7 +127,7 @@ VitLuks *vit_co_luks_create(VitBlockNode *node, uint64_t offset, bool detached,
 {
     if (!options->key_secret) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "Parameter 'key-secret' is required for cipher");
+                       _("Parameter 'key-secret' is required for cipher"));
         return NULL;
     }
     g_autoptr(GBytes) passphrase = vit_block_secret_lookup(objects, options->key_secret, error);
@@ -154,7 +156,7 @@ static bool unlock(VitLuks *luks, VitBlockNode *node, GBytes *passphrase, GError
         }
     }
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "“%s”: Invalid password, cannot unlock any keyslot", node->filename);
+                          _("“%s”: Invalid password, cannot unlock any keyslot"), node->filename);
 }
 
 VitLuks *vit_co_luks_open(VitBlockNode *node, uint64_t offset, uint64_t room,
@@ -164,13 +166,14 @@ VitLuks *vit_co_luks_open(VitBlockNode *node, uint64_t offset, uint64_t room,
     g_autoptr(GBytes) passphrase = NULL;
 
     if (room < LUKS_HEADER_BYTES) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: Volume is not in LUKS format",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: Volume is not in LUKS format"),
                        node->filename);
         return NULL;
     }
     int code = vit_co_read(node, offset, raw, LUKS_HEADER_BYTES);
     if (code < 0) {
-        vit_block_fail_errno(error, code, "“%s”: could not read the LUKS header", node->filename);
+        vit_block_fail_errno(error, code, _("“%s”: could not read the LUKS header"),
+                             node->filename);
         return NULL;
     }
     VitLuks *luks = g_new0(VitLuks, 1);
@@ -223,10 +226,10 @@ static bool activate(VitLuks *luks, VitBlockNode *node, int keyslot, uint64_t it
     }
     if (keyslot < 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Can't add a keyslot - all keyslots are in use");
+                              _("Can't add a keyslot - all keyslots are in use"));
     if (luks->slots[keyslot].active && !force)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Refusing to overwrite active keyslot %d - please erase it first",
+                              _("Refusing to overwrite active keyslot %d - please erase it first"),
                               keyslot);
     if (luks->slots[keyslot].active) { /* never active with half of its new material */
         luks->slots[keyslot].active = false;
@@ -272,7 +275,7 @@ static bool choose_by_secret(const VitLuks *luks, VitBlockNode *node, GBytes *pa
     }
     return count > 0 ||
            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "No keyslots match given (old) password for erase operation");
+                          _("No keyslots match given (old) password for erase operation"));
 }
 
 static bool erase(VitLuks *luks, VitBlockNode *node, int keyslot, const char *old_secret,
@@ -282,20 +285,21 @@ static bool erase(VitLuks *luks, VitBlockNode *node, int keyslot, const char *ol
     unsigned count = 0;
 
     if (keyslot < 0 && !old_secret)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "To erase keyslot(s), either explicit keyslot index or the password "
-                              "currently contained in them must be given");
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("To erase keyslot(s), either explicit keyslot index or the password "
+              "currently contained in them must be given"));
     if (old_secret) {
         g_autoptr(GBytes) passphrase = vit_block_secret_lookup(objects, old_secret, error);
         if (!passphrase || !choose_by_secret(luks, node, passphrase, chosen, error)) return false;
         if (keyslot >= 0 && !chosen[keyslot])
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Given old password doesn't match the keyslot %d", keyslot);
+                                  _("Given old password doesn't match the keyslot %d"), keyslot);
     }
     if (keyslot >= 0) {
         if (!luks->slots[keyslot].active && !force)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Given keyslot %d is already erased (inactive)", keyslot);
+                                  _("Given keyslot %d is already erased (inactive)"), keyslot);
         memset(chosen, 0, sizeof chosen);
         chosen[keyslot] = true;
     }
@@ -304,13 +308,14 @@ static bool erase(VitLuks *luks, VitBlockNode *node, int keyslot, const char *ol
         if (keyslot >= 0)
             return vit_block_fail(
                 error, VIT_BLOCK_ERROR_INVALID,
-                "Attempt to erase the only active keyslot %d which will erase all "
-                "the data in the image irreversibly - refusing operation",
+                _("Attempt to erase the only active keyslot %d which will erase all "
+                  "the data in the image irreversibly - refusing operation"),
                 keyslot);
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "All the active keyslots match the (old) password that was given and "
-                              "erasing them will erase all the data in the image irreversibly - "
-                              "refusing operation");
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("All the active keyslots match the (old) password that was given and "
+              "erasing them will erase all the data in the image irreversibly - "
+              "refusing operation"));
     }
     return deactivate(luks, node, chosen, error);
 }
@@ -331,30 +336,30 @@ bool vit_co_luks_amend(VitLuks *luks, VitBlockNode *node, VitBlockArgs *args,
         !vit_block_args_uint(args, "iter-time", 3600000, &iter_time, error))
         return false;
     if (state < 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Parameter 'state' is missing");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'state' is missing"));
     if (keyslot >= LUKS_SLOTS)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Invalid keyslot %u specified, must be between 0 and %d",
+                              _("Invalid keyslot %u specified, must be between 0 and %d"),
                               (unsigned)keyslot, LUKS_SLOTS - 1);
     int slot = has_slot ? (int)keyslot : -1;
     if (state == 1) {
         if (new_secret)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "'new-secret' must not be given when erasing keyslots");
+                                  _("'new-secret' must not be given when erasing keyslots"));
         if (has_time)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "'iter-time' must not be given when erasing keyslots");
+                                  _("'iter-time' must not be given when erasing keyslots"));
         return erase(luks, node, slot, old_secret, objects, force, error);
     }
     if (!new_secret)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "'new-secret' is required to activate a keyslot");
+                              _("'new-secret' is required to activate a keyslot"));
     if (old_secret)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "'old-secret' must not be given when activating keyslots");
+                              _("'old-secret' must not be given when activating keyslots"));
     if (!luks->cryptor)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: adding a key needs one that opens the image (key-secret)",
+                              _("“%s”: adding a key needs one that opens the image (key-secret)"),
                               node->filename);
     g_autoptr(GBytes) passphrase = vit_block_secret_lookup(objects, new_secret, error);
     return passphrase && activate(luks, node, slot, iter_time, passphrase, force, error);

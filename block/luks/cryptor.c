@@ -10,6 +10,7 @@
 #include "engine/core/fiber.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { INLINE_BYTES = 16 << 10, PIECE_BYTES = 128 << 10, MAX_PIECES = 8, MAX_BLOCK = 16 };
@@ -92,20 +93,20 @@ VitCryptor *vit_cryptor_new(const VitCryptSpec *spec, const uint8_t *key, GError
     if (!spec->family || !vit_crypt_family_algorithm(spec->family, spec->key_bits) ||
         key_bytes > VIT_CRYPT_MAX_KEY) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "No %s cipher with key size %u available",
+                       _("No %s cipher with key size %u available"),
                        spec->family ? spec->family->title : "such", key_bytes);
         return NULL;
     }
     if (spec->family->block != MAX_BLOCK && spec->mode == GCRY_CIPHER_MODE_XTS) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Unsupported cipher mode xts: %s has blocks of %u bytes",
+                       _("Unsupported cipher mode xts: %s has blocks of %u bytes"),
                        spec->family->title, spec->family->block);
         return NULL;
     }
     if (spec->iv == VIT_IV_ESSIV &&
         !vit_crypt_family_algorithm(spec->family, gcry_md_get_algo_dlen(spec->iv_hash) * 8)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "No %s cipher with key size %u available", spec->family->title,
+                       _("No %s cipher with key size %u available"), spec->family->title,
                        gcry_md_get_algo_dlen(spec->iv_hash));
         return NULL;
     }
@@ -115,7 +116,7 @@ VitCryptor *vit_cryptor_new(const VitCryptSpec *spec, const uint8_t *key, GError
     g_mutex_init(&cryptor->mutex);
     cryptor->pool = new_context(cryptor, &code);
     if (cryptor->pool) return cryptor;
-    vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "Cannot initialise the cipher %s: %s",
+    vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("Cannot initialise the cipher %s: %s"),
                    spec->family->title, gcry_strerror(code));
     vit_cryptor_free(cryptor);
     return NULL;

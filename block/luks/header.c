@@ -4,6 +4,8 @@
  * LUKS On-Disk Format Specification 1.2.3, section 2.1 (figure 1 and 2); numbers are big endian. */
 #include "block/luks/luks-private.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -49,12 +51,12 @@ static bool text(char *to, const uint8_t *from, size_t size, const char *field, 
 {
     if (!memchr(from, 0, size))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the LUKS header's %s is not terminated", name, field);
+                              _("“%s”: the LUKS header's %s is not terminated"), name, field);
     memcpy(to, from, size);
     for (const char *p = to; *p; p++) {
         if (!g_ascii_isprint(*p))
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: the LUKS header's %s is not text", name, field);
+                                  _("“%s”: the LUKS header's %s is not text"), name, field);
     }
     return true;
 }
@@ -72,30 +74,30 @@ static bool decode_slot(VitLuks *luks, unsigned n, const uint8_t *raw, uint64_t 
     s->stripes = get32(raw + 44);
     if (state != SLOT_ACTIVE && state != SLOT_INACTIVE)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Keyslot %u state (active/disable) is corrupted: 0x%x", name, n,
-                              state);
+                              _("“%s”: Keyslot %u state (active/disable) is corrupted: 0x%x"), name,
+                              n, state);
     if (s->active && (s->iterations == 0 || s->iterations > LUKS_MAX_ITERATIONS))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Keyslot %u has %u iterations, not 1 to %d", name, n,
+                              _("“%s”: Keyslot %u has %u iterations, not 1 to %d"), name, n,
                               s->iterations, LUKS_MAX_ITERATIONS);
     if (s->stripes == 0 || s->stripes > MAX_STRIPES)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Keyslot %u is corrupted (stripes %u, not 1 to %d)", name, n,
+                              _("“%s”: Keyslot %u is corrupted (stripes %u, not 1 to %d)"), name, n,
                               s->stripes, MAX_STRIPES);
     uint64_t start = s->offset * UINT64_C(512), size = luks_material_bytes(luks, s->stripes);
     uint64_t end = luks->payload ? MIN(room, luks->payload * UINT64_C(512)) : room;
     if (start < LUKS_HEADER_BYTES || start > end || size > end - start)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Keyslot %u at offset 0x%" G_GINT64_MODIFIER
-                              "x lies outside of the header's 0x%" G_GINT64_MODIFIER "x bytes",
+                              _("“%s”: Keyslot %u at offset 0x%" PRIx64
+                                " lies outside of the header's 0x%" PRIx64 " bytes"),
                               name, n, start, end);
     for (unsigned i = 0; i < n; i++) {
         uint64_t other = luks->slots[i].offset * UINT64_C(512);
         if (start < other + luks_material_bytes(luks, luks->slots[i].stripes) &&
             other < start + size)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: Keyslots %u and %u are overlapping in the header", name, i,
-                                  n);
+                                  _("“%s”: Keyslots %u and %u are overlapping in the header"), name,
+                                  i, n);
     }
     return true;
 }
@@ -105,12 +107,12 @@ bool luks_decode(VitLuks *luks, const uint8_t *raw, uint64_t room, const char *n
     g_autoptr(GError) why = NULL;
 
     if (memcmp(raw, magic, sizeof magic) != 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: Volume is not in LUKS format",
-                              name);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("“%s”: Volume is not in LUKS format"), name);
     unsigned version = (unsigned)raw[AT_VERSION] << 8 | raw[AT_VERSION + 1];
     if (version != 1)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: LUKS version %u is not supported, only 1", name, version);
+                              _("“%s”: LUKS version %u is not supported, only 1"), name, version);
     if (!text(luks->cipher_name, raw + AT_CIPHER, 32, "cipher name", name, error) ||
         !text(luks->mode_name, raw + AT_MODE, 32, "cipher mode", name, error) ||
         !text(luks->hash_name, raw + AT_HASH, 32, "hash", name, error) ||
@@ -125,11 +127,11 @@ bool luks_decode(VitLuks *luks, const uint8_t *raw, uint64_t room, const char *n
                               &why))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "“%s”: %s", name, why->message);
     if (!(luks->hash = vit_crypt_find_hash(luks->hash_name)))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "“%s”: Unknown hash “%s”", name,
-                              luks->hash_name);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("“%s”: Unknown hash “%s”"),
+                              name, luks->hash_name);
     if (luks->digest_iterations == 0 || luks->digest_iterations > LUKS_MAX_ITERATIONS)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the LUKS key digest has %u iterations, not 1 to %d", name,
+                              _("“%s”: the LUKS key digest has %u iterations, not 1 to %d"), name,
                               luks->digest_iterations, LUKS_MAX_ITERATIONS);
     for (unsigned i = 0; i < LUKS_SLOTS; i++) {
         if (!decode_slot(luks, i, raw + AT_SLOTS + i * SLOT_BYTES, room, name, error)) return false;

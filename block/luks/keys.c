@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/random.h>
 
@@ -21,7 +22,7 @@ bool luks_random(void *buf, size_t bytes, GError **error)
     while (bytes > 0) {
         ssize_t got = getrandom(p, bytes, 0);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) return vit_block_fail_errno(error, -errno, "Could not get random bytes");
+        if (got < 0) return vit_block_fail_errno(error, -errno, _("Could not get random bytes"));
         p += got;
         bytes -= (size_t)got;
     }
@@ -53,9 +54,9 @@ static void stretch_run(void *opaque)
 static bool stretch(VitIoThread *thread, Stretch *s, GError **error)
 {
     vit_fiber_offload(thread, stretch_run, s);
-    return !s->code ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                          "Could not derive a key from the passphrase: %s", gcry_strerror(s->code));
+    return !s->code || vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                                      _("Could not derive a key from the passphrase: %s"),
+                                      gcry_strerror(s->code));
 }
 
 static bool stretch_passphrase(VitIoThread *thread, const VitLuks *luks, const LuksSlot *slot,
@@ -180,8 +181,9 @@ static bool run_material(VitIoThread *thread, Material *m, const uint8_t *stretc
     if (!m->cryptor) return false;
     vit_fiber_offload(thread, material_run, m);
     vit_cryptor_free(m->cryptor);
-    return m->result == 0 || vit_block_fail_errno(error, m->result, "Could not %s the key material",
-                                                  m->split ? "encrypt" : "decrypt");
+    return m->result == 0 ||
+           vit_block_fail_errno(error, m->result, _("Could not %s the key material"),
+                                m->split ? "encrypt" : "decrypt");
 }
 
 /* ---- slots ----------------------------------------------------------------------------------- */
@@ -202,8 +204,8 @@ static bool slot_key(VitBlockNode *node, const VitLuks *luks, unsigned n, GBytes
                            luks_material_bytes(luks, slot->stripes));
 
     if (code < 0)
-        return vit_block_fail_errno(error, code, "“%s”: could not read the key material of slot %u",
-                                    node->filename, n);
+        return vit_block_fail_errno(
+            error, code, _("“%s”: could not read the key material of slot %u"), node->filename, n);
     bool good = stretch_passphrase(node->thread, luks, slot, passphrase, stretched, error) &&
                 run_material(node->thread, &m, stretched, error) &&
                 luks_digest(node->thread, luks, key, digest, error) &&
@@ -255,7 +257,7 @@ bool luks_fill_slot(VitBlockNode *node, VitLuks *luks, unsigned n, GBytes *passp
                                 0);
         if (code == 0) code = vit_co_flush(node);
         good = code == 0 || vit_block_fail_errno(
-                                error, code, "“%s”: could not write the key material of slot %u",
+                                error, code, _("“%s”: could not write the key material of slot %u"),
                                 node->filename, n);
     }
     free_wiped(material, size);
@@ -273,7 +275,7 @@ bool luks_shred_slot(VitBlockNode *node, const VitLuks *luks, unsigned n, GError
         int code = vit_co_write(node, luks->offset + slot->offset * UINT64_C(512), noise, size, 0);
         if (code == 0) code = vit_co_flush(node);
         if (code < 0)
-            return vit_block_fail_errno(error, code, "“%s”: could not overwrite slot %u",
+            return vit_block_fail_errno(error, code, _("“%s”: could not overwrite slot %u"),
                                         node->filename, n);
     }
     return true;

@@ -8,6 +8,8 @@
 #include "block/luks/crypto.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { WRITE_PIECE = 2 << 20 };
@@ -46,14 +48,14 @@ static bool place_payload(Luks *l, GError **error)
     if (!l->header && l->payload == 0)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_CORRUPT,
-            "“%s”: LUKS payload is overlapping with the header; a detached header "
-            "is given as header=, its data as file=",
+            _("“%s”: LUKS payload is overlapping with the header; a detached header "
+              "is given as header=, its data as file="),
             header->filename);
     if (size < l->payload)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the LUKS payload begins at 0x%" G_GINT64_MODIFIER
-                              "x, past the file's end",
-                              header->filename, l->payload);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: the LUKS payload begins at 0x%" PRIx64 ", past the file's end"),
+            header->filename, l->payload);
     node->size = (size - l->payload) & ~UINT64_C(511);
     node->alignment = VIT_CRYPT_SECTOR;
     return true;
@@ -70,7 +72,7 @@ static bool luks_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         return false;
     if (!secret && !node->how.no_io)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: Parameter 'key-secret' is required for cipher",
+                              _("“%s”: Parameter 'key-secret' is required for cipher"),
                               node->file->node->filename);
     VitBlockNode *header = header_node(l);
     l->luks = vit_co_luks_open(header, 0, header->size,
@@ -120,7 +122,7 @@ static bool luks_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrea
 
     if (size > INT64_MAX - l->payload)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The requested file size is too large");
+                              _("The requested file size is too large"));
     if (!vit_co_truncate(node->file->node, size + l->payload, exact, prealloc, error)) return false;
     node->size = size;
     return true;
@@ -171,10 +173,10 @@ static bool luks_create(VitBlockCreate *create, GError **error)
                 vit_block_args_enum(create->options, "preallocation", preallocs, &prealloc, error);
     if (good && !options.key_secret)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'key-secret' is required for cipher");
+                              _("Parameter 'key-secret' is required for cipher"));
     if (good && create->size > INT64_MAX - vit_luks_header_size(&options))
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The requested file size is too large");
+                              _("The requested file size is too large"));
     if (good) {
         file = create->file ? vit_block_node_ref(create->file)
                             : vit_co_create_file(create, 0, error);
@@ -207,7 +209,7 @@ static bool luks_measure(VitBlockArgs *args, VitBlockNode *source, uint64_t size
     uint64_t header = good ? vit_luks_header_size(&options) : 0;
     if (good && !options.key_secret)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'key-secret' is required for cipher");
+                              _("Parameter 'key-secret' is required for cipher"));
     result->required = result->fully_allocated = header + (detached ? 0 : data);
     vit_luks_options_clear(&options);
     return good;

@@ -7,6 +7,7 @@
 
 #include "block/driver.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 /* clang-format off: tables */
@@ -168,31 +169,32 @@ bool vit_crypt_spec_parse(const char *cipher, unsigned key_bytes, const char *mo
 
     *spec = (VitCryptSpec){ 0 };
     if (!parts[0] || !vit_crypt_find_mode(parts[0], spec))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "Unknown cipher mode “%s”", mode);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("Unknown cipher mode “%s”"),
+                              mode);
     for (unsigned i = 0; i < G_N_ELEMENTS(ciphers); i++) {
         if (strcmp(ciphers[i].family->name, cipher) == 0) spec->family = ciphers[i].family;
     }
     if (!spec->family)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "Unknown cipher “%s”", cipher);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("Unknown cipher “%s”"), cipher);
     spec->key_bits = key_bytes * 8 / (spec->mode == GCRY_CIPHER_MODE_XTS ? 2 : 1);
     if (key_bytes > VIT_CRYPT_MAX_KEY || vit_crypt_spec_key_bytes(spec) != key_bytes ||
         !vit_crypt_family_algorithm(spec->family, spec->key_bits))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "No %s cipher with key size %u available", spec->family->title,
+                              _("No %s cipher with key size %u available"), spec->family->title,
                               key_bytes);
     if (hash) *hash++ = '\0';
     if (!parts[1]) {
         if (spec->mode == GCRY_CIPHER_MODE_ECB) return true;
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Cipher mode “%s” names no initialisation vector", mode);
+                              _("Cipher mode “%s” names no initialisation vector"), mode);
     }
     if (!vit_crypt_find_iv(parts[1], spec))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Unknown initialisation vector “%s”", parts[1]);
+                              _("Unknown initialisation vector “%s”"), parts[1]);
     if (hash && !(spec->iv_hash = vit_crypt_find_hash(hash)))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "Unknown hash “%s”", hash);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("Unknown hash “%s”"), hash);
     return spec->iv != VIT_IV_ESSIV || hash ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "“%s”: essiv needs a hash", mode);
+           vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("“%s”: essiv needs a hash"), mode);
 }
 
 char *vit_crypt_spec_mode_text(const VitCryptSpec *spec)

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -33,19 +34,19 @@ static bool take_members(VitBlockArgs *args, int type, VitNbdAddress *a, GError 
     if (type == 1) {
         a->path = g_strdup(vit_block_args_str(args, "path"));
         if (!a->path)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: Parameter 'path' is missing",
-                                  context);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("%s: Parameter 'path' is missing"), context);
     } else if (type == 2) {
         a->name = g_strdup(vit_block_args_str(args, "str"));
         if (!a->name)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: Parameter 'str' is missing",
-                                  context);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("%s: Parameter 'str' is missing"), context);
     } else {
         a->host = g_strdup(vit_block_args_str(args, "host"));
         a->port = g_strdup(vit_block_args_str(args, "port"));
         if (!a->host)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: Parameter 'host' is missing",
-                                  context);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("%s: Parameter 'host' is missing"), context);
         if (!vit_block_args_bool(args, "ipv4", &a->ipv4, error) ||
             !vit_block_args_bool(args, "ipv6", &a->ipv6, error))
             return false;
@@ -62,7 +63,7 @@ bool vit_nbd_address_take(VitBlockArgs *args, VitNbdAddress *a, GError **error)
     if (type < 0)
         type = vit_block_args_has(args, "path") ? 1 : vit_block_args_has(args, "host") ? 0 : -1;
     if (type < 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: Parameter 'type' is missing",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: Parameter 'type' is missing"),
                               vit_block_args_context(args));
     g_autoptr(VitBlockArgs) data = vit_block_args_sub(args, "data");
     bool good = take_members(data ?: args, type, a, error) &&
@@ -98,9 +99,10 @@ static bool fill_unix(const VitNbdAddress *a, struct sockaddr_un *name, GError *
 {
     *name = (struct sockaddr_un){ .sun_family = AF_UNIX };
     if (strlen(a->path) >= sizeof name->sun_path)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "UNIX socket path '%s' is too long: Path must be less than %zu bytes",
-                              a->path, sizeof name->sun_path);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_INVALID,
+            _("UNIX socket path '%s' is too long: Path must be less than %zu bytes"), a->path,
+            sizeof name->sun_path);
     memcpy(name->sun_path, a->path, strlen(a->path) + 1);
     return true;
 }
@@ -114,8 +116,9 @@ static struct addrinfo *look_up(const VitNbdAddress *a, bool passive, GError **e
     if (a->ipv4 != a->ipv6) hints.ai_family = a->ipv4 ? AF_INET : AF_INET6;
     int code = getaddrinfo(*a->host ? a->host : NULL, port, &hints, &found);
     if (code != 0)
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "address resolution failed for %s:%s: %s",
-                       a->host, port, gai_strerror(code));
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                       _("address resolution failed for %s:%s: %s"), a->host, port,
+                       gai_strerror(code));
     return code == 0 ? found : NULL;
 }
 
@@ -153,7 +156,7 @@ int vit_nbd_address_connect(const VitNbdAddress *a, GError **error)
     }
     if (fd < 0) {
         g_autofree char *text = vit_nbd_address_text(a);
-        vit_block_fail_errno(error, fd, "Failed to connect to '%s'", text);
+        vit_block_fail_errno(error, fd, _("Failed to connect to '%s'"), text);
         return -1;
     }
     return fd;
@@ -180,7 +183,7 @@ static bool listen_one(const struct sockaddr *name, socklen_t length, const char
     }
     int code = -errno;
     if (fd >= 0) close(fd);
-    return vit_block_fail_errno(error, code, "Failed to %s socket%s%s", what, path ? " to " : "",
+    return vit_block_fail_errno(error, code, _("Failed to %s socket%s%s"), what, path ? " to " : "",
                                 path ?: "");
 }
 
@@ -198,10 +201,10 @@ bool vit_nbd_address_listen(const VitNbdAddress *a, GArray *fds, GError **error)
         int fd;
         if (!g_ascii_string_to_unsigned(a->name, 10, 0, G_MAXINT, &number, NULL))
             return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                                  "No file descriptor named '%s' found", a->name);
+                                  _("No file descriptor named '%s' found"), a->name);
         fd = (int)number;
         if (fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) < 0)
-            return vit_block_fail_errno(error, -errno, "File descriptor '%s'", a->name);
+            return vit_block_fail_errno(error, -errno, _("File descriptor '%s'"), a->name);
         g_array_append_val(fds, fd);
         return true;
     }

@@ -5,6 +5,7 @@
 #include "block/driver.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -402,15 +403,15 @@ bool vit_nbd_channel_start_tls(VitNbdChannel *c, gnutls_session_t session, GErro
     c->tls = session;
     if (c->ahead_start != c->ahead_end)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "TLS handshake failed: data came before it");
+                              _("TLS handshake failed: data came before it"));
     c->record = g_malloc(RECORD);
     gnutls_transport_set_int(session, c->fd);
     while ((code = gnutls_handshake(session)) < 0) {
         if (code == GNUTLS_E_AGAIN || code == GNUTLS_E_INTERRUPTED) {
             int result = wait_ready(c, gnutls_record_get_direction(session) == 1);
-            if (result < 0) return vit_block_fail_errno(error, result, "TLS handshake failed");
+            if (result < 0) return vit_block_fail_errno(error, result, _("TLS handshake failed"));
         } else if (gnutls_error_is_fatal(code)) {
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "TLS handshake failed: %s",
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("TLS handshake failed: %s"),
                                   gnutls_strerror(code));
         }
     }

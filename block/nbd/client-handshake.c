@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,11 +47,11 @@ static bool lost(int result, GError **error)
 {
     if (result == -ENODATA || result == -ECONNRESET)
         return vit_block_fail(error, VIT_BLOCK_ERROR_IO,
-                              "The NBD server closed the connection during the handshake");
+                              _("The NBD server closed the connection during the handshake"));
     if (result == -ESHUTDOWN)
         return vit_block_fail(error, VIT_BLOCK_ERROR_IO,
-                              "The NBD server did not answer within %d seconds", PATIENCE);
-    return vit_block_fail_errno(error, result, "NBD handshake failed");
+                              _("The NBD server did not answer within %d seconds"), PATIENCE);
+    return vit_block_fail_errno(error, result, _("NBD handshake failed"));
 }
 
 static bool send_option(VitNbdChannel *c, uint32_t option, const void *data, size_t size,
@@ -73,13 +75,13 @@ static bool take_reply(VitNbdChannel *c, uint32_t option, Reply *r, GError **err
     if (result < 0) return lost(result, error);
     if (vit_nbd_get64(head) != VIT_NBD_REPLY_MAGIC || vit_nbd_get32(head + 8) != option)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Unexpected reply to option %u of the NBD handshake", option);
+                              _("Unexpected reply to option %u of the NBD handshake"), option);
     r->option = option;
     r->type = vit_nbd_get32(head + 12);
     r->size = vit_nbd_get32(head + 16);
     if (r->size > MAX_REPLY)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "A reply of the NBD handshake has %u bytes", r->size);
+                              _("A reply of the NBD handshake has %u bytes"), r->size);
     r->data = g_malloc0((size_t)r->size + 1);
     result = vit_nbd_channel_read(c, r->data, r->size);
     return result == 0 || lost(result, error);
@@ -100,8 +102,8 @@ static bool refused(const Reply *r, const char *what, GError **error)
                                            "the server wants extended headers" };
     unsigned n = r->type & 0xff;
 
-    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "The NBD server refused %s: %s%s%s", what,
-                          reasons[n < G_N_ELEMENTS(reasons) ? n : 0], r->size ? ": " : "",
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("The NBD server refused %s: %s%s%s"),
+                          what, reasons[n < G_N_ELEMENTS(reasons) ? n : 0], r->size ? ": " : "",
                           r->size ? (char *)r->data : "");
 }
 
@@ -137,11 +139,11 @@ static bool greet(VitNbdChannel *c, bool *fixed, bool *no_zeroes, GError **error
 
     if (result < 0) return lost(result, error);
     if (vit_nbd_get64(greeting) != VIT_NBD_MAGIC)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "This is not an NBD server");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("This is not an NBD server"));
     if (vit_nbd_get64(greeting + 8) != VIT_NBD_OPTION_MAGIC)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            "The NBD server speaks the oldstyle handshake, which is not supported");
+            _("The NBD server speaks the oldstyle handshake, which is not supported"));
     result = vit_nbd_channel_read(c, greeting, 2);
     if (result < 0) return lost(result, error);
     uint32_t offered = vit_nbd_get16(greeting);
@@ -197,7 +199,7 @@ VitNbdChannel *vit_co_nbd_client_connect(const VitNbdClientOptions *o, bool *fix
     GSource *timer = limit(o->thread, c);
     bool good = greet(c, fixed, no_zeroes, error);
     if (good && o->tls && !*fixed)
-        good = vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "The NBD server has no TLS");
+        good = vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("The NBD server has no TLS"));
     good = good && (!o->tls || start_tls(c, o, error));
     g_source_destroy(timer);
     g_source_unref(timer);
@@ -261,7 +263,7 @@ static bool inform(VitNbdChannel *c, uint32_t option, const char *export, VitNbd
         if (r.type == VIT_NBD_REP_INFO) take_info(&r, peer);
     }
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "The NBD server does not end its information about '%s'", export);
+                          _("The NBD server does not end its information about '%s'"), export);
 }
 
 /* query NULL: a list of all contexts into peer->contexts; else the one that is wanted. */
@@ -293,7 +295,7 @@ static bool contexts(VitNbdChannel *c, const char *export, const char *query, Vi
         }
     }
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "The NBD server does not end its list of contexts");
+                          _("The NBD server does not end its list of contexts"));
 }
 
 static bool go_old(VitNbdChannel *c, bool no_zeroes, const char *export, VitNbdPeer *peer,
@@ -305,8 +307,8 @@ static bool go_old(VitNbdChannel *c, bool no_zeroes, const char *export, VitNbdP
     if (!send_option(c, VIT_NBD_OPT_EXPORT_NAME, export, strlen(export), error)) return false;
     int result = vit_nbd_channel_read(c, buf, sizeof buf);
     if (result == -ENODATA)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "The NBD server has no export '%s'",
-                              export);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                              _("The NBD server has no export '%s'"), export);
     if (result == 0 && !no_zeroes) result = vit_nbd_channel_skip(c, 124);
     if (result < 0) return lost(result, error);
     peer->size = vit_nbd_get64(buf);
@@ -344,14 +346,13 @@ bool vit_co_nbd_client_go(VitNbdChannel *c, bool fixed, bool no_zeroes, const ch
     g_source_unref(timer);
     if (good && peer->size > INT64_MAX)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The NBD server says that export '%s' has %" G_GUINT64_FORMAT
-                              " bytes",
+                              _("The NBD server says that export '%s' has %" PRIu64 " bytes"),
                               export, peer->size);
     if (good && ((peer->min_block & (peer->min_block - 1)) || peer->min_block > 64 << 10))
         good = vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "The NBD server wants blocks of %u bytes, which is not a power of two "
-            "up to 64 KiB",
+            _("The NBD server wants blocks of %u bytes, which is not a power of two "
+              "up to 64 KiB"),
             peer->min_block);
     return good;
 }
@@ -368,7 +369,7 @@ static bool list_names(VitNbdChannel *c, GPtrArray *list, GError **error)
         uint32_t size = r.size >= 4 ? vit_nbd_get32(r.data) : UINT32_MAX;
         if (r.type != VIT_NBD_REP_SERVER || size > r.size - 4 || list->len >= MAX_EXPORTS)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "The NBD server's list of exports is malformed");
+                                  _("The NBD server's list of exports is malformed"));
         VitNbdPeer *peer = g_new0(VitNbdPeer, 1);
         peer->name = g_strndup((char *)r.data + 4, size);
         if (r.size - 4 > size)

@@ -8,6 +8,7 @@
 #include "block/objects/tls.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { LONGEST_PAUSE = 16, STATUS_STRETCH = 1 << 30 };
@@ -36,7 +37,7 @@ static bool parse_old(const char *text, JsonObject *options, GError **error)
     char *colon = strrchr(server, ':');
     if (!colon || colon == server)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "nbd:%s: expected HOST:PORT or unix:PATH", text);
+                              _("nbd:%s: expected HOST:PORT or unix:PATH"), text);
     *colon = 0;
     set_server(options, "inet", "server.host", server);
     set_server(options, "inet", "server.port", colon + 1);
@@ -50,8 +51,8 @@ static bool nbd_parse(const char *filename, JsonObject *options, GError **error)
     g_autoptr(GError) why = NULL;
     g_autoptr(GUri) uri = g_uri_parse(filename, G_URI_FLAGS_NONE, &why);
     if (!uri)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: not an NBD URI: %s", filename,
-                              why->message);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: not an NBD URI: %s"),
+                              filename, why->message);
     const char *scheme = g_uri_get_scheme(uri), *path = g_uri_get_path(uri);
     const char *host = g_uri_get_host(uri);
     g_autoptr(GHashTable)
@@ -69,7 +70,7 @@ static bool nbd_parse(const char *filename, JsonObject *options, GError **error)
     if (g_str_has_suffix(scheme, "+unix")) {
         if (!socket || (host && *host))
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "“%s”: a Unix socket is named by ?socket=PATH, without a host",
+                                  _("“%s”: a Unix socket is named by ?socket=PATH, without a host"),
                                   filename);
         set_server(options, "unix", "server.path", socket);
         return true;
@@ -220,7 +221,7 @@ static bool take_options(VitNbdClient *c, VitBlockArgs *args, GError **error)
     }
     g_autoptr(VitBlockArgs) server = vit_block_args_sub(args, "server");
     if (!server)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: NBD server address missing",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: NBD server address missing"),
                               vit_block_args_context(args));
     const char *tls = vit_block_args_str(args, "tls-creds");
     c->export = g_strdup(vit_block_args_str(args, "export") ?: "");
@@ -233,15 +234,15 @@ static bool take_options(VitNbdClient *c, VitBlockArgs *args, GError **error)
         return false;
     if (c->address.name)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "%s: the server is named by host or path, not by a descriptor",
+                              _("%s: the server is named by host or path, not by a descriptor"),
                               vit_block_args_context(args));
     if (strlen(c->export) > VIT_NBD_MAX_STRING)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s: export name too long",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: export name too long"),
                               vit_block_args_context(args));
     if (tls_required && !tls)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "%s: TLS needs tls-creds=ID of a tls-creds-x509 or tls-creds-psk "
-                              "object",
+                              _("%s: TLS needs tls-creds=ID of a tls-creds-x509 or tls-creds-psk "
+                                "object"),
                               vit_block_args_context(args));
     return !tls || (c->tls = vit_block_tls_use(vit_block_graph_objects(c->parent.graph), tls, false,
                                                error));
@@ -254,8 +255,8 @@ static bool check_peer(VitNbdClient *c, GError **error)
     if ((c->peer.flags & VIT_NBD_READ_ONLY) && !node->how.read_only) {
         if (!node->how.auto_read_only)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "request on '%s' denied without write access: the export is "
-                                  "read-only; open it with read-only=on",
+                                  _("request on '%s' denied without write access: the export is "
+                                    "read-only; open it with read-only=on"),
                                   node->filename);
         node->how.read_only = true;
     }
@@ -504,7 +505,7 @@ static bool nbd_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
                          GError **error)
 {
     if (size > node->size || (exact && size != node->size))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, "Cannot %s NBD nodes",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED, _("Cannot %s NBD nodes"),
                               size > node->size ? "grow" : "resize");
     return true;
 }

@@ -5,6 +5,7 @@
 #include "block/objects/tls.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -166,7 +167,7 @@ bool vit_nbd_server_add(VitNbdServer *s, VitNbdExport *e, GError **error)
 {
     if (vit_nbd_server_find(s, e->name))
         return vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,
-                              "NBD server already has export named '%s'", e->name);
+                              _("NBD server already has export named '%s'"), e->name);
     g_ptr_array_add(s->exports, e);
     return true;
 }

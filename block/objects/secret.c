@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,12 +51,13 @@ static GBytes *decode_base64(const void *data, size_t size, GError **error)
     gsize length;
 
     if (strlen(text) != size) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Base64 data is not NUL terminated text");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Base64 data is not NUL terminated text"));
         return NULL;
     }
     if (strspn(text, alphabet) != size) {
         explicit_bzero(text, size);
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Base64 data contains invalid characters");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                       _("Base64 data contains invalid characters"));
         return NULL;
     }
     uint8_t *plain = g_base64_decode(text, &length);
@@ -74,25 +76,25 @@ static GBytes *decrypt(VitBlockObjects *objects, GBytes *cipher, const char *key
     if (!key) return NULL;
     if (g_bytes_get_size(key) != KEY_BYTES) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "Key should be %d bytes in length: secret '%s' has %zu", KEY_BYTES, keyid,
+                       _("Key should be %d bytes in length: secret '%s' has %zu"), KEY_BYTES, keyid,
                        (size_t)g_bytes_get_size(key));
         return NULL;
     }
     if (!iv_text) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "IV is required to decrypt secret");
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("IV is required to decrypt secret"));
         return NULL;
     }
     g_autoptr(GBytes) iv = decode_base64(iv_text, strlen(iv_text), error);
     if (!iv) return NULL;
     const void *iv_data = g_bytes_get_data(iv, &iv_size);
     if (iv_size != BLOCK_BYTES) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "IV should be %d bytes in length not %zu",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("IV should be %d bytes in length not %zu"),
                        BLOCK_BYTES, (size_t)iv_size);
         return NULL;
     }
     if (size == 0 || size % BLOCK_BYTES) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "The encrypted secret has %zu bytes, not a multiple of %d", (size_t)size,
+                       _("The encrypted secret has %zu bytes, not a multiple of %d"), (size_t)size,
                        BLOCK_BYTES);
         return NULL;
     }
@@ -105,11 +107,11 @@ static GBytes *decrypt(VitBlockObjects *objects, GBytes *cipher, const char *key
     gcry_cipher_close(handle);
     GBytes *result = NULL;
     if (code)
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Could not decrypt the secret: %s",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Could not decrypt the secret: %s"),
                        gcry_strerror(code));
     else if (plain[size - 1] == 0 || plain[size - 1] > BLOCK_BYTES)
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "Incorrect number of padding bytes (%d) found on decrypted data",
+                       _("Incorrect number of padding bytes (%d) found on decrypted data"),
                        plain[size - 1]);
     else return wiped_bytes(plain, size - plain[size - 1], size);
     explicit_bzero(plain, size);
@@ -139,7 +141,7 @@ static bool finish(Secret *s, GBytes *given /* takes */, VitBlockArgs *args, GEr
         bytes = plain;
     } else if (iv) {
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“iv” goes with “keyid”, the secret that decrypts this one");
+                              _("“iv” goes with “keyid”, the secret that decrypts this one"));
     }
     s->bytes = g_steal_pointer(&bytes);
     return true;
@@ -152,10 +154,10 @@ static bool secret_create(VitBlockObject *object, VitBlockArgs *args, GError **e
 
     if (data && file)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "'file' and 'data' are mutually exclusive");
+                              _("'file' and 'data' are mutually exclusive"));
     if (!data && !file)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Either 'file' or 'data' must be provided");
+                              _("Either 'file' or 'data' must be provided"));
     if (!vit_block_args_bool(args, "loaded", &loaded, error)) return false;
     size_t size = data ? strlen(data) : 0;
     char *copy = NULL;
@@ -164,7 +166,7 @@ static bool secret_create(VitBlockObject *object, VitBlockArgs *args, GError **e
     } else {
         g_autoptr(GError) why = NULL;
         if (!g_file_get_contents(file, &copy, &size, &why))
-            return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "Unable to read %s: %s", file,
+            return vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("Unable to read %s: %s"), file,
                                   why->message);
     }
     return finish((Secret *)object, wiped_bytes((uint8_t *)copy, size, size), args, error);
@@ -177,7 +179,7 @@ static bool keyring_create(VitBlockObject *object, VitBlockArgs *args, GError **
     if (!vit_block_args_uint(args, "serial", INT32_MAX, &serial, error)) return false;
     if (serial == 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "'serial' parameter must be provided");
+                              _("'serial' parameter must be provided"));
     long size = syscall(SYS_keyctl, KEYCTL_READ_PAYLOAD, (long)serial, NULL, 0L, 0L);
     uint8_t *data = size >= 0 && size <= MAX_SECRET ? g_malloc0((size_t)size + 1) : NULL;
     long got = data ? syscall(SYS_keyctl, KEYCTL_READ_PAYLOAD, (long)serial, data, size, 0L) : -1;
@@ -185,7 +187,7 @@ static bool keyring_create(VitBlockObject *object, VitBlockArgs *args, GError **
         int code = errno;
         g_free(data);
         return vit_block_fail(error, VIT_BLOCK_ERROR_IO,
-                              "Unable to read key 0x%x of the keyring: %s", (unsigned)serial,
+                              _("Unable to read key 0x%x of the keyring: %s"), (unsigned)serial,
                               g_strerror(code));
     }
     return finish((Secret *)object, wiped_bytes(data, (size_t)got, (size_t)size), args, error);
@@ -218,13 +220,15 @@ GBytes *vit_block_secret_lookup(VitBlockObjects *objects, const char *id, GError
 
     if (!object) {
         vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                       "No secret with id '%s'; make it with --object secret,id=%s,file=PATH", id,
-                       id);
+                       _("No secret with id '%s'; make it with --object secret,id=%s,file=PATH"),
+                       id, id);
         return NULL;
     }
     if (object->klass->create == secret_create || object->klass->create == keyring_create)
         bytes = g_bytes_ref(((Secret *)object)->bytes);
-    else vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Object with id '%s' is not a secret", id);
+    else
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Object with id '%s' is not a secret"),
+                       id);
     vit_block_object_release(object);
     return bytes;
 }
@@ -237,7 +241,7 @@ char *vit_block_secret_lookup_text(VitBlockObjects *objects, const char *id, GEr
     if (!bytes) return NULL;
     const char *data = g_bytes_get_data(bytes, &size);
     if (size > 0 && !g_utf8_validate_len(data, size, NULL)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Data from secret %s is not valid UTF-8",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Data from secret %s is not valid UTF-8"),
                        id);
         return NULL;
     }

@@ -9,6 +9,7 @@
 #include "block/objects/object.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <gnutls/x509.h>
 #include <string.h>
 #include <time.h>
@@ -42,7 +43,7 @@ static bool find_file(const Tls *t, const char *name, bool required, char **path
     if (access(full, R_OK) < 0) {
         if (errno == ENOENT && !required) return true;
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Unable to access credentials %s: %s", full, g_strerror(errno));
+                              _("Unable to access credentials %s: %s"), full, g_strerror(errno));
     }
     *path = g_steal_pointer(&full);
     return true;
@@ -55,7 +56,7 @@ static bool load_file(const char *path, gnutls_datum_t *datum, GError **error)
     g_autoptr(GError) why = NULL;
 
     if (!g_file_get_contents(path, &data, &size, &why))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, "Unable to read %s: %s", path,
+        return vit_block_fail(error, VIT_BLOCK_ERROR_IO, _("Unable to read %s: %s"), path,
                               why->message);
     *datum = (gnutls_datum_t){ (unsigned char *)data, (unsigned)MIN(size, UINT_MAX) };
     return true;
@@ -78,7 +79,7 @@ static bool load_dh(Tls *t, GError **error)
     int code = gnutls_dh_params_init(&t->dh);
     if (code >= 0) code = gnutls_dh_params_import_pkcs3(t->dh, &datum, GNUTLS_X509_FMT_PEM);
     free_datum(&datum);
-    return code >= 0 || tls_fail(error, code, "Unable to load DH parameters");
+    return code >= 0 || tls_fail(error, code, _("Unable to load DH parameters"));
 }
 
 static bool take_common(Tls *t, VitBlockArgs *args, GError **error)
@@ -100,7 +101,7 @@ static bool take_common(Tls *t, VitBlockArgs *args, GError **error)
         int code = gnutls_priority_init(&cache, t->priority, NULL);
         if (code < 0)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Unable to set TLS session priority %s: %s", t->priority,
+                                  _("Unable to set TLS session priority %s: %s"), t->priority,
                                   gnutls_strerror(code));
         gnutls_priority_deinit(cache);
     }
@@ -109,7 +110,8 @@ static bool take_common(Tls *t, VitBlockArgs *args, GError **error)
 
 static bool need_dir(const Tls *t, GError **error)
 {
-    return t->dir || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Missing 'dir' property value");
+    return t->dir ||
+           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Missing 'dir' property value"));
 }
 
 /* ---- x509 ------------------------------------------------------------------------------------ */
@@ -119,10 +121,10 @@ static bool check_times(gnutls_x509_crt_t cert, const char *path, GError **error
     time_t now = time(NULL);
 
     if (gnutls_x509_crt_get_expiration_time(cert) < now)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "The certificate %s has expired",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("The certificate %s has expired"),
                               path);
     return gnutls_x509_crt_get_activation_time(cert) <= now ||
-           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "The certificate %s is not yet active",
+           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("The certificate %s is not yet active"),
                           path);
 }
 
@@ -134,8 +136,9 @@ static bool import_list(const char *path, gnutls_x509_crt_t **list, unsigned *co
     int code = gnutls_x509_crt_list_import2(list, count, &datum, GNUTLS_X509_FMT_PEM, 0);
     free_datum(&datum);
     if (code < 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Unable to import certificate %s: %s",
-                              path, gnutls_strerror(code));
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Unable to import certificate %s: %s"), path,
+                              gnutls_strerror(code));
     return true;
 }
 
@@ -155,7 +158,8 @@ static bool check_chain(gnutls_x509_crt_t *cas, unsigned n_cas, const char *ca_p
         if (!check_times(cas[i], ca_path, error)) return false;
         if (gnutls_x509_crt_get_basic_constraints(cas[i], &critical, &status, NULL) < 0 || !status)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "The certificate %s basic constraints do not show a CA", ca_path);
+                                  _("The certificate %s basic constraints do not show a CA"),
+                                  ca_path);
     }
     for (unsigned i = 0; i < n_certs; i++) {
         if (!check_times(certs[i], cert_path, error)) return false;
@@ -163,11 +167,11 @@ static bool check_chain(gnutls_x509_crt_t *cas, unsigned n_cas, const char *ca_p
     if (n_certs == 0) return true;
     int code = gnutls_x509_crt_list_verify(certs, (int)n_certs, cas, (int)n_cas, NULL, 0, 0,
                                            &status);
-    if (code < 0) return tls_fail(error, code, "Unable to verify the certificate chain");
+    if (code < 0) return tls_fail(error, code, _("Unable to verify the certificate chain"));
     return status == 0 ||
            vit_block_fail(
                error, VIT_BLOCK_ERROR_INVALID,
-               "Our own certificate %s failed validation against %s: %s", cert_path, ca_path,
+               _("Our own certificate %s failed validation against %s: %s"), cert_path, ca_path,
                status & GNUTLS_CERT_SIGNER_NOT_FOUND ? "The certificate hasn't got a known issuer"
                : status & GNUTLS_CERT_REVOKED        ? "The certificate has been revoked"
                : status & GNUTLS_CERT_INSECURE_ALGORITHM
@@ -202,7 +206,7 @@ static bool x509_load_own(Tls *t, VitBlockArgs *args, const char *cert, const ch
                     : 0;
     vit_block_secret_free_text(password);
     return code >= 0 || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                       "Cannot load certificate '%s' & key '%s': %s", cert, key,
+                                       _("Cannot load certificate '%s' & key '%s': %s"), cert, key,
                                        gnutls_strerror(code));
 }
 
@@ -222,7 +226,7 @@ static bool x509_create(VitBlockObject *object, VitBlockArgs *args, GError **err
         return false;
     if (sane && !sanity_check(ca, cert, error)) return false;
     int code = gnutls_certificate_allocate_credentials(&t->x509);
-    if (code < 0) return tls_fail(error, code, "Cannot allocate credentials");
+    if (code < 0) return tls_fail(error, code, _("Cannot allocate credentials"));
     code = gnutls_certificate_set_x509_trust_file(t->x509, ca, GNUTLS_X509_FMT_PEM);
     if (code < 0) return tls_fail(error, code, ca);
     if (!x509_load_own(t, args, cert, key, error)) return false;
@@ -247,7 +251,7 @@ static bool anon_create(VitBlockObject *object, VitBlockArgs *args, GError **err
     if (!t->dir) t->dir = g_strdup("/nonexistent"); /* only dh-params.pem would be looked for */
     int code = t->server ? gnutls_anon_allocate_server_credentials(&t->anon_server)
                          : gnutls_anon_allocate_client_credentials(&t->anon_client);
-    if (code < 0) return tls_fail(error, code, "Cannot allocate credentials");
+    if (code < 0) return tls_fail(error, code, _("Cannot allocate credentials"));
     if (!load_dh(t, error)) return false;
     if (t->dh) gnutls_anon_set_server_dh_params(t->anon_server, t->dh);
     else if (t->server)
@@ -276,7 +280,7 @@ static bool psk_find_key(const char *path, const char *username, gnutls_datum_t 
     for (unsigned i = 0; lines[i]; i++) explicit_bzero(lines[i], strlen(lines[i]));
     free_datum(&file);
     return found || vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                                   "Username %s not found in PSK file %s", username, path);
+                                   _("Username %s not found in PSK file %s"), username, path);
 }
 
 static bool psk_create(VitBlockObject *object, VitBlockArgs *args, GError **error)
@@ -288,12 +292,12 @@ static bool psk_create(VitBlockObject *object, VitBlockArgs *args, GError **erro
     if (!take_common(t, args, error) || !need_dir(t, error)) return false;
     if (t->server && username)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "username should not be set when endpoint=server");
+                              _("username should not be set when endpoint=server"));
     if (!find_file(t, "keys.psk", true, &path, error)) return false;
     if (t->server) {
         int code = gnutls_psk_allocate_server_credentials(&t->psk_server);
         if (code >= 0) code = gnutls_psk_set_server_credentials_file(t->psk_server, path);
-        if (code < 0) return tls_fail(error, code, "Cannot set PSK server credentials");
+        if (code < 0) return tls_fail(error, code, _("Cannot set PSK server credentials"));
         if (!load_dh(t, error)) return false;
         if (t->dh) gnutls_psk_set_server_dh_params(t->psk_server, t->dh);
         else (void)gnutls_psk_set_server_known_dh_params(t->psk_server, GNUTLS_SEC_PARAM_MEDIUM);
@@ -306,7 +310,7 @@ static bool psk_create(VitBlockObject *object, VitBlockArgs *args, GError **erro
     if (code >= 0)
         code = gnutls_psk_set_client_credentials(t->psk_client, username, &key, GNUTLS_PSK_KEY_HEX);
     free_datum(&key);
-    return code >= 0 || tls_fail(error, code, "Cannot set PSK client credentials");
+    return code >= 0 || tls_fail(error, code, _("Cannot set PSK client credentials"));
 }
 
 static void tls_destroy(VitBlockObject *object)
@@ -345,15 +349,15 @@ VitBlockObject *vit_block_tls_use(VitBlockObjects *objects, const char *id, bool
     VitBlockObject *object = vit_block_objects_use(objects, id, NULL, &why);
 
     if (!object) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "No TLS credentials with id '%s'", id);
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("No TLS credentials with id '%s'"), id);
         return NULL;
     }
     if (object->klass->destroy != tls_destroy) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Object with id '%s' is not TLS credentials",
-                       id);
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                       _("Object with id '%s' is not TLS credentials"), id);
     } else if (((Tls *)object)->server != server) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "Expecting TLS credentials with a %s endpoint",
+                       _("Expecting TLS credentials with a %s endpoint"),
                        server ? "server" : "client");
     } else {
         return object;
@@ -379,7 +383,7 @@ bool vit_block_tls_session_new(VitBlockObject *creds, unsigned flags, const char
     const Tls *t = (const Tls *)creds;
     int code = gnutls_init(session, flags | (t->server ? GNUTLS_SERVER : GNUTLS_CLIENT));
 
-    if (code < 0) return tls_fail(error, code, "Cannot initialize TLS session");
+    if (code < 0) return tls_fail(error, code, _("Cannot initialize TLS session"));
     code = set_priority(t, *session);
     if (code >= 0 && t->x509)
         code = gnutls_credentials_set(*session, GNUTLS_CRD_CERTIFICATE, t->x509);
@@ -397,7 +401,7 @@ bool vit_block_tls_session_new(VitBlockObject *creds, unsigned flags, const char
     if (code >= 0) return true;
     gnutls_deinit(*session);
     *session = NULL;
-    return tls_fail(error, code, "Cannot set TLS session credentials");
+    return tls_fail(error, code, _("Cannot set TLS session credentials"));
 }
 
 static char *peer_name(gnutls_session_t session)
@@ -428,12 +432,12 @@ bool vit_block_tls_verify(VitBlockObject *creds, gnutls_session_t session, const
     if (!t->x509 || (t->server && !t->verify_peer)) return true;
     if (!t->verify_peer) return true;
     int code = gnutls_certificate_verify_peers3(session, t->server ? NULL : hostname, &status);
-    if (code < 0) return tls_fail(error, code, "Verify failed");
+    if (code < 0) return tls_fail(error, code, _("Verify failed"));
     if (status) {
         gnutls_datum_t text = { 0 };
         (void)gnutls_certificate_verification_status_print(
             status, gnutls_certificate_type_get(session), &text, 0);
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Certificate verification failed%s%s: %s",
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Certificate verification failed%s%s: %s"),
                        hostname ? " for " : "", hostname ?: "",
                        text.data ? (char *)text.data : "not trusted");
         gnutls_free(text.data);

@@ -5,6 +5,8 @@
 #include "block/qcow2/check.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 
 typedef struct {
     VitQcow2Check check; /* for vit_qcow2_check_rebuild() */
@@ -85,12 +87,13 @@ bool vit_qcow2_amend_refcounts(VitQcow2 *q, unsigned order, VitBlockProgress pro
     vit_fiber_mutex_unlock(&q->meta);
     vit_co_drain_end(node);
     if (w.count)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Cannot decrease refcount entry width to %u bits: Cluster at offset "
-                              "0x%" G_GINT64_MODIFIER "x has a refcount of %" G_GUINT64_FORMAT,
-                              bits, w.too_high, w.count);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_UNSUPPORTED,
+            _("Cannot decrease refcount entry width to %u bits: Cluster at offset "
+              "0x%" PRIx64 " has a refcount of %" PRIu64),
+            bits, w.too_high, w.count);
     if (result == 0) result = last;
     return result == 0 ||
-           vit_block_fail_errno(error, result, "“%s”: could not change the refcounts",
+           vit_block_fail_errno(error, result, _("“%s”: could not change the refcounts"),
                                 node->filename);
 }

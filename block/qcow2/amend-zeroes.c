@@ -5,6 +5,7 @@
 #include "block/qcow2/bulk.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 
 static int has_zeroes(void *opaque, uint64_t index, uint8_t *table, int error)
 {
@@ -75,7 +76,7 @@ bool vit_qcow2_amend_zeroes(VitQcow2 *q, VitBlockProgress progress, void *opaque
     if (result == 0) result = look_at_snapshots(q);
     if (result == -EEXIST)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Internal snapshots prevent downgrade of image");
+                              _("Internal snapshots prevent downgrade of image"));
     for (uint64_t at = 0, done; at < node->size && result == 0; at += done) {
         VitQcow2Map map;
         result = vit_qcow2_map(q, at, node->size - at, &map);
@@ -87,6 +88,6 @@ bool vit_qcow2_amend_zeroes(VitQcow2 *q, VitBlockProgress progress, void *opaque
                          : clear_some(q, at, map.bytes, &done);
     }
     return result == 0 ||
-           vit_block_fail_errno(error, result, "“%s”: could not store zero clusters as data",
+           vit_block_fail_errno(error, result, _("“%s”: could not store zero clusters as data"),
                                 node->filename);
 }

@@ -8,6 +8,8 @@
 #include "block/qcow2/snapshot.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -52,7 +54,7 @@ static bool take(VitQcow2 *q, VitBlockArgs *options, Wanted *w, GError **error)
     if (compat && (strcmp(compat, "0.10") == 0 || strcmp(compat, "v2") == 0)) w->version = 2;
     else if (compat && (strcmp(compat, "1.1") == 0 || strcmp(compat, "v3") == 0)) w->version = 3;
     else if (compat)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Unknown compatibility level %s",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Unknown compatibility level %s"),
                               compat);
     if (w->version == 2) w->lazy = false; /* unless it is asked for */
     if (!vit_block_args_size(options, "size", &w->size, error) ||
@@ -63,7 +65,7 @@ static bool take(VitQcow2 *q, VitBlockArgs *options, Wanted *w, GError **error)
     if ((backing && !same_text(backing, q->parent.backing_file)) ||
         (format && !same_text(format, q->parent.backing_format)))
         return refuse(error,
-                      "Cannot amend the backing file\nYou can use 'qemu-img rebase' instead.");
+                      _("Cannot amend the backing file\nYou can use 'qemu-img rebase' instead."));
     return true;
 }
 
@@ -82,29 +84,31 @@ static bool allowed(VitQcow2 *q, const Wanted *w, GError **error)
     uint64_t bits = w->refcount_bits, strange;
 
     if (bits == 0 || bits > 64 || (bits & (bits - 1)))
-        return refuse(error, "Refcount width must be a power of two and may not exceed 64 bits");
+        return refuse(error, _("Refcount width must be a power of two and may not exceed 64 bits"));
     if (w->version == 2 && bits != 16)
-        return refuse(error, "compat=0.10 requires refcount_bits=16");
+        return refuse(error, _("compat=0.10 requires refcount_bits=16"));
     if (w->version == 2 && w->lazy)
-        return refuse(error, "Lazy refcounts only supported with compatibility level 1.1 and above "
-                             "(use compat=1.1 or greater)");
+        return refuse(error,
+                      _("Lazy refcounts only supported with compatibility level 1.1 and above "
+                        "(use compat=1.1 or greater)"));
     if (w->data_file && !vit_qcow2_has_data_file(q))
-        return refuse(error, "data-file can only be set for images that use an external data file");
+        return refuse(error,
+                      _("data-file can only be set for images that use an external data file"));
     if (w->data_file_raw && !vit_qcow2_data_file_raw(q))
-        return refuse(error, "data-file-raw cannot be set on existing images");
+        return refuse(error, _("data-file-raw cannot be set on existing images"));
     if (w->version >= q->version) return true;
     if (vit_qcow2_has_data_file(q))
-        return refuse(error, "Cannot downgrade an image with a data file");
+        return refuse(error, _("Cannot downgrade an image with a data file"));
     strange = q->incompatible & ~(uint64_t)VIT_QCOW2_DIRTY;
     if (strange)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Cannot downgrade an image with incompatible features "
-                              "0x%" G_GINT64_MODIFIER "x set",
+                              _("Cannot downgrade an image with incompatible features "
+                                "0x%" PRIx64 " set"),
                               strange);
     if (q->crypt_method == VIT_QCOW2_CRYPT_LUKS)
-        return refuse(error, "Cannot downgrade an image that is encrypted with LUKS");
+        return refuse(error, _("Cannot downgrade an image that is encrypted with LUKS"));
     if (has_snapshots_that_differ(q))
-        return refuse(error, "Internal snapshots prevent downgrade of image");
+        return refuse(error, _("Internal snapshots prevent downgrade of image"));
     return true;
 }
 
@@ -213,7 +217,7 @@ static bool amend(VitQcow2 *q, const Wanted *w, GError **error)
         !vit_co_truncate(&q->parent, w->size, true, VIT_PREALLOC_OFF, error))
         return false;
     if (w->version < q->version && has_snapshots_that_differ(q))
-        return refuse(error, "Internal snapshots prevent downgrade of image");
+        return refuse(error, _("Internal snapshots prevent downgrade of image"));
     return w->version == q->version || downgrade(q, w, error);
 }
 
@@ -224,7 +228,8 @@ bool vit_qcow2_co_amend(VitBlockNode *node, VitBlockArgs *options, bool force,
     Wanted w;
 
     if (node->how.read_only)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is read-only", node->filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” is read-only"),
+                              node->filename);
     if (!take(q, options, &w, error) || !allowed(q, &w, error)) return false;
     g_autoptr(VitBlockArgs) encrypt = vit_block_args_sub(options, "encrypt");
     if (encrypt && !vit_qcow2_crypto_amend(q, encrypt, force, error)) return false;

@@ -6,6 +6,7 @@
 #include "block/qcow2/check.h"
 
 #include <errno.h>
+#include <inttypes.h>
 
 /* Takes the extension out of the header; its clusters are then leaks. */
 static int drop_all(VitQcow2Check *c)
@@ -39,9 +40,8 @@ static bool check_table(VitQcow2Check *c, const VitQcow2BitmapEntry *e)
         if (good && offset == 0) continue;
         if (good && vit_qcow2_check_use(c, offset, q->cluster_size)) continue;
         if (!good) {
-            vit_qcow2_check_say(
-                c, "ERROR bitmap '%s': table entry %u is invalid: 0x%" G_GINT64_MODIFIER "x",
-                e->name, i, table[i]);
+            vit_qcow2_check_say(c, "ERROR bitmap '%s': table entry %u is invalid: 0x%" PRIx64,
+                                e->name, i, table[i]);
             c->result->corruptions++;
         }
         if (!(c->fix & VIT_FIX_ERRORS)) continue;

@@ -5,6 +5,8 @@
 #include "block/qcow2/bitmap.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { /* offsets in an entry */
@@ -40,8 +42,7 @@ VitQcow2BitmapEntry *vit_qcow2_bitmap_entry_find(GPtrArray *list, const char *na
 static bool bad(const VitQcow2 *q, unsigned index, const char *what, GError **error)
 {
     return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: bitmap directory at offset 0x%" G_GINT64_MODIFIER
-                          "x, entry %u: %s",
+                          _("“%s”: bitmap directory at offset 0x%" PRIx64 ", entry %u: %s"),
                           q->parent.file->node->filename, q->bitmaps.directory_offset, index, what);
 }
 
@@ -98,15 +99,15 @@ GPtrArray *vit_qcow2_bitmap_directory_load(VitQcow2 *q, GError **error)
         q->bitmaps.directory_offset >= file->size ||
         size > file->size - q->bitmaps.directory_offset) {
         vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                       "“%s”: the bitmap directory at offset 0x%" G_GINT64_MODIFIER
-                       "x lies outside of the file or is not aligned",
+                       _("“%s”: the bitmap directory at offset 0x%" PRIx64
+                         " lies outside of the file or is not aligned"),
                        file->filename, q->bitmaps.directory_offset);
         return NULL;
     }
     g_autofree uint8_t *buf = g_try_malloc(size + 1);
     int result = buf ? vit_co_read(file, q->bitmaps.directory_offset, buf, size) : -ENOMEM;
     if (result < 0) {
-        vit_block_fail_errno(error, result, "“%s”: Could not read the bitmap directory",
+        vit_block_fail_errno(error, result, _("“%s”: Could not read the bitmap directory"),
                              file->filename);
         return NULL;
     }

@@ -7,6 +7,8 @@
 #include "block/qcow2/bitmap.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +22,7 @@ static bool load_bits(VitQcow2 *q, const VitQcow2BitmapEntry *e, VitBlockBitmap 
 
     if (e->table_size != n)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Bitmap '%s': its table has %u entries, not %" G_GUINT64_FORMAT,
+                              _("“%s”: Bitmap '%s': its table has %u entries, not %" PRIu64),
                               file->filename, e->name, e->table_size, n);
     g_autofree uint64_t *table = vit_qcow2_bitmap_table_load(q, e, &result);
     g_autofree uint8_t *buf = g_try_malloc(q->cluster_size);
@@ -29,18 +31,19 @@ static bool load_bits(VitQcow2 *q, const VitQcow2BitmapEntry *e, VitBlockBitmap 
         uint64_t offset = table[i] & VIT_QCOW2_OFFSET_MASK;
         if (table[i] & VIT_QCOW2_BTE_RESERVED || offset & (q->cluster_size - 1) ||
             (offset && (table[i] & VIT_QCOW2_BTE_ALL_ONES)) || offset >= file->size)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: Bitmap '%s': table entry %" G_GUINT64_FORMAT
-                                  " (0x%" G_GINT64_MODIFIER "x) is invalid",
-                                  file->filename, e->name, i, table[i]);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: Bitmap '%s': table entry %" PRIu64 " (0x%" PRIx64 ") is invalid"),
+                file->filename, e->name, i, table[i]);
         if (offset == 0 && !(table[i] & VIT_QCOW2_BTE_ALL_ONES)) continue;
         uint64_t left = MIN(per_cluster, bits - i * per_cluster);
         if (offset) result = vit_co_read(file, offset, buf, q->cluster_size);
         else memset(buf, 0xff, q->cluster_size);
         if (result == 0) vit_block_bitmap_load(bitmap, i * per_cluster, buf, (left + 7) / 8);
     }
-    return result == 0 || vit_block_fail_errno(error, result, "“%s”: Bitmap '%s' could not be read",
-                                               file->filename, e->name);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("“%s”: Bitmap '%s' could not be read"),
+                                file->filename, e->name);
 }
 
 bool vit_qcow2_bitmaps_load(VitQcow2 *q, GError **error)
@@ -188,30 +191,30 @@ bool vit_qcow2_co_bitmap_can_store(VitBlockNode *node, const char *name, uint32_
 
     if (q->version < 3)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Cannot store dirty bitmaps in qcow2 v2 files");
+                              _("Cannot store dirty bitmaps in qcow2 v2 files"));
     if (node->how.read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s” is read-only: bitmap '%s' cannot be stored in it",
+                              _("“%s” is read-only: bitmap '%s' cannot be stored in it"),
                               node->filename, name);
     if (granularity < 512 || granularity > UINT32_C(1) << 31)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Granularity of bitmap '%s' is under minimum or exceeds maximum "
-                              "(512 bytes to 2 GiB)",
+                              _("Granularity of bitmap '%s' is under minimum or exceeds maximum "
+                                "(512 bytes to 2 GiB)"),
                               name);
     if (strlen(name) > VIT_QCOW2_BME_MAX_NAME)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Name length exceeds maximum (%d characters)",
+                              _("Name length exceeds maximum (%d characters)"),
                               VIT_QCOW2_BME_MAX_NAME);
     if (n > VIT_QCOW2_BME_MAX_TABLE)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Too much space will be occupied by the bitmap '%s'. Use larger "
-                              "granularity",
+                              _("Too much space will be occupied by the bitmap '%s'. Use larger "
+                                "granularity"),
                               name);
     for (guint i = 0; node->bitmaps && i < node->bitmaps->len; i++)
         count += vit_block_bitmap_persistent(node->bitmaps->pdata[i]);
     if (count >= VIT_QCOW2_MAX_BITMAPS)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Maximum number of persistent bitmaps is already reached");
+                              _("Maximum number of persistent bitmaps is already reached"));
     return true;
 }
 
@@ -220,7 +223,8 @@ bool vit_qcow2_co_bitmap_remove(VitBlockNode *node, const char *name, GError **e
     VitQcow2 *q = (VitQcow2 *)node;
 
     if (node->how.read_only)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is read-only", node->filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” is read-only"),
+                              node->filename);
     vit_fiber_mutex_lock(&q->meta);
     g_autoptr(GPtrArray) list = vit_qcow2_bitmap_directory_load(q, error);
     VitQcow2BitmapEntry *e = list ? vit_qcow2_bitmap_entry_find(list, name) : NULL;
@@ -235,7 +239,8 @@ bool vit_qcow2_co_bitmap_remove(VitBlockNode *node, const char *name, GError **e
     }
     vit_fiber_mutex_unlock(&q->meta);
     if (!list) return false;
-    return result == 0 || vit_block_fail_errno(error, result, "Failed to remove bitmap '%s'", name);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("Failed to remove bitmap '%s'"), name);
 }
 
 bool vit_qcow2_bitmaps_specific(VitQcow2 *q, JsonObject *data, GError **error)

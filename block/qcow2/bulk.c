@@ -5,6 +5,7 @@
 #include "block/qcow2/bulk.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 int vit_qcow2_bulk_begin(VitQcow2 *q)
@@ -43,8 +44,7 @@ typedef struct {
 
 static int out_of_range(VitQcow2 *q, const char *what, uint64_t offset)
 {
-    return vit_qcow2_corrupt(q, "%s 0x%" G_GINT64_MODIFIER "x leads out of the refcount table",
-                             what, offset);
+    return vit_qcow2_corrupt(q, "%s 0x%" PRIx64 " leads out of the refcount table", what, offset);
 }
 
 int vit_qcow2_bulk_count_range(VitQcow2 *q, VitQcow2Counts *c, uint64_t offset, uint64_t bytes)
@@ -126,7 +126,7 @@ static int apply_one(Apply *a, uint8_t *block, uint64_t i, uint64_t cluster, uin
 
     if (now == 0 || (!a->add && now < n))
         return vit_qcow2_corrupt(q,
-                                 "cluster 0x%" G_GINT64_MODIFIER "x is in use but has refcount "
+                                 "cluster 0x%" PRIx64 " is in use but has refcount "
                                  "%" G_GUINT64_FORMAT,
                                  cluster << q->cluster_bits, now);
     if (a->add && n > q->refcount_max - now) return -ERANGE;

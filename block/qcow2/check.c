@@ -9,6 +9,7 @@
 #include "block/qcow2/meta.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdarg.h>
 
 enum { MOST_FLAG_MESSAGES = 100000 };
@@ -34,8 +35,7 @@ bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes)
         (end > size && end - size >= q->cluster_size)) {
         vit_qcow2_check_say(c,
                             "ERROR: counting reference for region exceeding the end of the file by "
-                            "one cluster or more: offset 0x%" G_GINT64_MODIFIER
-                            "x size 0x%" G_GINT64_MODIFIER "x",
+                            "one cluster or more: offset 0x%" PRIx64 " size 0x%" PRIx64,
                             offset, bytes);
         c->result->corruptions++;
         return false;
@@ -68,9 +68,9 @@ static void look_at_flag(VitQcow2Check *c, uint64_t entry)
     uint32_t count = vit_qcow2_counts_get(&c->stored, offset >> c->q->cluster_bits);
 
     if ((count == 1) == ((entry & VIT_QCOW2_COPIED) != 0)) return;
-    flag_error(c, g_strdup_printf("ERROR OFLAG_COPIED data cluster: l2_entry=%" G_GINT64_MODIFIER
-                                  "x refcount=%u",
-                                  entry, count));
+    flag_error(c,
+               g_strdup_printf("ERROR OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%u",
+                               entry, count));
 }
 
 static void place(VitQcow2Check *c, uint64_t offset)
@@ -88,8 +88,8 @@ static VitQcow2Entry check_compressed(VitQcow2Check *c, VitQcow2Entry e, bool me
 
     vit_qcow2_compressed(q, e.entry, &offset, &bytes);
     if (vit_qcow2_has_data_file(q)) {
-        vit_qcow2_check_say(
-            c, "ERROR compressed cluster with data file, entry=0x%" G_GINT64_MODIFIER "x", e.entry);
+        vit_qcow2_check_say(c, "ERROR compressed cluster with data file, entry=0x%" PRIx64,
+                            e.entry);
         c->result->corruptions++;
         if (!mend) return e;
         c->result->corruptions_fixed++;
@@ -101,10 +101,9 @@ static VitQcow2Entry check_compressed(VitQcow2Check *c, VitQcow2Entry e, bool me
         c->result->fragmented_clusters++;
     }
     if (e.entry & VIT_QCOW2_COPIED) {
-        vit_qcow2_check_say(c,
-                            "%s: coffset=0x%" G_GINT64_MODIFIER
-                            "x: copied flag must never be set for compressed clusters",
-                            mend ? "Repairing" : "ERROR", offset);
+        vit_qcow2_check_say(
+            c, "%s: coffset=0x%" PRIx64 ": copied flag must never be set for compressed clusters",
+            mend ? "Repairing" : "ERROR", offset);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
         if (mend) e.entry &= ~VIT_QCOW2_COPIED;
@@ -124,16 +123,15 @@ static VitQcow2Entry check_entry(VitQcow2Check *c, VitQcow2Entry e, bool mend)
     if (e.entry & VIT_QCOW2_COMPRESSED_BIT) return check_compressed(c, e, mend);
     uint64_t reserved = VIT_QCOW2_L2_RESERVED | (q->subclusters > 1 ? VIT_QCOW2_ZERO_BIT : 0);
     if (e.entry & reserved) {
-        vit_qcow2_check_say(c, "%s found l2 entry with reserved bits set: %" G_GINT64_MODIFIER "x",
+        vit_qcow2_check_say(c, "%s found l2 entry with reserved bits set: %" PRIx64,
                             mend ? "Repairing" : "ERROR", e.entry);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
         if (mend) e.entry &= ~reserved;
     }
     if (q->subclusters > 1 && (e.bitmap & e.bitmap >> 32 & UINT32_MAX)) {
-        vit_qcow2_check_say(
-            c, "%s subclusters that are both allocated and zero: %" G_GINT64_MODIFIER "x",
-            mend ? "Repairing" : "ERROR", e.bitmap);
+        vit_qcow2_check_say(c, "%s subclusters that are both allocated and zero: %" PRIx64,
+                            mend ? "Repairing" : "ERROR", e.bitmap);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
         if (mend) e.bitmap &= ~(e.bitmap >> 32 & e.bitmap & UINT32_MAX);
@@ -141,7 +139,7 @@ static VitQcow2Entry check_entry(VitQcow2Check *c, VitQcow2Entry e, bool mend)
     if (offset == 0 && !(vit_qcow2_has_data_file(q) && (e.entry & VIT_QCOW2_COPIED))) return e;
     if (offset & (q->cluster_size - 1)) {
         vit_qcow2_check_say(c,
-                            "%s offset=%" G_GINT64_MODIFIER "x: %s is not properly aligned; L2 "
+                            "%s offset=%" PRIx64 ": %s is not properly aligned; L2 "
                             "entry corrupted.",
                             mend ? "Repairing" : "ERROR", offset,
                             zero ? "Preallocated cluster" : "Data cluster");
@@ -216,8 +214,7 @@ static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
         walk[i] = 0;
         if (entry == 0) continue;
         if (entry & VIT_QCOW2_L1_RESERVED & ~VIT_QCOW2_OFFSET_MASK) {
-            vit_qcow2_check_say(c,
-                                "%s found L1 entry with reserved bits set: %" G_GINT64_MODIFIER "x",
+            vit_qcow2_check_say(c, "%s found L1 entry with reserved bits set: %" PRIx64,
                                 mend ? "Repairing" : "ERROR", entry);
             c->result->corruptions++;
             if (mend) {
@@ -229,10 +226,9 @@ static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
         if (offset == 0) continue;
         bool good = (offset & (q->cluster_size - 1)) == 0;
         if (!good) {
-            vit_qcow2_check_say(c,
-                                "%s l2_offset=%" G_GINT64_MODIFIER
-                                "x: Table is not cluster aligned; L1 entry corrupted",
-                                mend ? "Repairing" : "ERROR", offset);
+            vit_qcow2_check_say(
+                c, "%s l2_offset=%" PRIx64 ": Table is not cluster aligned; L1 entry corrupted",
+                mend ? "Repairing" : "ERROR", offset);
             c->result->corruptions++;
         } else {
             good = vit_qcow2_check_use(c, offset, q->cluster_size);
@@ -242,7 +238,7 @@ static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
             uint32_t count = vit_qcow2_counts_get(&c->stored, offset >> q->cluster_bits);
             if (c->active && (count == 1) != ((entry & VIT_QCOW2_COPIED) != 0))
                 flag_error(c, g_strdup_printf("ERROR OFLAG_COPIED L2 cluster: l1_index=%u "
-                                              "l1_entry=%" G_GINT64_MODIFIER "x refcount=%u",
+                                              "l1_entry=%" PRIx64 " refcount=%u",
                                               (unsigned)i, entry, count));
         } else if (mend) {
             l1[i] = 0;

@@ -5,6 +5,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <libdeflate.h>
 #include <string.h>
 #include <zlib.h>
@@ -171,8 +172,7 @@ int vit_qcow2_decompress(VitQcow2 *q, uint64_t entry, uint8_t *buf)
     vit_qcow2_compressed(q, entry, &offset, &bytes);
     if (offset < q->cluster_size || offset >= q->parent.file->node->size)
         return vit_qcow2_corrupt(
-            q, "Compressed cluster at offset 0x%" G_GINT64_MODIFIER "x lies outside of the file",
-            offset);
+            q, "Compressed cluster at offset 0x%" PRIx64 " lies outside of the file", offset);
     g_autofree uint8_t *in = g_try_malloc(bytes);
     if (!in) return -ENOMEM;
     int result = vit_co_read(q->parent.file->node, offset, in, bytes);
@@ -278,7 +278,7 @@ static int write_pieces(VitQcow2 *q, Piece *pieces, unsigned n)
         if (vit_qcow2_overlaps(q, host, bytes, false))
             return vit_qcow2_corrupt(q,
                                      "Preventing invalid write on metadata (overlaps with a "
-                                     "table) at offset 0x%" G_GINT64_MODIFIER "x",
+                                     "table) at offset 0x%" PRIx64,
                                      host);
         result = vit_co_writev(q->parent.file->node, host, bytes, iov, niov, 0);
         q->unsynced = true;

@@ -7,6 +7,7 @@
 #include "block/node-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 const VitBlockOption vit_qcow2_create_options[] = {
@@ -57,7 +58,7 @@ static bool find_name(const char *name, const char *const *names, const char *op
         if (strcmp(names[*value], name) == 0) return true;
     }
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "Parameter '%s' does not accept value '%s'", option, name);
+                          _("Parameter '%s' does not accept value '%s'"), option, name);
 }
 
 static unsigned log2_of(uint64_t value)
@@ -69,7 +70,7 @@ static bool needs_v3(const VitQcow2 *q, bool wanted, const char *what, GError **
 {
     return q->version >= 3 || !wanted ||
            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                          "%s compatibility level 1.1 %s (use version=v3 or greater)", what,
+                          _("%s compatibility level 1.1 %s (use version=v3 or greater)"), what,
                           strstr(what, "require") ? "or above" : "and above");
 }
 
@@ -97,13 +98,14 @@ bool vit_qcow2_take_layout(VitBlockArgs *args, VitQcow2 *q, VitPrealloc *preallo
     const char *data_file = vit_block_args_str(args, "data_file");
     q->version = compat >= 2 ? 3 : 2;
     if (cluster < 512 || cluster > 2 << 20 || (cluster & (cluster - 1)))
-        return invalid(error, "Cluster size must be a power of two between 512 and 2048k");
+        return invalid(error, _("Cluster size must be a power of two between 512 and 2048k"));
     if (bits == 0 || bits > 64 || (bits & (bits - 1)))
-        return invalid(error, "Refcount width must be a power of two and may not exceed 64 bits");
-    if (raw && !data_file) return invalid(error, "data-file-raw requires data-file");
+        return invalid(error,
+                       _("Refcount width must be a power of two and may not exceed 64 bits"));
+    if (raw && !data_file) return invalid(error, _("data-file-raw requires data-file"));
     if (extended && cluster < 16384 && q->version >= 3)
-        return invalid(error, "Extended L2 entries are only supported with cluster sizes of at "
-                              "least 16384 bytes");
+        return invalid(error, _("Extended L2 entries are only supported with cluster sizes of at "
+                                "least 16384 bytes"));
     if (!needs_v3(q, lazy, "Lazy refcounts only supported with", error) ||
         !needs_v3(q, bits != 16, "Different refcount widths than 16 bits require", error) ||
         !needs_v3(q, extended, "Extended L2 entries are only supported with", error) ||
@@ -129,12 +131,12 @@ static bool check_backing(const VitBlockCreate *create, const VitQcow2 *q, VitPr
 {
     if (!create->backing_file) return true;
     if (strlen(create->backing_file) > VIT_QCOW2_MAX_BACKING_NAME)
-        return invalid(error, "The backing file's name is longer than 1023 bytes");
+        return invalid(error, _("The backing file's name is longer than 1023 bytes"));
     if (vit_qcow2_data_file_raw(q))
-        return invalid(error, "Backing file and data-file-raw cannot be used at the same time");
+        return invalid(error, _("Backing file and data-file-raw cannot be used at the same time"));
     if (prealloc != VIT_PREALLOC_OFF && q->subclusters == 1)
-        return invalid(error, "Backing file and preallocation can only be used at the same time "
-                              "if extended_l2 is on");
+        return invalid(error, _("Backing file and preallocation can only be used at the same time "
+                                "if extended_l2 is on"));
     return true;
 }
 
@@ -150,8 +152,8 @@ static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **err
                              : (size != 0);
 
     if (l1 > VIT_QCOW2_MAX_L1_BYTES / 8)
-        return invalid(error, "The image size is too large for file format 'qcow2' (try using a "
-                              "larger cluster size)");
+        return invalid(error, _("The image size is too large for file format 'qcow2' (try using a "
+                                "larger cluster size)"));
     uint64_t crypto = vit_qcow2_clusters(q, q->crypto_header.length);
     uint64_t l1_clusters = MAX(vit_qcow2_clusters(q, l1 * 8), 1);
     *blocks = 1;
@@ -253,7 +255,7 @@ bool vit_qcow2_co_create(VitBlockCreate *create, GError **error)
     if (good) {
         int result = write_first_clusters(q, file, create, blocks, total);
         if (result < 0)
-            vit_block_fail_errno(error, result, "Could not write the tables of “%s”",
+            vit_block_fail_errno(error, result, _("Could not write the tables of “%s”"),
                                  file->filename);
         good = result == 0 && (prealloc == VIT_PREALLOC_OFF ||
                                finish_open(create, file, prealloc, &crypto, error));

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <gcrypt.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 typedef struct {
@@ -77,13 +78,14 @@ static bool take_secret(VitQcow2 *q, VitBlockArgs *args, const char **secret, GE
     }
     if (format != wanted)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: Header reported '%s' encryption format but options specify "
-                              "'%s'",
+                              _("“%s”: Header reported '%s' encryption format but options specify "
+                                "'%s'"),
                               name, formats[wanted], formats[format]);
     if (q->parent.how.no_io) *secret = NULL;
     else if (!*secret)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: Parameter 'encrypt.key-secret' is required for cipher", name);
+                              _("“%s”: Parameter 'encrypt.key-secret' is required for cipher"),
+                              name);
     return true;
 }
 
@@ -94,10 +96,11 @@ bool vit_qcow2_crypto_open(VitQcow2 *q, VitBlockArgs *args, GError **error)
     const char *secret = NULL;
 
     if (q->crypt_method == VIT_QCOW2_CRYPT_NONE)
-        return !sub || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                      "“%s”: No encryption in image header, but options specified "
-                                      "format",
-                                      node->file->node->filename);
+        return !sub ||
+               vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("“%s”: No encryption in image header, but options specified "
+                                "format"),
+                              node->file->node->filename);
     if (!take_secret(q, sub, &secret, error)) return false;
     Crypto *c = q->crypto = g_new0(Crypto, 1);
     q->cipher = &cipher;
@@ -109,10 +112,11 @@ bool vit_qcow2_crypto_open(VitQcow2 *q, VitBlockArgs *args, GError **error)
         return c->luks != NULL;
     }
     if (!node->how.read_only && !node->how.no_io)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: images encrypted the old way (AES-CBC) are only read; open it "
-                              "with read-only=on and convert it to encrypt.format=luks",
-                              node->file->node->filename);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_UNSUPPORTED,
+            _("“%s”: images encrypted the old way (AES-CBC) are only read; open it "
+              "with read-only=on and convert it to encrypt.format=luks"),
+            node->file->node->filename);
     return open_aes(q, c, secret, error);
 }
 
@@ -153,21 +157,21 @@ bool vit_qcow2_crypto_take(VitLuksOptions *options, VitBlockArgs *args, uint64_t
     if (!vit_block_args_bool(args, "encryption", &old, error)) return false;
     if (sub && old)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Options encryption and encrypt.format are mutually exclusive");
+                              _("Options encryption and encrypt.format are mutually exclusive"));
     if (!sub && !old) return true;
     if (sub && !vit_block_args_enum(sub, "format", formats, &format, error)) return false;
     if (format < 0 && !old)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'encrypt.format' is missing: use encrypt.format=luks");
+                              _("Parameter 'encrypt.format' is missing: use encrypt.format=luks"));
     if (old || format == 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Images are no longer encrypted the old way (AES-CBC); use "
-                              "encrypt.format=luks");
+                              _("Images are no longer encrypted the old way (AES-CBC); use "
+                                "encrypt.format=luks"));
     if (!vit_luks_options_take(options, sub, error) || !vit_block_args_finish(sub, error))
         return false;
     if (!options->key_secret)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'encrypt.key-secret' is required for cipher");
+                              _("Parameter 'encrypt.key-secret' is required for cipher"));
     *bytes = vit_luks_header_size(options);
     return true;
 }
@@ -180,7 +184,7 @@ bool vit_qcow2_crypto_create(const VitQcow2 *q, VitBlockNode *file, VitBlockGrap
 
     if (result < 0)
         return vit_block_fail_errno(
-            error, result, "Could not make room for the LUKS header of “%s”", file->filename);
+            error, result, _("Could not make room for the LUKS header of “%s”"), file->filename);
     VitLuks *luks = vit_co_luks_create(file, q->crypto_header.offset, false, options,
                                        vit_block_graph_objects(graph), error);
     vit_luks_free(luks);
@@ -195,7 +199,7 @@ bool vit_qcow2_crypto_amend(VitQcow2 *q, VitBlockArgs *encrypt, bool force, GErr
 
     if (!c || !c->luks)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: only LUKS encryption options can be amended for qcow2",
+                              _("“%s”: only LUKS encryption options can be amended for qcow2"),
                               q->parent.filename);
     return vit_block_args_enum(encrypt, "format", formats, &format, error) &&
            vit_co_luks_amend(c->luks, q->parent.file->node, encrypt,

@@ -4,6 +4,8 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
 
@@ -46,7 +48,7 @@ static bool corrupt(const VitQcow2 *q, GError **error, const char *field, unsign
                     const char *what)
 {
     return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: %s at offset 0x%x of the header %s",
+                          _("“%s”: %s at offset 0x%x of the header %s"),
                           q->parent.file->node->filename, field, at, what);
 }
 
@@ -59,10 +61,10 @@ static bool check_table(const VitQcow2 *q, GError **error, const char *field, un
     /* Tables may end in the last cluster, which the file need not fill. */
     file = (file + q->cluster_size - 1) & ~(q->cluster_size - 1);
     if (offset & (q->cluster_size - 1))
-        return corrupt(q, error, field, at, "is not aligned to a cluster");
-    if (offset == 0 && bytes > 0) return corrupt(q, error, field, at, "points to the header");
+        return corrupt(q, error, field, at, _("is not aligned to a cluster"));
+    if (offset == 0 && bytes > 0) return corrupt(q, error, field, at, _("points to the header"));
     if (offset > VIT_QCOW2_OFFSET_MASK || __builtin_add_overflow(offset, bytes, &end) || end > file)
-        return corrupt(q, error, field, at, "points past the end of the file");
+        return corrupt(q, error, field, at, _("points past the end of the file"));
     return true;
 }
 
@@ -81,10 +83,10 @@ static bool unsupported_features(const VitQcow2 *q, const uint8_t *names, size_t
         unknown &= ~(UINT64_C(1) << e[1]);
     }
     if (unknown)
-        g_string_append_printf(text, "%sUnknown incompatible feature: %" G_GINT64_MODIFIER "x",
+        g_string_append_printf(text, "%sUnknown incompatible feature: %" PRIx64,
                                text->len ? ", " : "", unknown);
     return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                          "“%s”: Unsupported qcow2 feature(s): %s; a newer program made it",
+                          _("“%s”: Unsupported qcow2 feature(s): %s; a newer program made it"),
                           q->parent.file->node->filename, text->str);
 }
 
@@ -100,16 +102,17 @@ static bool read_bitmaps(VitQcow2 *q, const uint8_t *data, uint32_t length, unsi
 
     /* Without its autoclear bit somebody has written who knows no bitmaps: they are out of date. */
     if (!(q->autoclear & VIT_QCOW2_BITMAPS)) return true;
-    if (length != 24) return corrupt(q, error, "bitmaps extension", at, "has a wrong length");
+    if (length != 24) return corrupt(q, error, _("bitmaps extension"), at, _("has a wrong length"));
     b.count = vit_get32(data);
     b.directory_size = vit_get64(data + 8);
     b.directory_offset = vit_get64(data + 16);
     if (vit_get32(data + 4) != 0)
-        return corrupt(q, error, "bitmaps extension", at, "has a reserved field that is not zero");
+        return corrupt(q, error, _("bitmaps extension"), at,
+                       _("has a reserved field that is not zero"));
     if (b.count == 0 || b.count > VIT_QCOW2_MAX_BITMAPS)
-        return corrupt(q, error, "number of bitmaps", at, "is not between 1 and 65535");
+        return corrupt(q, error, _("number of bitmaps"), at, _("is not between 1 and 65535"));
     if (b.directory_size == 0 || b.directory_size > VIT_QCOW2_MAX_BITMAP_DIRECTORY)
-        return corrupt(q, error, "bitmap directory's size", at, "is absurd");
+        return corrupt(q, error, _("bitmap directory's size"), at, _("is absurd"));
     q->bitmaps = b;
     return check_table(q, error, "bitmap directory's offset", at, b.directory_offset,
                        b.directory_size);
@@ -125,21 +128,21 @@ static bool read_extension(VitQcow2 *q, uint32_t type, const uint8_t *data, uint
         g_free(node->backing_format);
         node->backing_format = length < 16 ? string_of(data, length) : NULL;
         if (!node->backing_format)
-            return corrupt(q, error, "backing format's name", at, "is no name of a format");
+            return corrupt(q, error, _("backing format's name"), at, _("is no name of a format"));
         return true;
     case VIT_QCOW2_EXT_DATA_FILE:
         g_free(q->data_file_name);
         q->data_file_name = length <= VIT_QCOW2_MAX_BACKING_NAME ? string_of(data, length) : NULL;
         if (!q->data_file_name)
-            return corrupt(q, error, "data file's name", at, "is no name of a file");
+            return corrupt(q, error, _("data file's name"), at, _("is no name of a file"));
         return true;
     case VIT_QCOW2_EXT_BITMAPS: return read_bitmaps(q, data, length, at, error);
     case VIT_QCOW2_EXT_CRYPTO:
         if (q->crypt_method != VIT_QCOW2_CRYPT_LUKS)
-            return corrupt(q, error, "encryption extension", at,
-                           "is there although the image is not encrypted by LUKS");
+            return corrupt(q, error, _("encryption extension"), at,
+                           _("is there although the image is not encrypted by LUKS"));
         if (length != 16)
-            return corrupt(q, error, "encryption extension", at, "has a wrong length");
+            return corrupt(q, error, _("encryption extension"), at, _("has a wrong length"));
         q->crypto_header.offset = vit_get64(data);
         q->crypto_header.length = vit_get64(data + 8);
         return check_table(q, error, "encryption header's offset", at, q->crypto_header.offset,
@@ -168,8 +171,8 @@ static bool read_extensions(VitQcow2 *q, const uint8_t *cluster, uint64_t from, 
             if (type == VIT_QCOW2_EXT_END) break;
             if (length > end - at - 8) {
                 if (pass == 0) break;
-                return corrupt(q, error, "header extension", (unsigned)at,
-                               "is longer than the space before the backing file's name");
+                return corrupt(q, error, _("header extension"), (unsigned)at,
+                               _("is longer than the space before the backing file's name"));
             }
             if (type == VIT_QCOW2_EXT_FEATURE_NAMES) {
                 names = cluster + at + 8;
@@ -194,16 +197,16 @@ static bool read_version3(VitQcow2 *q, const uint8_t *h, GError **error)
     q->header_length = vit_get32(h + VIT_QCOW2_H_LENGTH);
     if (q->header_length < 104)
         return corrupt(q, error, "header_length", VIT_QCOW2_H_LENGTH,
-                       "is too short: qcow2 header "
-                       "too short");
+                       _("is too short: qcow2 header "
+                         "too short"));
     if (q->header_length > (UINT64_C(1) << q->cluster_bits))
         return corrupt(q, error, "header_length", VIT_QCOW2_H_LENGTH,
-                       "is too long: qcow2 header exceeds cluster size");
+                       _("is too long: qcow2 header exceeds cluster size"));
     if (q->header_length % 8)
-        return corrupt(q, error, "header_length", VIT_QCOW2_H_LENGTH, "is not a multiple of 8");
+        return corrupt(q, error, "header_length", VIT_QCOW2_H_LENGTH, _("is not a multiple of 8"));
     if (q->refcount_order > 6)
         return corrupt(q, error, "refcount_order", VIT_QCOW2_H_REFCOUNT_ORDER,
-                       "is too large: Reference count entry width may not exceed 64 bits");
+                       _("is too large: Reference count entry width may not exceed 64 bits"));
     return true;
 }
 
@@ -217,34 +220,34 @@ static bool check_fields(VitQcow2 *q, const uint8_t *h, GError **error)
                               : VIT_QCOW2_ZLIB;
     if (((q->incompatible & VIT_QCOW2_COMPRESSION) != 0) != (q->compression_type != 0))
         return corrupt(q, error, "compression_type", VIT_QCOW2_H_COMPRESSION_TYPE,
-                       "contradicts its incompatible feature bit");
+                       _("contradicts its incompatible feature bit"));
     if (q->compression_type > VIT_QCOW2_ZSTD)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: unknown compression type: %u", q->parent.file->node->filename,
-                              q->compression_type);
+                              _("“%s”: unknown compression type: %u"),
+                              q->parent.file->node->filename, q->compression_type);
     if ((q->incompatible & VIT_QCOW2_EXTENDED_L2) && q->cluster_bits < 14)
         return corrupt(q, error, "cluster_bits", VIT_QCOW2_H_CLUSTER_BITS,
-                       "is too small for extended L2 entries");
+                       _("is too small for extended L2 entries"));
     if (vit_qcow2_data_file_raw(q) && !vit_qcow2_has_data_file(q))
         q->autoclear &= ~(uint64_t)VIT_QCOW2_DATA_FILE_RAW;
     if (q->crypt_method > VIT_QCOW2_CRYPT_LUKS)
         return corrupt(q, error, "crypt_method", VIT_QCOW2_H_CRYPT_METHOD,
-                       "says an unknown encryption");
-    if (size > INT64_MAX) return corrupt(q, error, "size", VIT_QCOW2_H_SIZE, "is absurd");
+                       _("says an unknown encryption"));
+    if (size > INT64_MAX) return corrupt(q, error, "size", VIT_QCOW2_H_SIZE, _("is absurd"));
 
     uint64_t rt_bytes = (uint64_t)q->rt_clusters << q->cluster_bits;
     if (q->rt_clusters == 0 && !q->parent.how.check)
         return corrupt(q, error, "refcount_table_clusters", VIT_QCOW2_H_RT_CLUSTERS,
-                       "is zero: Image does not contain a reference count table");
+                       _("is zero: Image does not contain a reference count table"));
     if (rt_bytes > VIT_QCOW2_MAX_RT_BYTES)
         return corrupt(q, error, "refcount_table_clusters", VIT_QCOW2_H_RT_CLUSTERS,
-                       "is too large: Reference count table too large");
+                       _("is too large: Reference count table too large"));
     if (!check_table(q, error, "refcount_table_offset", VIT_QCOW2_H_RT_OFFSET, q->rt_offset,
                      rt_bytes))
         return false;
     if (q->nb_snapshots > VIT_QCOW2_MAX_SNAPSHOTS)
         return corrupt(q, error, "nb_snapshots", VIT_QCOW2_H_NB_SNAPSHOTS,
-                       "is too large: Snapshot table too large");
+                       _("is too large: Snapshot table too large"));
     if (!check_table(q, error, "snapshots_offset", VIT_QCOW2_H_SNAPSHOTS_OFFSET,
                      q->nb_snapshots ? q->snapshots_offset : 0, (uint64_t)q->nb_snapshots * 40))
         return false;
@@ -254,10 +257,10 @@ static bool check_fields(VitQcow2 *q, const uint8_t *h, GError **error)
                                  : (size != 0);
     if (q->l1_size > VIT_QCOW2_MAX_L1_BYTES / 8)
         return corrupt(q, error, "l1_size", VIT_QCOW2_H_L1_SIZE,
-                       "is too large: Active L1 table too large");
+                       _("is too large: Active L1 table too large"));
     if (needed > q->l1_size)
         return corrupt(q, error, "l1_size", VIT_QCOW2_H_L1_SIZE,
-                       "is too small: L1 table is too small for the size of the disk");
+                       _("is too small: L1 table is too small for the size of the disk"));
     q->vm_state_index = (uint32_t)needed;
     return check_table(q, error, "l1_table_offset", VIT_QCOW2_H_L1_OFFSET, q->l1_offset,
                        (uint64_t)q->l1_size * 8);
@@ -268,13 +271,13 @@ static bool read_backing_name(VitQcow2 *q, const uint8_t *cluster, uint64_t offs
 {
     if (length > VIT_QCOW2_MAX_BACKING_NAME || length > q->cluster_size - offset)
         return corrupt(q, error, "backing_file_size", VIT_QCOW2_H_BACKING_SIZE,
-                       "is too large: Backing file name too long");
+                       _("is too large: Backing file name too long"));
     if (vit_qcow2_data_file_raw(q))
         return corrupt(q, error, "backing_file_offset", VIT_QCOW2_H_BACKING_OFFSET,
-                       "names a backing file, but the image has a raw data file");
+                       _("names a backing file, but the image has a raw data file"));
     q->parent.backing_file = string_of(cluster + offset, length);
     return q->parent.backing_file ||
-           corrupt(q, error, "backing file name", (unsigned)offset, "has a zero byte in it");
+           corrupt(q, error, _("backing file name"), (unsigned)offset, _("has a zero byte in it"));
 }
 
 bool vit_qcow2_read_header(VitQcow2 *q, GError **error)
@@ -285,21 +288,22 @@ bool vit_qcow2_read_header(VitQcow2 *q, GError **error)
     int result = have < VIT_QCOW2_H_V2_LENGTH ? 0 : vit_co_read(file, 0, h, have);
 
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not read the header of “%s”",
+        return vit_block_fail_errno(error, result, _("Could not read the header of “%s”"),
                                     file->filename);
     if (have < VIT_QCOW2_H_V2_LENGTH || vit_get32(h) != VIT_QCOW2_MAGIC)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: Image is not in qcow2 format",
-                              file->filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("“%s”: Image is not in qcow2 format"), file->filename);
     q->version = vit_get32(h + VIT_QCOW2_H_VERSION);
     if (q->version < 2 || q->version > 3)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported qcow2 version %u", file->filename, q->version);
+                              _("“%s”: Unsupported qcow2 version %u"), file->filename, q->version);
     q->cluster_bits = vit_get32(h + VIT_QCOW2_H_CLUSTER_BITS);
     if (q->cluster_bits < VIT_QCOW2_MIN_CLUSTER_BITS ||
         q->cluster_bits > VIT_QCOW2_MAX_CLUSTER_BITS)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported cluster size: 2^%u (cluster_bits at offset 0x14)",
-                              file->filename, q->cluster_bits);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_UNSUPPORTED,
+            _("“%s”: Unsupported cluster size: 2^%u (cluster_bits at offset 0x14)"), file->filename,
+            q->cluster_bits);
     q->refcount_order = 4;
     q->header_length = VIT_QCOW2_H_V2_LENGTH;
     if (q->version == 3 && !read_version3(q, h, error)) return false;
@@ -318,15 +322,15 @@ bool vit_qcow2_read_header(VitQcow2 *q, GError **error)
     g_autofree uint8_t *cluster = g_malloc0(q->cluster_size);
     result = vit_co_read(file, 0, cluster, MIN(file->size, q->cluster_size));
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not read the header of “%s”",
+        return vit_block_fail_errno(error, result, _("Could not read the header of “%s”"),
                                     file->filename);
     if (backing_offset > q->cluster_size)
         return corrupt(q, error, "backing_file_offset", VIT_QCOW2_H_BACKING_OFFSET,
-                       "is not in the first cluster: Invalid backing file offset");
+                       _("is not in the first cluster: Invalid backing file offset"));
     uint64_t end = backing_offset ? backing_offset : q->cluster_size;
     if (q->header_length > end)
         return corrupt(q, error, "backing_file_offset", VIT_QCOW2_H_BACKING_OFFSET,
-                       "lies within the header");
+                       _("lies within the header"));
     if (q->header_length > VIT_QCOW2_H_V3_LENGTH)
         q->unknown_header = g_bytes_new(cluster + VIT_QCOW2_H_V3_LENGTH,
                                         q->header_length - VIT_QCOW2_H_V3_LENGTH);
@@ -335,10 +339,10 @@ bool vit_qcow2_read_header(VitQcow2 *q, GError **error)
         return false;
     if ((q->autoclear & VIT_QCOW2_BITMAPS) && q->bitmaps.count == 0)
         return corrupt(q, error, "autoclear_features", VIT_QCOW2_H_AUTOCLEAR,
-                       "says there are bitmaps, but there is no bitmaps extension");
+                       _("says there are bitmaps, but there is no bitmaps extension"));
     if (q->crypt_method == VIT_QCOW2_CRYPT_LUKS && q->crypto_header.length == 0)
         return corrupt(q, error, "crypt_method", VIT_QCOW2_H_CRYPT_METHOD,
-                       "says LUKS, but there is no encryption extension");
+                       _("says LUKS, but there is no encryption extension"));
     return backing_offset == 0 ||
            read_backing_name(q, cluster, backing_offset, backing_size, error);
 }

@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 bool vit_qcow2_co_change_backing(VitBlockNode *node, const char *file, const char *format,
@@ -13,11 +14,11 @@ bool vit_qcow2_co_change_backing(VitBlockNode *node, const char *file, const cha
     if (file && !*file) file = NULL;
     if (file && vit_qcow2_data_file_raw(q))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: an image with a raw data file has no backing file",
+                              _("“%s”: an image with a raw data file has no backing file"),
                               node->filename);
     if (file && strlen(file) > VIT_QCOW2_MAX_BACKING_NAME)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The backing file's name is longer than 1023 bytes");
+                              _("The backing file's name is longer than 1023 bytes"));
     char *old_file = node->backing_file, *old_format = node->backing_format;
     node->backing_file = g_strdup(file);
     node->backing_format = file ? g_strdup(format) : NULL;
@@ -31,7 +32,7 @@ bool vit_qcow2_co_change_backing(VitBlockNode *node, const char *file, const cha
         node->backing_file = old_file;
         node->backing_format = old_format;
         return vit_block_fail_errno(error, result,
-                                    "Could not change the backing file of “%s” to “%s”",
+                                    _("Could not change the backing file of “%s” to “%s”"),
                                     node->filename, file ?: "");
     }
     g_free(old_file);

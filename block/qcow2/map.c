@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- entries --------------------------------------------------------------------------------- */
@@ -160,15 +161,13 @@ int vit_qcow2_l2_slice(VitQcow2 *q, uint64_t offset, VitQcow2Slice **slice, unsi
         uint64_t table = q->l1[p.l1_index] & VIT_QCOW2_OFFSET_MASK;
         if (table == 0) return 0;
         if (table & (q->cluster_size - 1))
-            return vit_qcow2_corrupt(
-                q, "L2 table offset 0x%" G_GINT64_MODIFIER "x unaligned (L1 index: 0x%x)", table,
-                p.l1_index);
+            return vit_qcow2_corrupt(q, "L2 table offset 0x%" PRIx64 " unaligned (L1 index: 0x%x)",
+                                     table, p.l1_index);
         if (table >= q->parent.file->node->size &&
             !vit_qcow2_cache_peek(&q->l2, table + p.slice)) /* a new one is in memory only */
-            return vit_qcow2_corrupt(q,
-                                     "L2 table offset 0x%" G_GINT64_MODIFIER
-                                     "x past the end of the file (L1 index: 0x%x)",
-                                     table, p.l1_index);
+            return vit_qcow2_corrupt(
+                q, "L2 table offset 0x%" PRIx64 " past the end of the file (L1 index: 0x%x)", table,
+                p.l1_index);
         int result = vit_qcow2_cache_get(q, &q->l2, table + p.slice, slice);
         if (result < 0) return result;
         if (p.l1_index < q->l1_size && (q->l1[p.l1_index] & VIT_QCOW2_OFFSET_MASK) == table)
@@ -192,11 +191,10 @@ int vit_qcow2_map(VitQcow2 *q, uint64_t offset, uint64_t bytes, VitQcow2Map *map
     }
     bool good = walk(q, s, &p, offset, bytes, map);
     vit_qcow2_cache_put(s);
-    return good ? 0
-                : vit_qcow2_corrupt(q,
-                                    "invalid L2 entry 0x%" G_GINT64_MODIFIER
-                                    "x (guest offset 0x%" G_GINT64_MODIFIER "x)",
-                                    map->entry.entry, offset);
+    return good
+               ? 0
+               : vit_qcow2_corrupt(q, "invalid L2 entry 0x%" PRIx64 " (guest offset 0x%" PRIx64 ")",
+                                   map->entry.entry, offset);
 }
 
 bool vit_qcow2_host_is_there(const VitQcow2 *q, uint64_t host)

@@ -4,6 +4,7 @@
 
 #include "block/luks/crypto.h"
 
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 static uint64_t round_up(uint64_t n, uint64_t unit)
@@ -21,7 +22,7 @@ static bool tables(const VitQcow2 *q, uint64_t size, uint64_t more, uint64_t *by
 
     if (l2 / unit * 8 > VIT_QCOW2_MAX_L1_BYTES)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The image size is too large (try using a larger cluster size)");
+                              _("The image size is too large (try using a larger cluster size)"));
     *bytes = unit + l2 + l1 + more;
     uint64_t clusters = (*bytes + size) / unit;
     do {
@@ -44,7 +45,7 @@ static bool stored(const VitQcow2 *q, VitBlockNode *source, uint64_t *bytes, GEr
         int result = vit_co_status_above(source, NULL, at, source->size - at, &e);
         if (result < 0 || e.bytes == 0)
             return vit_block_fail_errno(error, MIN(result, -1),
-                                        "Unable to get block status of “%s”", source->filename);
+                                        _("Unable to get block status of “%s”"), source->filename);
         if (e.flags & VIT_EXTENT_ZERO) continue;
         uint64_t from = MAX(at & ~mask, next), to = (at + e.bytes + mask) & ~mask;
         if (to > from) *bytes += to - from;
@@ -64,7 +65,7 @@ static bool encryption(const VitQcow2 *q, VitBlockArgs *args, uint64_t *bytes, G
     bool good = vit_luks_options_take(&options, encrypt, error);
     if (good && !options.key_secret)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Parameter 'key-secret' is required for cipher");
+                              _("Parameter 'key-secret' is required for cipher"));
     if (good) *bytes = round_up(vit_luks_header_size(&options), q->cluster_size);
     vit_luks_options_clear(&options);
     return good;
@@ -85,7 +86,7 @@ bool vit_qcow2_co_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t 
     (void)vit_block_args_str(options, "backing_fmt");
     if (size > INT64_MAX - (64 << 20))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The image size is too large (try using a larger cluster size)");
+                              _("The image size is too large (try using a larger cluster size)"));
     size = round_up(size, q->cluster_size);
     if (!tables(q, size, more, &meta, error)) return false;
     if (prealloc == VIT_PREALLOC_FALLOC || prealloc == VIT_PREALLOC_FULL) data = size;

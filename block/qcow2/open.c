@@ -3,6 +3,8 @@
 #include "block/qcow2/meta.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -37,15 +39,16 @@ static bool cache_options(VitQcow2 *q, VitBlockArgs *args, GError **error)
         !vit_block_args_uint(args, "cache-clean-interval", G_MAXINT, &interval, error))
         return false;
     if (has_both && has_l2 && has_counts)
-        return invalid(error, "cache-size, l2-cache-size and refcount-cache-size may not be set at "
-                              "the same time");
+        return invalid(error,
+                       _("cache-size, l2-cache-size and refcount-cache-size may not be set at "
+                         "the same time"));
     if (has_both && has_l2 && l2 > both)
-        return invalid(error, "l2-cache-size may not exceed cache-size");
+        return invalid(error, _("l2-cache-size may not exceed cache-size"));
     if (has_both && has_counts && counts > both)
-        return invalid(error, "refcount-cache-size may not exceed cache-size");
+        return invalid(error, _("refcount-cache-size may not exceed cache-size"));
     if (entry < 512 || entry > q->cluster_size || (entry & (entry - 1)))
-        return invalid(error, "L2 cache entry size must be a power of two between 512 and the "
-                              "cluster size");
+        return invalid(error, _("L2 cache entry size must be a power of two between 512 and the "
+                                "cluster size"));
     if (has_both && has_l2) counts = both - l2;
     else if (has_both && has_counts) l2 = both - counts;
     else if (has_both) {
@@ -77,10 +80,10 @@ static bool take_options(VitQcow2 *q, VitBlockArgs *args, GError **error)
         !vit_block_args_bool(args, "discard-no-unref", &q->discard_no_unref, error))
         return false;
     if (lazy && q->version < 3)
-        return invalid(error, "Lazy refcounts require a qcow2 image with at least qemu 1.1 "
-                              "compatibility level");
+        return invalid(error, _("Lazy refcounts require a qcow2 image with at least qemu 1.1 "
+                                "compatibility level"));
     if (q->discard_no_unref && q->version < 3)
-        return invalid(error, "discard-no-unref is only supported since qcow2 version 3");
+        return invalid(error, _("discard-no-unref is only supported since qcow2 version 3"));
     q->lazy = lazy;
     return true;
 }
@@ -99,9 +102,9 @@ static bool load_table(VitQcow2 *q, const char *what, uint64_t offset, uint64_t 
     *dirty = g_new0(uint64_t, entries / 64 / 64 + 1);
     int result = !t ? -ENOMEM : entries ? vit_co_read(file, offset, t, entries * 8) : 0;
     if (result < 0)
-        return vit_block_fail_errno(
-            error, result, "Could not read the %s of “%s” at offset 0x%" G_GINT64_MODIFIER "x",
-            what, file->filename, offset);
+        return vit_block_fail_errno(error, result,
+                                    _("Could not read the %s of “%s” at offset 0x%" PRIx64), what,
+                                    file->filename, offset);
     for (uint64_t i = 0; i < entries; i++) t[i] = GUINT64_FROM_BE(t[i]);
     return true;
 }
@@ -131,8 +134,8 @@ static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
 
     q->data = node->file;
     if (!vit_qcow2_has_data_file(q))
-        return !given || invalid(error, "'data-file' can only be set for images with an external "
-                                        "data file");
+        return !given || invalid(error, _("'data-file' can only be set for images with an external "
+                                          "data file"));
     if (given) {
         q->data = vit_co_open_child(node, args, "data-file", VIT_EDGE_DATA, error);
     } else if (node->how.no_io) {
@@ -145,7 +148,7 @@ static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
         q->data = vit_co_open_named(node, q->data_file_name, "file", "data-file", VIT_EDGE_DATA,
                                     error);
     } else {
-        return invalid(error, "'data-file' is required for this image");
+        return invalid(error, _("'data-file' is required for this image"));
     }
     return q->data != NULL;
 }
@@ -159,29 +162,30 @@ static bool make_writable(VitQcow2 *q, GError **error)
 
     if (node->how.check) return true;
     if (q->incompatible & VIT_QCOW2_CORRUPT)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: qcow2: Image is corrupt; cannot be opened read/write; repair "
-                              "it with check -r all",
-                              file->filename);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: qcow2: Image is corrupt; cannot be opened read/write; repair "
+              "it with check -r all"),
+            file->filename);
     if (q->autoclear & ~(uint64_t)VIT_QCOW2_AUTOCLEAR_KNOWN) {
         uint8_t field[8];
         vit_put64(field, q->autoclear & VIT_QCOW2_AUTOCLEAR_KNOWN);
         int result = vit_qcow2_write_field(q, VIT_QCOW2_H_AUTOCLEAR, field, sizeof field);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "Could not write the header of “%s”",
+            return vit_block_fail_errno(error, result, _("Could not write the header of “%s”"),
                                         file->filename);
         q->autoclear &= VIT_QCOW2_AUTOCLEAR_KNOWN;
     }
     if (!(q->incompatible & VIT_QCOW2_DIRTY)) return true;
     if (!node->driver->co_check)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s” was not closed cleanly; repair it with check -r all",
+                              _("“%s” was not closed cleanly; repair it with check -r all"),
                               file->filename);
     VitBlockCheck check = { 0 };
     int result = node->driver->co_check(node, &check, VIT_FIX_LEAKS | VIT_FIX_ERRORS);
     if (result == 0 && check.corruptions > check.corruptions_fixed) result = -EIO;
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not repair “%s” after an unclean end",
+        return vit_block_fail_errno(error, result, _("Could not repair “%s” after an unclean end"),
                                     file->filename);
     return true;
 }
@@ -190,8 +194,9 @@ static bool use_bitmaps(VitQcow2 *q, GError **error)
 {
     int result = q->parent.how.check ? 0 : vit_qcow2_bitmaps_use(q);
 
-    return result == 0 || vit_block_fail_errno(error, result, "Could not mark the bitmaps of “%s”",
-                                               q->parent.file->node->filename);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("Could not mark the bitmaps of “%s”"),
+                                q->parent.file->node->filename);
 }
 
 static gboolean clean_caches(gpointer data)

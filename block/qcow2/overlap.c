@@ -6,6 +6,8 @@
  * refcounts protect them. */
 #include "block/qcow2/qcow2.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 static gpointer key_of(const VitQcow2 *q, uint64_t offset)
@@ -30,20 +32,20 @@ static bool collect(VitQcow2 *q, const char *what, uint64_t index, uint64_t offs
 
     if (offset == 0) return true;
     if (offset & (q->cluster_size - 1))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: %s %" G_GUINT64_FORMAT " at offset 0x%" G_GINT64_MODIFIER
-                              "x is not aligned to a cluster",
-                              q->parent.file->node->filename, what, index, offset);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: %s %" PRIu64 " at offset 0x%" PRIx64 " is not aligned to a cluster"),
+            q->parent.file->node->filename, what, index, offset);
     if (offset >= file)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: %s %" G_GUINT64_FORMAT " at offset 0x%" G_GINT64_MODIFIER
-                              "x lies past the end of the file",
-                              q->parent.file->node->filename, what, index, offset);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: %s %" PRIu64 " at offset 0x%" PRIx64 " lies past the end of the file"),
+            q->parent.file->node->filename, what, index, offset);
     if (!g_hash_table_add(q->tables, key_of(q, offset)) && alone)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: %s %" G_GUINT64_FORMAT " at offset 0x%" G_GINT64_MODIFIER
-                              "x overlaps another table",
-                              q->parent.file->node->filename, what, index, offset);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: %s %" PRIu64 " at offset 0x%" PRIx64 " overlaps another table"),
+            q->parent.file->node->filename, what, index, offset);
     return true;
 }
 

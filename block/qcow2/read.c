@@ -6,6 +6,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { AT_ONCE = 8 };
@@ -32,7 +33,7 @@ int vit_qcow2_data_write(VitQcow2 *q, uint64_t host, uint64_t guest, uint64_t by
     if (q->data == q->parent.file && vit_qcow2_overlaps(q, host, bytes, false))
         return vit_qcow2_corrupt(q,
                                  "Preventing invalid write on metadata (overlaps with a table) at "
-                                 "offset 0x%" G_GINT64_MODIFIER "x",
+                                 "offset 0x%" PRIx64,
                                  host);
     if (!q->cipher) {
         result = vit_co_writev(q->data->node, host, bytes, iov, niov, flags);

@@ -6,6 +6,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { PENDING_MOST = 64 << 20 };
@@ -75,9 +76,9 @@ static int view_open(VitQcow2 *q, View *v, uint64_t index)
     /* A new one may be in memory only. */
     if ((at & (q->cluster_size - 1)) || (!there && !vit_qcow2_cache_peek(&q->refcounts, at)))
         return vit_qcow2_corrupt(q,
-                                 "Refblock offset 0x%" G_GINT64_MODIFIER
-                                 "x unaligned or past the end of the file (reftable index: "
-                                 "0x%" G_GINT64_MODIFIER "x)",
+                                 "Refblock offset 0x%" PRIx64
+                                 " unaligned or past the end of the file (reftable index: "
+                                 "0x%" PRIx64 ")",
                                  at, block);
     uint64_t per_slice = ((uint64_t)q->refcounts.slice_size << 3) >> q->refcount_order;
     uint64_t part = (index & (per_block - 1)) / per_slice;
@@ -126,9 +127,8 @@ int vit_qcow2_refcount_add(VitQcow2 *q, uint64_t offset, uint64_t bytes)
             if ((result = view_open(q, &v, i)) < 0) break;
             uint64_t count = view_get(q, &v, i);
             if (!v.slice || count == 0)
-                result = vit_qcow2_corrupt(
-                    q, "cluster 0x%" G_GINT64_MODIFIER "x is in use but has refcount 0",
-                    i << q->cluster_bits);
+                result = vit_qcow2_corrupt(q, "cluster 0x%" PRIx64 " is in use but has refcount 0",
+                                           i << q->cluster_bits);
             else if (count >= q->refcount_max) result = -ERANGE;
             else if (pass == 1) view_set(q, &v, i, count + 1);
         }
@@ -317,7 +317,7 @@ static int alloc(VitQcow2 *q, uint64_t from, uint64_t want, bool some, bool at, 
         if (vit_qcow2_overlaps(q, (run->first + i) << q->cluster_bits, q->cluster_size, true))
             return vit_qcow2_corrupt(q,
                                      "Preventing invalid allocation of a cluster that holds "
-                                     "metadata, at offset 0x%" G_GINT64_MODIFIER "x",
+                                     "metadata, at offset 0x%" PRIx64,
                                      (run->first + i) << q->cluster_bits);
     }
     result = take_run(q, run);
@@ -434,8 +434,7 @@ static int drop_references(VitQcow2 *q, const VitQcow2Pending *p)
         uint64_t count = view_get(q, &v, i), offset = i << q->cluster_bits;
         if (count == 0) {
             result = vit_qcow2_corrupt(
-                q, "cluster 0x%" G_GINT64_MODIFIER "x is freed more often than it is in use",
-                offset);
+                q, "cluster 0x%" PRIx64 " is freed more often than it is in use", offset);
             break;
         }
         view_set(q, &v, i, count - 1);

@@ -3,6 +3,8 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { ZERO_PIECE = 1 << 20 };
@@ -60,7 +62,7 @@ bool vit_qcow2_preallocate(VitQcow2 *q, uint64_t from, uint64_t to, VitPrealloc 
     for (uint64_t at = from & ~mask, done; at < to && result == 0; at += done)
         result = allocate_slice(q, at, to, has_backing, &done, &host_end);
     vit_fiber_mutex_unlock(&q->meta);
-    if (result < 0) return vit_block_fail_errno(error, result, "Could not preallocate metadata");
+    if (result < 0) return vit_block_fail_errno(error, result, _("Could not preallocate metadata"));
     if (host_end <= data->size) return true;
     return vit_co_truncate(data, host_end, false,
                            mode == VIT_PREALLOC_METADATA ? VIT_PREALLOC_OFF : mode, error);
@@ -124,7 +126,7 @@ static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, G
 
     if (l1_entries(q, size) > VIT_QCOW2_MAX_L1_BYTES / 8)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The image size is too large (with this cluster size)");
+                              _("The image size is too large (with this cluster size)"));
     vit_fiber_mutex_lock(&q->meta);
     int result = vit_qcow2_l1_grow(q, l1_entries(q, size), true);
     vit_fiber_mutex_unlock(&q->meta);
@@ -137,7 +139,7 @@ static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, G
     if (result == 0) result = vit_qcow2_flush(q);
     if (result < 0) {
         if (tail) __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-        return vit_block_fail_errno(error, result, "Failed to grow the L1 table");
+        return vit_block_fail_errno(error, result, _("Failed to grow the L1 table"));
     }
     if (!vit_qcow2_preallocate(q, old, size, prealloc, q->parent.backing != NULL, error)) {
         __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
@@ -152,7 +154,7 @@ static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, G
     if (result == 0) result = write_size(q, size);
     if (result == 0) return true;
     __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-    return vit_block_fail_errno(error, result, "Failed to update the image size");
+    return vit_block_fail_errno(error, result, _("Failed to update the image size"));
 }
 
 /* Unmaps the clusters of one slice from offset on; *step: to its end. */
@@ -189,8 +191,7 @@ static int unmap_table(VitQcow2 *q, uint64_t l1_index)
         for (unsigned i = 0; i < count; i++) {
             VitQcow2Entry e = vit_qcow2_entry_get(q, s, index + i);
             if (vit_qcow2_type(q, e, 0) == VIT_QCOW2_INVALID)
-                result = vit_qcow2_corrupt(q, "invalid L2 entry 0x%" G_GINT64_MODIFIER "x",
-                                           e.entry);
+                result = vit_qcow2_corrupt(q, "invalid L2 entry 0x%" PRIx64, e.entry);
             else vit_qcow2_free_entry(q, e.entry, VIT_QCOW2_FREE_REQUEST);
         }
         vit_qcow2_cache_put(s);
@@ -243,7 +244,7 @@ static bool shrink(VitQcow2 *q, uint64_t size, bool exact, GError **error)
     if (result == 0 && !vit_qcow2_has_data_file(q)) cut_file(q);
     vit_fiber_mutex_unlock(&q->meta);
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Failed to discard cropped clusters");
+        return vit_block_fail_errno(error, result, _("Failed to discard cropped clusters"));
     return !vit_qcow2_has_data_file(q) ||
            vit_co_truncate(q->data->node, size, exact, VIT_PREALLOC_OFF, error);
 }
@@ -255,15 +256,15 @@ bool vit_qcow2_co_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPre
 
     if (size % 512)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The new size must be a multiple of 512");
+                              _("The new size must be a multiple of 512"));
     if (q->nb_snapshots && q->version < 3 && size != node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Can't resize a v2 image which has snapshots");
+                              _("Can't resize a v2 image which has snapshots"));
     if (size < node->size && prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Preallocation can't be used for shrinking an image");
+                              _("Preallocation can't be used for shrinking an image"));
     if (q->broken)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s” is corrupt; repair it first",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s” is corrupt; repair it first"),
                               node->filename);
     if (size > node->size) return grow(q, size, exact, prealloc, error);
     return size == node->size || shrink(q, size, exact, error);

@@ -11,6 +11,7 @@
 #include "block/qcow2/snapshot.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 #include <time.h>
 
@@ -21,10 +22,11 @@ static bool begin(VitQcow2 *q, GError **error)
     VitBlockNode *node = &q->parent;
 
     if (node->how.read_only)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s” is read-only", node->filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s” is read-only"),
+                              node->filename);
     if (vit_qcow2_has_data_file(q))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Operation not supported: “%s” has an external data file",
+                              _("Operation not supported: “%s” has an external data file"),
                               node->filename);
     vit_co_drain_begin(node);
     vit_fiber_mutex_lock(&q->meta);
@@ -32,7 +34,7 @@ static bool begin(VitQcow2 *q, GError **error)
     if (result == 0) return true;
     vit_fiber_mutex_unlock(&q->meta);
     vit_co_drain_end(node);
-    return vit_block_fail_errno(error, result, "Could not write the tables of “%s”",
+    return vit_block_fail_errno(error, result, _("Could not write the tables of “%s”"),
                                 node->filename);
 }
 
@@ -166,11 +168,11 @@ bool vit_qcow2_co_snapshot_create(VitBlockNode *node, VitBlockSnapshot *snapshot
 
     if (snapshot->name && strlen(snapshot->name) > UINT16_MAX)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "A snapshot's name has at most %d bytes", UINT16_MAX);
+                              _("A snapshot's name has at most %d bytes"), UINT16_MAX);
     if (!begin(q, error)) return false;
     if (q->snapshots->len >= VIT_QCOW2_MAX_SNAPSHOTS) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "“%s” has %d snapshots, the most there can be; delete one first",
+                       _("“%s” has %d snapshots, the most there can be; delete one first"),
                        node->filename, VIT_QCOW2_MAX_SNAPSHOTS);
         return end(q, 0, NULL) && false;
     }
@@ -185,8 +187,8 @@ bool vit_qcow2_co_snapshot_create(VitBlockNode *node, VitBlockSnapshot *snapshot
     if (result < 0) vit_qcow2_snapshot_free(s);
     if (result == -ERANGE) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       "“%s”: refcounts of %u bits cannot count another snapshot; delete one or "
-                       "amend refcount_bits",
+                       _("“%s”: refcounts of %u bits cannot count another snapshot; delete one or "
+                         "amend refcount_bits"),
                        node->filename, q->refcount_bits);
         return end(q, 0, NULL) && false; /* nothing was changed */
     }
@@ -239,7 +241,7 @@ bool vit_qcow2_co_snapshot_delete(VitBlockNode *node, const char *id_or_name, GE
     VitQcow2 *q = (VitQcow2 *)node;
     int index = vit_qcow2_snapshot_find(q, id_or_name);
 
-    if (index < 0) return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, "snapshot not found");
+    if (index < 0) return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("snapshot not found"));
     if (!begin(q, error)) return false;
     return end(q, drop(q, (guint)index), error);
 }
@@ -318,12 +320,12 @@ bool vit_qcow2_co_snapshot_goto(VitBlockNode *node, const char *id_or_name, GErr
 
     if (index < 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Failed to load snapshot: No such file or directory");
+                              _("Failed to load snapshot: No such file or directory"));
     const VitQcow2Snapshot *s = q->snapshots->pdata[index];
     if (node->size != s->facts->disk_size && q->bitmaps.count)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: the snapshot's disk has another size, and the image has "
-                              "bitmaps; remove them first",
+                              _("“%s”: the snapshot's disk has another size, and the image has "
+                                "bitmaps; remove them first"),
                               node->filename);
     if (!begin(q, error)) return false;
     int result = go_to(q, s);
@@ -355,12 +357,12 @@ bool vit_qcow2_co_snapshot_load(VitBlockNode *node, const char *id_or_name, GErr
 
     if (!node->how.read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: Device is not readonly; open it read-only to look at a "
-                              "snapshot",
+                              _("“%s”: Device is not readonly; open it read-only to look at a "
+                                "snapshot"),
                               node->filename);
     if (index < 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                              "Failed to load snapshot: Can't find snapshot");
+                              _("Failed to load snapshot: Can't find snapshot"));
     const VitQcow2Snapshot *s = q->snapshots->pdata[index];
     g_autofree uint64_t *l1 = g_try_new0(uint64_t, (size_t)s->l1_size + 1);
     vit_co_drain_begin(node);
@@ -373,7 +375,8 @@ bool vit_qcow2_co_snapshot_load(VitBlockNode *node, const char *id_or_name, GErr
     vit_fiber_mutex_unlock(&q->meta);
     vit_co_drain_end(node);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "“%s”: Could not read the snapshot", node->filename);
+           vit_block_fail_errno(error, result, _("“%s”: Could not read the snapshot"),
+                                node->filename);
 }
 
 /* ---- the machine's state, behind the disk ---------------------------------------------------- */

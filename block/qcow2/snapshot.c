@@ -5,6 +5,8 @@
 #include "block/qcow2/snapshot.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { /* offsets in an entry */
@@ -42,7 +44,7 @@ static unsigned get16(const uint8_t *p)
 
 static bool bad(const VitQcow2 *q, unsigned index, const char *what, GError **error)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: snapshot table entry %u: %s",
+    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: snapshot table entry %u: %s"),
                           q->parent.file->node->filename, index, what);
 }
 
@@ -100,11 +102,11 @@ static bool load_table(VitQcow2 *q, GPtrArray *list, GError **error)
     uint64_t at = q->snapshots_offset, end = at + VIT_QCOW2_MAX_SNAPSHOT_TABLE;
 
     if (q->nb_snapshots > VIT_QCOW2_MAX_SNAPSHOTS)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: Too many snapshots (%u)",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: Too many snapshots (%u)"),
                               file->filename, q->nb_snapshots);
     if (at & (q->cluster_size - 1) || at >= file->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: Snapshot table offset invalid (0x%" G_GINT64_MODIFIER "x)",
+                              _("“%s”: Snapshot table offset invalid (0x%" PRIx64 ")"),
                               file->filename, at);
     end = MIN(end, file->size);
     for (unsigned i = 0; i < q->nb_snapshots; i++) {
@@ -117,7 +119,7 @@ static bool load_table(VitQcow2 *q, GPtrArray *list, GError **error)
         g_autofree uint8_t *buf = g_malloc(size);
         if (result == 0) result = vit_co_read(file, at, buf, size);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "“%s”: Could not read snapshots",
+            return vit_block_fail_errno(error, result, _("“%s”: Could not read snapshots"),
                                         file->filename);
         memcpy(buf, head, sizeof head);
         VitQcow2Snapshot *s = parse(q, buf, i, error);

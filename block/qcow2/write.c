@@ -8,6 +8,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -54,8 +55,7 @@ static int plan_clusters(VitQcow2 *q, Plan *p)
     }
     vit_qcow2_cache_put(slice);
     if (n == 0)
-        return vit_qcow2_corrupt(q, "invalid L2 entry (guest offset 0x%" G_GINT64_MODIFIER "x)",
-                                 p->start);
+        return vit_qcow2_corrupt(q, "invalid L2 entry (guest offset 0x%" PRIx64 ")", p->start);
     p->clusters = n;
     if (reuse) return 0;
     if (vit_qcow2_has_data_file(q)) {
@@ -225,11 +225,10 @@ int vit_qcow2_write_range(VitQcow2 *q, uint64_t offset, uint64_t bytes, const st
             continue;
         }
         if (!vit_qcow2_host_is_there(q, map.host + map.bytes - 1))
-            return vit_qcow2_corrupt(
-                q,
-                "cluster at offset 0x%" G_GINT64_MODIFIER
-                "x past the end of the file (guest offset 0x%" G_GINT64_MODIFIER "x)",
-                map.host, offset + at);
+            return vit_qcow2_corrupt(q,
+                                     "cluster at offset 0x%" PRIx64
+                                     " past the end of the file (guest offset 0x%" PRIx64 ")",
+                                     map.host, offset + at);
         unsigned epoch = vit_qcow2_io_begin(q);
         g_autofree struct iovec *cut = NULL;
         step = map.bytes;

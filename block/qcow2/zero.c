@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 
 typedef struct {
@@ -54,10 +55,9 @@ static int zero_slice(VitQcow2 *q, uint64_t offset, uint64_t bytes, Change c, ui
     for (uint64_t i = 0; i < n && result == 0; i++) {
         VitQcow2Entry old = vit_qcow2_entry_get(q, s, index + (unsigned)i), now;
         if (vit_qcow2_type(q, old, 0) == VIT_QCOW2_INVALID) {
-            result = vit_qcow2_corrupt(q,
-                                       "invalid L2 entry 0x%" G_GINT64_MODIFIER
-                                       "x (guest offset 0x%" G_GINT64_MODIFIER "x)",
-                                       old.entry, offset + (i << q->cluster_bits));
+            result = vit_qcow2_corrupt(
+                q, "invalid L2 entry 0x%" PRIx64 " (guest offset 0x%" PRIx64 ")", old.entry,
+                offset + (i << q->cluster_bits));
             break;
         }
         if (!zero_entry(q, old, c, &now)) {

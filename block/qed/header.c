@@ -2,6 +2,8 @@
 /* block/qed/header.c - the header of a QED image: reading, refusing, writing, and new images */
 #include "block/qed/qed.h"
 
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Byte offsets of the fields ("Header" of the specification). */
@@ -94,8 +96,7 @@ static bool power_of_2(uint32_t v)
 static bool corrupt(GError **error, const char *name, const char *what, uint64_t value, int at)
 {
     return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: %s (0x%" G_GINT64_MODIFIER "x, header offset %d)", name, what,
-                          value, at);
+                          _("“%s”: %s (0x%" PRIx64 ", header offset %d)"), name, what, value, at);
 }
 
 bool qed_header_check(const QedHeader *h, const char *name, uint64_t file_size, GError **error)
@@ -104,32 +105,33 @@ bool qed_header_check(const QedHeader *h, const char *name, uint64_t file_size, 
 
     if (h->features & ~(uint64_t)QED_F_KNOWN)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported QED features: 0x%" G_GINT64_MODIFIER
-                              "x; open it with the program that made it",
+                              _("“%s”: Unsupported QED features: 0x%" PRIx64
+                                "; open it with the program that made it"),
                               name, h->features & ~(uint64_t)QED_F_KNOWN);
     if (!power_of_2(h->cluster_size) || h->cluster_size < QED_MIN_CLUSTER ||
         h->cluster_size > QED_MAX_CLUSTER)
-        return corrupt(error, name, "QED cluster size is invalid", h->cluster_size,
+        return corrupt(error, name, _("QED cluster size is invalid"), h->cluster_size,
                        AT_CLUSTER_SIZE);
     if (!power_of_2(h->table_size) || h->table_size > QED_MAX_TABLE)
-        return corrupt(error, name, "QED table size is invalid", h->table_size, AT_TABLE_SIZE);
+        return corrupt(error, name, _("QED table size is invalid"), h->table_size, AT_TABLE_SIZE);
     if (h->header_size == 0 || h->header_size > file_size / h->cluster_size + 1)
-        return corrupt(error, name, "QED header size is invalid", h->header_size, AT_HEADER_SIZE);
+        return corrupt(error, name, _("QED header size is invalid"), h->header_size,
+                       AT_HEADER_SIZE);
     if (h->image_size == 0 || h->image_size % 512 || h->image_size > qed_max_size(h))
-        return corrupt(error, name, "QED image size is invalid", h->image_size, AT_IMAGE_SIZE);
+        return corrupt(error, name, _("QED image size is invalid"), h->image_size, AT_IMAGE_SIZE);
     table = (uint64_t)h->table_size * h->cluster_size;
     if (h->l1_table_offset & (h->cluster_size - 1) ||
         h->l1_table_offset < (uint64_t)h->header_size * h->cluster_size ||
         __builtin_add_overflow(h->l1_table_offset, table, &end) ||
         end - h->cluster_size >= file_size)
-        return corrupt(error, name, "QED table offset is invalid", h->l1_table_offset, AT_L1);
+        return corrupt(error, name, _("QED table offset is invalid"), h->l1_table_offset, AT_L1);
     if (!(h->features & QED_F_BACKING_FILE)) return true;
     if (h->backing_filename_size == 0 || h->backing_filename_size > QED_MAX_NAME)
-        return corrupt(error, name, "QED backing file name length is invalid",
+        return corrupt(error, name, _("QED backing file name length is invalid"),
                        h->backing_filename_size, AT_BACKING_SIZE);
     if ((uint64_t)h->backing_filename_offset + h->backing_filename_size >
         (uint64_t)h->header_size * h->cluster_size)
-        return corrupt(error, name, "QED backing file name lies outside of the header",
+        return corrupt(error, name, _("QED backing file name lies outside of the header"),
                        h->backing_filename_offset, AT_BACKING_OFFSET);
     return true;
 }
@@ -171,7 +173,7 @@ static bool write_new(const QedHeader *h, VitBlockNode *file, const char *backin
     if (result == 0) result = vit_co_write(file, 0, first, QED_MIN_CLUSTER, 0);
     if (result == 0) result = vit_co_flush(file);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+           vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
 }
 
 bool qed_create(VitBlockCreate *create, GError **error)
@@ -185,11 +187,11 @@ bool qed_create(VitBlockCreate *create, GError **error)
         return false;
     if (cluster < QED_MIN_CLUSTER || cluster > QED_MAX_CLUSTER || (cluster & (cluster - 1)))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "QED cluster size must be within range [%u, %u] and power of 2",
+                              _("QED cluster size must be within range [%u, %u] and power of 2"),
                               QED_MIN_CLUSTER, QED_MAX_CLUSTER);
     if (table < 1 || table > QED_MAX_TABLE || (table & (table - 1)))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "QED table size must be within range [%u, %u] and power of 2", 1,
+                              _("QED table size must be within range [%u, %u] and power of 2"), 1,
                               QED_MAX_TABLE);
     QedHeader h = { .cluster_size = (uint32_t)cluster,
                     .table_size = (uint32_t)table,
@@ -198,14 +200,14 @@ bool qed_create(VitBlockCreate *create, GError **error)
                     .image_size = create->size };
     if (create->size == 0 || create->size > qed_max_size(&h))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "QED image size must be a non-zero multiple of cluster size and "
-                              "less than %" G_GUINT64_FORMAT " bytes",
+                              _("QED image size must be a non-zero multiple of cluster size and "
+                                "less than %" PRIu64 " bytes"),
                               qed_max_size(&h));
     if (backing) {
         size_t length = strlen(backing);
         if (length > QED_MAX_NAME)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "QED backing file name has more than %u bytes", QED_MAX_NAME);
+                                  _("QED backing file name has more than %u bytes"), QED_MAX_NAME);
         h.features = QED_F_BACKING_FILE;
         h.backing_filename_offset = QED_HEADER_BYTES;
         h.backing_filename_size = (uint32_t)length;

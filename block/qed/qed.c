@@ -6,6 +6,8 @@
 #include "block/qed/qed.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 static int probe(const uint8_t *head, size_t size, const uint8_t *tail, const char *filename)
@@ -20,10 +22,10 @@ static bool load_header(Qed *q, GError **error)
     int result = vit_co_read(file, 0, buf, sizeof buf);
 
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not read the header of “%s”",
+        return vit_block_fail_errno(error, result, _("Could not read the header of “%s”"),
                                     file->filename);
     if (!probe(buf, sizeof buf, NULL, NULL))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "“%s”: Image not in QED format",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: Image not in QED format"),
                               file->filename);
     qed_header_decode(&q->header, buf);
     if (!qed_header_check(&q->header, file->filename, file->size, error)) return false;
@@ -45,7 +47,8 @@ static bool load_backing_name(Qed *q, GError **error)
     int result = vit_co_read(node->file->node, h->backing_filename_offset, name,
                              h->backing_filename_size);
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not read the backing file's name of “%s”",
+        return vit_block_fail_errno(error, result,
+                                    _("Could not read the backing file's name of “%s”"),
                                     node->file->node->filename);
     node->backing_file = g_steal_pointer(&name);
     if (h->features & QED_F_BACKING_FORMAT_NO_PROBE) node->backing_format = g_strdup("raw");
@@ -67,7 +70,7 @@ static bool settle(Qed *q, GError **error)
     if (result == 0 && (q->header.features & QED_F_NEED_CHECK) && !node->how.check)
         result = qed_check(node, &check, VIT_FIX_LEAKS | VIT_FIX_ERRORS);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "“%s” was not closed and cannot be repaired",
+           vit_block_fail_errno(error, result, _("“%s” was not closed and cannot be repaired"),
                                 node->file->node->filename);
 }
 
@@ -131,14 +134,14 @@ static bool qed_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
 
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: a QED image has no preallocation", node->filename);
+                              _("“%s”: a QED image has no preallocation"), node->filename);
     if (size < node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Shrinking images is currently not supported");
+                              _("Shrinking images is currently not supported"));
     if (size % 512 || size > qed_max_size(&q->header))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The new size of “%s” must be a multiple of 512 bytes and at most "
-                              "%" G_GUINT64_FORMAT,
+                              _("The new size of “%s” must be a multiple of 512 bytes and at most "
+                                "%" PRIu64),
                               node->filename, qed_max_size(&q->header));
     q->header.image_size = size;
     int result = qed_load_l1(q, error) ? 0 : -EIO;
@@ -153,7 +156,7 @@ static bool qed_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
     if (result == 0) result = qed_write_header(q);
     if (result < 0) {
         q->header = before;
-        return vit_block_fail_errno(error, result, "Could not resize “%s”", node->filename);
+        return vit_block_fail_errno(error, result, _("Could not resize “%s”"), node->filename);
     }
     __atomic_store_n(&node->size, size, __ATOMIC_RELAXED);
     return true;
@@ -169,7 +172,7 @@ static bool qed_change_backing(VitBlockNode *node, const char *name, const char 
 
     if (length > QED_MAX_NAME || length > room)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "“%s”: the backing file's name has more than %u bytes",
+                              _("“%s”: the backing file's name has more than %u bytes"),
                               node->filename, QED_MAX_NAME);
     h.features &= ~(uint64_t)(QED_F_BACKING_FILE | QED_F_BACKING_FORMAT_NO_PROBE);
     h.backing_filename_offset = length ? QED_HEADER_BYTES : 0;
@@ -183,7 +186,7 @@ static bool qed_change_backing(VitBlockNode *node, const char *name, const char 
     int result = vit_co_write(node->file->node, 0, buf, sizeof buf, 0);
     if (result == 0) result = vit_co_flush(node->file->node);
     if (result < 0)
-        return vit_block_fail_errno(error, result, "Could not write the header of “%s”",
+        return vit_block_fail_errno(error, result, _("Could not write the header of “%s”"),
                                     node->filename);
     q->header = h;
     return true;

@@ -6,6 +6,8 @@
 #include "block/qed/qed.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { SECTOR = 512, SECTOR_ENTRIES = SECTOR / 8 };
@@ -24,12 +26,12 @@ bool qed_load_l1(Qed *q, GError **error)
     uint64_t *l1 = g_try_malloc(n * 8);
     if (!l1)
         return vit_block_fail(error, VIT_BLOCK_ERROR_IO,
-                              "“%s”: no memory for an L1 table of %" G_GUINT64_FORMAT " entries",
+                              _("“%s”: no memory for an L1 table of %" PRIu64 " entries"),
                               q->parent.filename, n);
     int result = vit_co_read(file_of(q), q->header.l1_table_offset, l1, n * 8);
     if (result < 0) {
         g_free(l1);
-        return vit_block_fail_errno(error, result, "“%s”: could not read the L1 table at 0x%lx",
+        return vit_block_fail_errno(error, result, _("“%s”: could not read the L1 table at 0x%lx"),
                                     q->parent.filename, (unsigned long)q->header.l1_table_offset);
     }
     for (uint64_t i = 0; i < n; i++) l1[i] = GUINT64_FROM_LE(l1[i]);

@@ -5,6 +5,7 @@
 #include "block/vhdx/vhdx.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 const VitBlockOption vhdx_create_options[] = {
@@ -46,9 +47,11 @@ static bool make_plan(Plan *p, VitBlockCreate *create, GError **error)
         return false;
     p->fixed = subformat == 1;
     if (p->size > VHDX_MAX_SIZE)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Image size too large; max of 64TB");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Image size too large; max of 64TB"));
     if (p->block_size & (p->block_size - 1))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Block size must be a power of two");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Block size must be a power of two"));
     if (p->block_size == 0)
         p->block_size = p->size > 32768 * gib ? 64 * VHDX_MIB
                         : p->size > 100 * gib ? 32 * VHDX_MIB
@@ -57,7 +60,8 @@ static bool make_plan(Plan *p, VitBlockCreate *create, GError **error)
     p->block_size = CLAMP(p->block_size, VHDX_MIB, 256 * VHDX_MIB);
     p->log_size = whole_mib(MAX(p->log_size, VHDX_MIB));
     if (p->log_size > UINT32_MAX)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Log size must be smaller than 4 GB");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Log size must be smaller than 4 GB"));
     p->chunk_ratio = (UINT64_C(1) << 23) * 512 / p->block_size;
     p->blocks = (p->size + p->block_size - 1) / p->block_size;
     p->bat_entries = p->blocks ? p->blocks + (p->blocks - 1) / p->chunk_ratio : 0;
@@ -185,7 +189,7 @@ bool vhdx_co_create(VitBlockCreate *create, GError **error)
         if (result == 0) result = write_headers(file, &p);
         if (result == 0) result = vit_co_flush(file);
         good = result == 0 ||
-               vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+               vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
     }
     vit_block_node_unref(file);
     return good;

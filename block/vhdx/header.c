@@ -3,6 +3,8 @@
 #include "block/vhdx/vhdx.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* Names are written with their first three fields little-endian. */
@@ -63,7 +65,7 @@ uint32_t vhdx_crc(const void *data, size_t size, size_t field)
 
 static bool corrupt(const Vhdx *v, GError **error, const char *what, uint64_t value)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: %s %" G_GUINT64_FORMAT,
+    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: %s %" PRIu64),
                           v->parent.filename, what, value);
 }
 
@@ -84,14 +86,15 @@ bool vhdx_co_read_headers(Vhdx *v, GError **error)
 
     if (result == 0) result = vit_co_read(file, VHDX_HEADER_1, &h[0], sizeof *h);
     if (result == 0) result = vit_co_read(file, VHDX_HEADER_2, &h[1], sizeof *h);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", v->parent.filename);
+    if (result < 0)
+        return vit_block_fail_errno(error, result, _("“%s”: header"), v->parent.filename);
     if (memcmp(identifier, "vhdxfile", 8) != 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: not a VHDX file",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: not a VHDX file"),
                               v->parent.filename);
     bool good[2] = { good_header(&h[0]), good_header(&h[1]) };
     if (!good[0] && !good[1])
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: No valid VHDX header found at 64 KiB nor at 128 KiB",
+                              _("“%s”: No valid VHDX header found at 64 KiB nor at 128 KiB"),
                               v->parent.filename);
     int which = good[0] && good[1] ? GUINT64_FROM_LE(h[1].sequence) > GUINT64_FROM_LE(h[0].sequence)
                                    : good[1];
@@ -100,13 +103,13 @@ bool vhdx_co_read_headers(Vhdx *v, GError **error)
     uint64_t at = GUINT64_FROM_LE(v->header.log_offset);
     uint32_t length = GUINT32_FROM_LE(v->header.log_length);
     if (GUINT16_FROM_LE(v->header.version) != 1)
-        return corrupt(v, error, "unsupported VHDX version", GUINT16_FROM_LE(v->header.version));
+        return corrupt(v, error, _("unsupported VHDX version"), GUINT16_FROM_LE(v->header.version));
     if (GUINT16_FROM_LE(v->header.log_version) != 0)
-        return corrupt(v, error, "unsupported VHDX log version",
+        return corrupt(v, error, _("unsupported VHDX log version"),
                        GUINT16_FROM_LE(v->header.log_version));
     if (at < VHDX_MIB || at % VHDX_MIB || length == 0 || length % VHDX_MIB || at > file->size ||
         file->size - at < length)
-        return corrupt(v, error, "VHDX header: the log does not lie in the file, at offset", at);
+        return corrupt(v, error, _("VHDX header: the log does not lie in the file, at offset"), at);
     return true;
 }
 
@@ -141,7 +144,7 @@ static bool take_region(Vhdx *v, const VhdxRegion *r, GError **error)
     if (!bat && !metadata) {
         if (!(GUINT32_FROM_LE(r->required) & 1)) return true;
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: needs a region of an unknown kind", v->parent.filename);
+                              _("“%s”: needs a region of an unknown kind"), v->parent.filename);
     }
     if (at < VHDX_MIB || at % VHDX_MIB || length == 0 || length % VHDX_MIB || at > size ||
         size - at < length ||
@@ -149,9 +152,9 @@ static bool take_region(Vhdx *v, const VhdxRegion *r, GError **error)
                GUINT32_FROM_LE(v->header.log_length)) ||
         (v->bat && !apart(at, length, v->bat, v->bat_size)) ||
         (v->metadata && !apart(at, length, v->metadata, v->metadata_size)))
-        return corrupt(v, error, "VHDX regions overlap or lie outside of the file: offset", at);
+        return corrupt(v, error, _("VHDX regions overlap or lie outside of the file: offset"), at);
     if (bat ? v->bat != 0 : v->metadata != 0)
-        return corrupt(v, error, "VHDX region is there twice, again at offset", at);
+        return corrupt(v, error, _("VHDX region is there twice, again at offset"), at);
     *(bat ? &v->bat : &v->metadata) = at;
     *(bat ? &v->bat_size : &v->metadata_size) = length;
     return true;
@@ -168,7 +171,7 @@ bool vhdx_co_read_regions(Vhdx *v, GError **error)
         int result = vit_co_read(file, i == 0 ? VHDX_REGIONS_1 : VHDX_REGIONS_2, buf,
                                  VHDX_REGION_TABLE);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "“%s”: region table", v->parent.filename);
+            return vit_block_fail_errno(error, result, _("“%s”: region table"), v->parent.filename);
         good = memcmp(table->signature, "regi", 4) == 0 &&
                GUINT32_FROM_LE(table->checksum) ==
                    vhdx_crc(buf, VHDX_REGION_TABLE, offsetof(VhdxRegionTable, checksum)) &&
@@ -176,7 +179,7 @@ bool vhdx_co_read_regions(Vhdx *v, GError **error)
     }
     if (!good)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: no valid VHDX region table at 192 KiB nor at 256 KiB",
+                              _("“%s”: no valid VHDX region table at 192 KiB nor at 256 KiB"),
                               v->parent.filename);
     const VhdxRegion *regions = (const VhdxRegion *)(buf + sizeof *table);
     for (uint32_t i = 0; i < GUINT32_FROM_LE(table->count); i++) {
@@ -184,7 +187,7 @@ bool vhdx_co_read_regions(Vhdx *v, GError **error)
     }
     return (v->bat && v->metadata) ||
            vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: the BAT or the metadata region is missing", v->parent.filename);
+                          _("“%s”: the BAT or the metadata region is missing"), v->parent.filename);
 }
 
 /* ---- metadata -------------------------------------------------------------------------------- */
@@ -208,11 +211,11 @@ static bool take_item(Vhdx *v, const VhdxMetadata *m, GError **error)
         if (!vhdx_guid_equal(&m->guid, known[i].guid)) continue;
         if (at < VHDX_REGION_TABLE || at > v->metadata_size || v->metadata_size - at < length ||
             length != known[i].size)
-            return corrupt(v, error, "VHDX metadata: an item does not fit, at offset", at);
+            return corrupt(v, error, _("VHDX metadata: an item does not fit, at offset"), at);
         if (!known[i].mark) return true;
         int result = vit_co_read(v->parent.file->node, v->metadata + at, &value, length);
         if (result < 0)
-            return vit_block_fail_errno(error, result, "“%s”: metadata", v->parent.filename);
+            return vit_block_fail_errno(error, result, _("“%s”: metadata"), v->parent.filename);
         value = GUINT64_FROM_LE(value);
         v->loaded |= known[i].mark;
         if (known[i].mark == VHDX_LOADED_SIZE) v->disk_size = value;
@@ -220,16 +223,17 @@ static bool take_item(Vhdx *v, const VhdxMetadata *m, GError **error)
         if (known[i].mark == VHDX_LOADED_PARAMETERS) {
             v->block_size = (uint32_t)value;
             if (value >> 32 & VHDX_HAS_PARENT)
-                return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                                      "“%s”: a differencing VHDX, which needs its parent; merge it "
-                                      "there",
-                                      v->parent.filename);
+                return vit_block_fail(
+                    error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                    _("“%s”: a differencing VHDX, which needs its parent; merge it "
+                      "there"),
+                    v->parent.filename);
         }
         return true;
     }
     return !(GUINT32_FROM_LE(m->flags) & VHDX_META_REQUIRED) ||
            vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                          "“%s”: needs metadata of an unknown kind", v->parent.filename);
+                          _("“%s”: needs metadata of an unknown kind"), v->parent.filename);
 }
 
 static bool check_parameters(Vhdx *v, GError **error)
@@ -237,14 +241,14 @@ static bool check_parameters(Vhdx *v, GError **error)
     unsigned all = VHDX_LOADED_PARAMETERS | VHDX_LOADED_SIZE | VHDX_LOADED_SECTOR;
 
     if (v->loaded != all)
-        return corrupt(v, error, "VHDX metadata: required items are missing:", all & ~v->loaded);
+        return corrupt(v, error, _("VHDX metadata: required items are missing:"), all & ~v->loaded);
     if (v->block_size < VHDX_MIB || v->block_size > 256 * VHDX_MIB ||
         (v->block_size & (v->block_size - 1)))
-        return corrupt(v, error, "VHDX metadata: invalid block size", v->block_size);
+        return corrupt(v, error, _("VHDX metadata: invalid block size"), v->block_size);
     if (v->sector_size != 512 && v->sector_size != 4096)
-        return corrupt(v, error, "VHDX metadata: invalid logical sector size", v->sector_size);
+        return corrupt(v, error, _("VHDX metadata: invalid logical sector size"), v->sector_size);
     if (v->disk_size > VHDX_MAX_SIZE || v->disk_size % v->sector_size)
-        return corrupt(v, error, "VHDX metadata: invalid disk size", v->disk_size);
+        return corrupt(v, error, _("VHDX metadata: invalid disk size"), v->disk_size);
     v->chunk_ratio = (UINT64_C(1) << 23) * v->sector_size / v->block_size;
     return true;
 }
@@ -257,12 +261,12 @@ bool vhdx_co_read_metadata(Vhdx *v, GError **error)
     int result = vit_co_read(v->parent.file->node, v->metadata, buf, VHDX_REGION_TABLE);
 
     if (result < 0)
-        return vit_block_fail_errno(error, result, "“%s”: metadata", v->parent.filename);
+        return vit_block_fail_errno(error, result, _("“%s”: metadata"), v->parent.filename);
     if (memcmp(table->signature, "metadata", 8) != 0)
-        return corrupt(v, error, "no VHDX metadata table at offset", v->metadata);
+        return corrupt(v, error, _("no VHDX metadata table at offset"), v->metadata);
     uint32_t count = GUINT16_FROM_LE(table->count);
     if (count > VHDX_MAX_METADATA)
-        return corrupt(v, error, "VHDX metadata: too many entries:", count);
+        return corrupt(v, error, _("VHDX metadata: too many entries:"), count);
     for (uint32_t i = 0; i < count; i++) {
         if (!take_item(v, &items[i], error)) return false;
     }

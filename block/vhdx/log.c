@@ -8,6 +8,8 @@
 #include "block/vhdx/vhdx.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum { MOST_SECTORS = 60, MAX_LOG = 64 << 20 };
@@ -202,11 +204,10 @@ static bool replay(Vhdx *v, const Log *log, uint32_t tail, unsigned count, GErro
         const VhdxLogEntry *e = (const VhdxLogEntry *)(log->ring + at);
         uint64_t flushed = GUINT64_FROM_LE(e->flushed_size), last = GUINT64_FROM_LE(e->last_size);
         if (flushed > file->size)
-            return vit_block_fail(
-                error, VIT_BLOCK_ERROR_CORRUPT,
-                "“%s”: the file has been truncated: its log knows %" G_GUINT64_FORMAT
-                " bytes, there are %" G_GUINT64_FORMAT,
-                v->parent.filename, flushed, file->size);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
+                                  _("“%s”: the file has been truncated: its log knows %" PRIu64
+                                    " bytes, there are %" PRIu64),
+                                  v->parent.filename, flushed, file->size);
         if (last > file->size && last < VHDX_MAX_SIZE * 2 &&
             !vit_co_truncate(file, last, false, VIT_PREALLOC_OFF, error))
             return false;
@@ -219,8 +220,9 @@ static bool replay(Vhdx *v, const Log *log, uint32_t tail, unsigned count, GErro
         result = vhdx_co_update_header(v);
     }
     v->log_replayed = result == 0;
-    return result == 0 || vit_block_fail_errno(error, result, "“%s”: could not replay the VHDX log",
-                                               v->parent.filename);
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("“%s”: could not replay the VHDX log"),
+                                v->parent.filename);
 }
 
 bool vhdx_co_replay(Vhdx *v, GError **error)
@@ -232,7 +234,7 @@ bool vhdx_co_replay(Vhdx *v, GError **error)
     if (vhdx_guid_is_zero(&v->header.log)) return true;
     if (log.length > MAX_LOG)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: a VHDX log of %u bytes is too long to be replayed",
+                              _("“%s”: a VHDX log of %u bytes is too long to be replayed"),
                               node->filename, log.length);
     g_autofree uint8_t *ring = g_try_malloc(2 * (size_t)log.length);
     log.ring = ring;
@@ -240,21 +242,21 @@ bool vhdx_co_replay(Vhdx *v, GError **error)
     int result = ring ? vit_co_read(node->file->node, GUINT64_FROM_LE(v->header.log_offset), ring,
                                     log.length)
                       : -ENOMEM;
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: log", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: log"), node->filename);
     memcpy(ring + log.length, ring, log.length);
     unsigned count = find_active(&log, &tail);
     if (count == 0)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_CORRUPT,
-            "“%s”: the header says that there is a VHDX log to replay, but no entry "
-            "of it is whole",
+            _("“%s”: the header says that there is a VHDX log to replay, but no entry "
+              "of it is whole"),
             node->filename);
     if (!node->how.read_only) return replay(v, &log, tail, count, error);
     v->log_pending = true;
     if (node->how.check || node->how.no_io) return true;
     return vit_block_fail(
         error, VIT_BLOCK_ERROR_INVALID,
-        "VHDX image file '%s' opened read-only, but contains a log that needs to be "
-        "replayed. To replay the log, run:\nvitrine-img check -r all '%s'",
+        _("VHDX image file '%s' opened read-only, but contains a log that needs to be "
+          "replayed. To replay the log, run:\nvitrine-img check -r all '%s'"),
         node->filename, node->filename);
 }

@@ -8,6 +8,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- the table ------------------------------------------------------------------------------- */
@@ -61,8 +63,8 @@ static bool take_entry(Vhdx *v, uint64_t block, uint64_t entry, uint64_t data_fr
     if (!wrong && at + v->block_size > size) wrong = "ends after the file";
     if (wrong)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: BAT entry %" G_GUINT64_FORMAT " at offset %" G_GUINT64_FORMAT
-                              ": the block at offset %" G_GUINT64_FORMAT " %s",
+                              _("“%s”: BAT entry %" PRIu64 " at offset %" PRIu64
+                                ": the block at offset %" PRIu64 " %s"),
                               v->parent.filename, block, v->bat + bat_index(v, block) * 8, at,
                               wrong);
     v->map.at[block] = at;
@@ -85,7 +87,8 @@ static bool read_table(Vhdx *v, GError **error)
         if (i % PIECE == 0) {
             int result = vit_co_read(node->file->node, v->bat + i * 8, piece,
                                      MIN(PIECE, entries - i) * 8);
-            if (result < 0) return vit_block_fail_errno(error, result, "“%s”: BAT", node->filename);
+            if (result < 0)
+                return vit_block_fail_errno(error, result, _("“%s”: BAT"), node->filename);
         }
         if (i % (v->chunk_ratio + 1) == v->chunk_ratio) continue; /* a sector bitmap's */
         if (!take_entry(v, block++, GUINT64_FROM_LE(piece[i % PIECE]), log_end, error))
@@ -94,8 +97,8 @@ static bool read_table(Vhdx *v, GError **error)
     uint64_t twice;
     if (!node->how.read_only && vit_block_map_overlap(map, &twice))
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the block at offset %" G_GUINT64_FORMAT
-                              " belongs to two places of the disk; only read-only use is safe",
+                              _("“%s”: the block at offset %" PRIu64
+                                " belongs to two places of the disk; only read-only use is safe"),
                               node->filename, twice);
     return true;
 }
@@ -114,11 +117,10 @@ static bool vhdx_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     uint64_t count = (v->disk_size + v->block_size - 1) / v->block_size;
     if (count && (bat_index(v, count - 1) + 1) * 8 > v->bat_size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: a BAT of %" G_GUINT64_FORMAT
-                              " bytes is too short for the disk",
+                              _("“%s”: a BAT of %" PRIu64 " bytes is too short for the disk"),
                               node->filename, v->bat_size);
     if (!vit_block_map_init(&v->map, node, &map_ops, count, v->block_size))
-        return vit_block_fail_errno(error, -ENOMEM, "“%s”: BAT", node->filename);
+        return vit_block_fail_errno(error, -ENOMEM, _("“%s”: BAT"), node->filename);
     v->map.align = VHDX_MIB;
     node->size = v->disk_size;
     if (read_table(v, error)) return true;

@@ -6,6 +6,7 @@
 #include "block/node-private.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { GRAIN_SECTORS = 128, PER_TABLE = 512, DESCRIPTOR_SECTORS = 20 };
@@ -162,17 +163,18 @@ static bool take_options(Plan *p, GError **error)
     p->toolsversion = tools ?: "2147483647";
     if (p->compat6 && hw_given)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "compat6 cannot be enabled with hwversion set");
+                              _("compat6 cannot be enabled with hwversion set"));
     if (strpbrk(p->hwversion, "\"\n") || strpbrk(p->toolsversion, "\"\n") ||
         (p->create->backing_file && strpbrk(p->create->backing_file, "\"\n")))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "A VMDK descriptor cannot hold quotes and line ends in values");
+                              _("A VMDK descriptor cannot hold quotes and line ends in values"));
     bool flat = p->subformat == MONOLITHIC_FLAT || p->subformat == SPLIT_FLAT;
     if (flat && p->create->backing_file)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Flat image can't have backing file");
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Flat image can't have backing file"));
     if (flat && p->zero_grains)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Flat image can't enable zeroed grain");
+                              _("Flat image can't enable zeroed grain"));
     return true;
 }
 
@@ -191,7 +193,7 @@ static bool find_parent(Plan *p, GError **error)
     if (good) p->parent_cid = ((Vmdk *)parent)->cid;
     vit_block_node_unref(parent);
     return good || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Invalid backing file format: %s. Must be vmdk", name);
+                                  _("Invalid backing file format: %s. Must be vmdk"), name);
 }
 
 /* "disk-s001.vmdk" of "disk.vmdk"; folder NULL: only the name. */
@@ -217,7 +219,7 @@ static bool write_extent(const Plan *p, const char *path, uint64_t bytes, bool s
     int result = sparse ? write_sparse(p, file, bytes, NULL) : 0;
     if (result == 0) result = vit_co_flush(file);
     vit_block_node_unref(file);
-    return result == 0 || vit_block_fail_errno(error, result, "Could not write “%s”", path);
+    return result == 0 || vit_block_fail_errno(error, result, _("Could not write “%s”"), path);
 }
 
 /* Makes the files and gives the lines that name them. */
@@ -250,14 +252,14 @@ bool vmdk_co_create(VitBlockCreate *create, GError **error)
     bool one_file = p.subformat == MONOLITHIC_SPARSE || p.subformat == STREAM;
     if (!one_file && !create->filename)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "An image of several files can only be created by its name");
+                              _("An image of several files can only be created by its name"));
     if (one_file && create->size > UINT64_C(32) << 40)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_INVALID,
-            "A sparse VMDK has at most 32 TiB; use subformat=twoGbMaxExtentSparse");
+            _("A sparse VMDK has at most 32 TiB; use subformat=twoGbMaxExtentSparse"));
     if (!one_file && create->size == 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "A VMDK in several files cannot be empty");
+                              _("A VMDK in several files cannot be empty"));
     g_autofree char *base = g_path_get_basename(create->filename ?: create->file->filename);
     g_autofree char *lines = one_file ? g_strdup_printf("RW %" G_GUINT64_FORMAT " SPARSE \"%s\"\n",
                                                         create->size / VMDK_SECTOR, base)
@@ -266,7 +268,7 @@ bool vmdk_co_create(VitBlockCreate *create, GError **error)
     g_autofree char *descriptor = make_descriptor(&p, lines);
     if (one_file && strlen(descriptor) >= (size_t)DESCRIPTOR_SECTORS * VMDK_SECTOR)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "The names are too long for a VMDK descriptor");
+                              _("The names are too long for a VMDK descriptor"));
     VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
                                       : vit_co_create_file(create, 0, error);
     if (!file) return false;
@@ -274,7 +276,7 @@ bool vmdk_co_create(VitBlockCreate *create, GError **error)
                           : vit_co_write(file, 0, descriptor, strlen(descriptor), 0);
     if (result == 0) result = vit_co_flush(file);
     bool good = result == 0 ||
-                vit_block_fail_errno(error, result, "Could not write “%s”", file->filename);
+                vit_block_fail_errno(error, result, _("Could not write “%s”"), file->filename);
     vit_block_node_unref(file);
     return good;
 }

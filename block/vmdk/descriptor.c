@@ -5,6 +5,7 @@
 #include "block/vmdk/vmdk.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { MAX_EXTENTS = 4096 };
@@ -100,7 +101,7 @@ VmdkDescriptor *vmdk_descriptor_parse(const char *filename, const char *text, GE
         if (is_access(stripped)) {
             VmdkLine *l = parse_extent(stripped);
             if (!l || d->extents->len == MAX_EXTENTS) {
-                vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: %s extent line: %.200s",
+                vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: %s extent line: %.200s"),
                                filename, l ? "Too many" : "Invalid", stripped);
                 if (l) line_free(l);
                 return NULL;
@@ -144,10 +145,11 @@ bool vmdk_name_is_safe(const char *filename, const char *name, GError **error)
     bool bad = name[0] == '\0' || name[0] == '/' || strchr(name, ':');
 
     for (char **part = parts; *part; part++) bad |= strcmp(*part, "..") == 0;
-    return !bad || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "“%s”: its extent “%s” lies outside of its folder; put it there "
-                                  "and only its name into the descriptor",
-                                  filename, name);
+    return !bad ||
+           vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("“%s”: its extent “%s” lies outside of its folder; put it there "
+                            "and only its name into the descriptor"),
+                          filename, name);
 }
 
 int vmdk_co_renew_cid(Vmdk *v)

@@ -6,6 +6,8 @@
 #include "block/vmdk/vmdk.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 enum {
@@ -49,9 +51,8 @@ VmdkExtent *vmdk_find_extent(Vmdk *v, uint64_t offset)
 
 static bool corrupt(const VmdkExtent *e, GError **error, const char *what, uint64_t value)
 {
-    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                          "“%s”: VMDK header: %s: %" G_GUINT64_FORMAT, e->edge->node->filename,
-                          what, value);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: VMDK header: %s: %" PRIu64),
+                          e->edge->node->filename, what, value);
 }
 
 /* ---- headers --------------------------------------------------------------------------------- */
@@ -63,12 +64,12 @@ static bool read_directory(const VmdkExtent *e, uint64_t sector, uint32_t **dire
     uint64_t bytes = e->tables * 4, at = sector * VMDK_SECTOR;
 
     if (sector > (uint64_t)INT64_MAX / VMDK_SECTOR || at > file->size || file->size - at < bytes)
-        return corrupt(e, error, "the grain directory does not fit into the file at sector",
+        return corrupt(e, error, _("the grain directory does not fit into the file at sector"),
                        sector);
     *directory = g_try_new(uint32_t, e->tables + 1);
     int result = *directory ? vit_co_read(file, at, *directory, bytes) : -ENOMEM;
     if (result < 0)
-        return vit_block_fail_errno(error, result, "“%s”: grain directory", file->filename);
+        return vit_block_fail_errno(error, result, _("“%s”: grain directory"), file->filename);
     for (uint64_t i = 0; i < e->tables; i++) (*directory)[i] = GUINT32_FROM_LE((*directory)[i]);
     return true;
 }
@@ -77,16 +78,16 @@ static bool set_up(VmdkExtent *e, uint64_t capacity, uint64_t grain, uint64_t pe
                    GError **error)
 {
     if (grain == 0 || (grain & (grain - 1)) != 0 || grain > MAX_GRAIN / VMDK_SECTOR)
-        return corrupt(e, error, "Invalid granularity, image may be corrupt", grain);
+        return corrupt(e, error, _("Invalid granularity, image may be corrupt"), grain);
     if (per_table == 0 || per_table > COWD_PER_TABLE)
-        return corrupt(e, error, "L2 table size too big", per_table);
+        return corrupt(e, error, _("L2 table size too big"), per_table);
     if (capacity > (uint64_t)INT64_MAX / VMDK_SECTOR)
-        return corrupt(e, error, "absurd capacity", capacity);
+        return corrupt(e, error, _("absurd capacity"), capacity);
     e->grain = grain * VMDK_SECTOR;
     e->per_table = per_table;
     uint64_t per_table_sectors = grain * per_table;
     e->tables = (capacity + per_table_sectors - 1) / per_table_sectors;
-    if (e->tables > MAX_TABLES) return corrupt(e, error, "L1 size too big", e->tables);
+    if (e->tables > MAX_TABLES) return corrupt(e, error, _("L1 size too big"), e->tables);
     e->bytes = capacity * VMDK_SECTOR;
     e->table = g_try_new0(VmdkTable, e->tables + 1);
     e->loaded = g_array_new(FALSE, FALSE, sizeof(uint32_t));
@@ -100,19 +101,19 @@ static bool open_cowd(VitBlockNode *node, VmdkExtent *e, GError **error)
     int result = vit_co_read(e->edge->node, 0, &h, sizeof h);
 
     if (result < 0)
-        return vit_block_fail_errno(error, result, "“%s”: header", e->edge->node->filename);
+        return vit_block_fail_errno(error, result, _("“%s”: header"), e->edge->node->filename);
     if (!node->how.read_only)
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            "“%s”: ESX server sparse extents can only be read; open it read-only, "
-            "or convert it",
+            _("“%s”: ESX server sparse extents can only be read; open it read-only, "
+              "or convert it"),
             e->edge->node->filename);
     e->kind = VMDK_COWD;
     if (!set_up(e, GUINT32_FROM_LE(h.sectors), GUINT32_FROM_LE(h.grain_size), COWD_PER_TABLE,
                 error))
         return false;
     if (e->tables > GUINT32_FROM_LE(h.directory_entries))
-        return corrupt(e, error, "the grain directory is too short",
+        return corrupt(e, error, _("the grain directory is too short"),
                        GUINT32_FROM_LE(h.directory_entries));
     return read_directory(e, GUINT32_FROM_LE(h.directory), &e->directory, error);
 }
@@ -124,16 +125,17 @@ static bool check_header(const VmdkExtent *e, const VmdkHeader *h, GError **erro
 
     if (version == 0 || version > 3)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported VMDK version %u", e->edge->node->filename,
+                              _("“%s”: Unsupported VMDK version %u"), e->edge->node->filename,
                               version);
     if ((flags & VMDK_FLAG_NEWLINE) && memcmp(h->newline, newline, sizeof newline) != 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: its line ends were changed on the way here; copy it again, in "
-                              "binary mode",
-                              e->edge->node->filename);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: its line ends were changed on the way here; copy it again, in "
+              "binary mode"),
+            e->edge->node->filename);
     if ((flags & VMDK_FLAG_COMPRESSED) && GUINT16_FROM_LE(h->compression) != VMDK_DEFLATE)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: unknown compression method %u", e->edge->node->filename,
+                              _("“%s”: unknown compression method %u"), e->edge->node->filename,
                               GUINT16_FROM_LE(h->compression));
     return true;
 }
@@ -147,15 +149,16 @@ static bool read_footer(const VmdkExtent *e, VmdkHeader *h, GError **error)
     uint8_t marker[VMDK_SECTOR];
 
     if (file->size < 4 * VMDK_SECTOR)
-        return corrupt(e, error, "no room for a footer in a file of bytes", file->size);
+        return corrupt(e, error, _("no room for a footer in a file of bytes"), file->size);
     int result = vit_co_read(file, file->size - 3 * VMDK_SECTOR, marker, sizeof marker);
     if (result == 0) result = vit_co_read(file, file->size - 2 * VMDK_SECTOR, h, sizeof *h);
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: footer", file->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: footer"), file->filename);
     memcpy(&type, marker + 12, sizeof type);
     if (GUINT32_FROM_LE(type) != 3 || memcmp(h->magic, "KDMV", 4) != 0 ||
         GUINT64_FROM_LE(h->directory) == UINT64_MAX)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: the stream has no footer; its end is missing", file->filename);
+                              _("“%s”: the stream has no footer; its end is missing"),
+                              file->filename);
     return check_header(e, h, error);
 }
 
@@ -166,10 +169,9 @@ static bool tables_exist(const VmdkExtent *e, const uint32_t *directory, GError 
         uint64_t at = (uint64_t)directory[i] * VMDK_SECTOR;
         if (at == 0 || at > e->file_size || e->file_size - at < e->per_table * 4)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: grain table %" G_GUINT64_FORMAT
-                                  " at offset %" G_GUINT64_FORMAT
-                                  " is not in the file; open it read-only, or "
-                                  "convert it",
+                                  _("“%s”: grain table %" PRIu64 " at offset %" PRIu64
+                                    " is not in the file; open it read-only, or "
+                                    "convert it"),
                                   e->edge->node->filename, i, at);
     }
     return true;
@@ -182,29 +184,30 @@ bool vmdk_co_open_sparse(VitBlockNode *node, VmdkExtent *e, bool whole_image, GE
     uint64_t announced = e->bytes;
     int result = vit_co_read(file, 0, h, sizeof *h);
 
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", file->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: header"), file->filename);
     e->fresh = e->file_size = file->size;
     if (memcmp(h->magic, "COWD", 4) == 0) {
         if (!open_cowd(node, e, error)) return false;
     } else {
         if (memcmp(h->magic, "KDMV", 4) != 0)
             return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: not a sparse extent: bad magic", file->filename);
+                                  _("“%s”: not a sparse extent: bad magic"), file->filename);
         if (!check_header(e, h, error)) return false;
         bool at_end = GUINT64_FROM_LE(h->directory) == UINT64_MAX;
         if (at_end && !read_footer(e, h, error)) return false;
         if (at_end && !node->how.read_only)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                                  "“%s”: a finished stream can only be read; open it read-only, or "
-                                  "convert it",
-                                  file->filename);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                _("“%s”: a finished stream can only be read; open it read-only, or "
+                  "convert it"),
+                file->filename);
         uint32_t flags = GUINT32_FROM_LE(h->flags);
         e->kind = VMDK_SPARSE;
         e->compressed = flags & VMDK_FLAG_COMPRESSED;
         e->markers = flags & VMDK_FLAG_MARKERS;
         e->zero_grains = flags & VMDK_FLAG_ZERO_GRAINS;
         if (GUINT32_FROM_LE(h->per_table) > 512)
-            return corrupt(e, error, "L2 table size too big", GUINT32_FROM_LE(h->per_table));
+            return corrupt(e, error, _("L2 table size too big"), GUINT32_FROM_LE(h->per_table));
         if (!set_up(e, GUINT64_FROM_LE(h->capacity), GUINT64_FROM_LE(h->grain_size),
                     GUINT32_FROM_LE(h->per_table), error) ||
             !read_directory(e, GUINT64_FROM_LE(h->directory), &e->directory, error) ||
@@ -220,10 +223,10 @@ bool vmdk_co_open_sparse(VitBlockNode *node, VmdkExtent *e, bool whole_image, GE
     e->end = (file->size + unit - 1) / unit * unit;
     if (whole_image) return true;
     if (announced > e->bytes)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: extent of %" G_GUINT64_FORMAT
-                              " bytes, but the descriptor says %" G_GUINT64_FORMAT,
-                              file->filename, e->bytes, announced);
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_CORRUPT,
+            _("“%s”: extent of %" PRIu64 " bytes, but the descriptor says %" PRIu64),
+            file->filename, e->bytes, announced);
     e->bytes = announced;
     return true;
 }
@@ -235,15 +238,15 @@ bool vmdk_co_find_descriptor(Vmdk *v, GError **error)
     int result = vit_co_read(file, 0, &h, sizeof h);
 
     if (result < 0)
-        return vit_block_fail_errno(error, result, "“%s”: descriptor", v->parent.filename);
+        return vit_block_fail_errno(error, result, _("“%s”: descriptor"), v->parent.filename);
     if (memcmp(h.magic, "KDMV", 4) == 0) {
         uint64_t sector = GUINT64_FROM_LE(h.descriptor_offset);
         uint64_t sectors = GUINT64_FROM_LE(h.descriptor_size);
         if (sector > file->size / VMDK_SECTOR || sectors > MAX_DESCRIPTOR / VMDK_SECTOR)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                                  "“%s”: VMDK header: a descriptor of %" G_GUINT64_FORMAT
-                                  " sectors at sector %" G_GUINT64_FORMAT,
-                                  v->parent.filename, sectors, sector);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_CORRUPT,
+                _("“%s”: VMDK header: a descriptor of %" PRIu64 " sectors at sector %" PRIu64),
+                v->parent.filename, sectors, sector);
         v->descriptor_at = sector * VMDK_SECTOR;
         v->descriptor_room = sector ? sectors * VMDK_SECTOR : 0;
     } else if (memcmp(h.magic, "COWD", 4) != 0) {
@@ -253,7 +256,7 @@ bool vmdk_co_find_descriptor(Vmdk *v, GError **error)
     if (v->descriptor_room)
         result = vit_co_read(file, v->descriptor_at, v->descriptor, v->descriptor_room);
     return result == 0 ||
-           vit_block_fail_errno(error, result, "“%s”: descriptor", v->parent.filename);
+           vit_block_fail_errno(error, result, _("“%s”: descriptor"), v->parent.filename);
 }
 
 /* ---- tables ---------------------------------------------------------------------------------- */

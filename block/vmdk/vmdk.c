@@ -7,6 +7,8 @@
 #include "block/drivers.h"
 
 #include <errno.h>
+#include <glib/gi18n-lib.h>
+#include <inttypes.h>
 #include <string.h>
 
 /* ---- extents --------------------------------------------------------------------------------- */
@@ -22,10 +24,10 @@ static bool add_line(Vmdk *v, VitBlockArgs *args, const VmdkLine *line, GError *
 
     if (!flat && !sparse && !zero)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported extent type '%s'", node->filename, line->type);
+                              _("“%s”: Unsupported extent type '%s'"), node->filename, line->type);
     if (strcmp(line->access, "NOACCESS") == 0)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: extent %u must not be accessed (NOACCESS)", node->filename,
+                              _("“%s”: extent %u must not be accessed (NOACCESS)"), node->filename,
                               v->n_extents);
     *e = (VmdkExtent){ .kind = flat   ? VMDK_FLAT
                                : zero ? VMDK_ZERO_EXTENT
@@ -39,8 +41,8 @@ static bool add_line(Vmdk *v, VitBlockArgs *args, const VmdkLine *line, GError *
     v->n_extents++;
     if (e->bytes == 0 || e->bytes > INT64_MAX - node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
-                              "“%s”: extent %s of %" G_GUINT64_FORMAT " sectors", node->filename,
-                              edge, line->sectors);
+                              _("“%s”: extent %s of %" PRIu64 " sectors"), node->filename, edge,
+                              line->sectors);
     node->size += e->bytes;
     if (zero) return true;
     if (vit_block_args_has(args, edge))
@@ -71,15 +73,15 @@ static bool open_extents(Vmdk *v, VitBlockArgs *args, const VmdkDescriptor *d, G
                                          "vmfsSparse",         NULL };
 
     if (!d->create_type)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: invalid VMDK image descriptor",
-                              v->parent.filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
+                              _("“%s”: invalid VMDK image descriptor"), v->parent.filename);
     if (!g_strv_contains(types, d->create_type))
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "“%s”: Unsupported image type '%s'", v->parent.filename,
+                              _("“%s”: Unsupported image type '%s'"), v->parent.filename,
                               d->create_type);
     if (d->extents->len == 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: its descriptor has no extents",
-                              v->parent.filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
+                              _("“%s”: its descriptor has no extents"), v->parent.filename);
     v->extents = g_new0(VmdkExtent, d->extents->len);
     for (guint i = 0; i < d->extents->len; i++) {
         if (!add_line(v, args, d->extents->pdata[i], error)) return false;
@@ -104,12 +106,12 @@ static bool open_all(Vmdk *v, VitBlockArgs *args, GError **error)
     char magic[4] = { 0 };
     int result = vit_co_read(node->file->node, 0, magic, sizeof magic);
 
-    if (result < 0) return vit_block_fail_errno(error, result, "“%s”: header", node->filename);
+    if (result < 0) return vit_block_fail_errno(error, result, _("“%s”: header"), node->filename);
     bool sparse = memcmp(magic, "KDMV", 4) == 0 || memcmp(magic, "COWD", 4) == 0;
     if (!vmdk_co_find_descriptor(v, error)) return false;
     if (!sparse && !vmdk_descriptor_probe((uint8_t *)v->descriptor,
                                           MIN(v->descriptor_room, strlen(v->descriptor))))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, "“%s”: Image not in VMDK format",
+        return vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT, _("“%s”: Image not in VMDK format"),
                               node->filename);
     g_autoptr(VmdkDescriptor) d = vmdk_descriptor_parse(node->filename, v->descriptor, error);
     if (!d) return false;
