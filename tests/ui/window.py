@@ -199,6 +199,7 @@ def translated():
     texts = {"": "Content-Type: text/plain; charset=UTF-8\\n",
              "The Machine Cannot Start": "⟦Maschine steht⟧",
              "-m: at most 1T of memory is supported": "⟦-m: höchstens 1T⟧",
+             "“%s”: Image is not in qcow2 format": "⟦“%s” ist kein qcow2⟧",
              "the guest powered off": "⟦Gast ist aus⟧",
              "It stopped by itself: %s.": "⟦Ende⟧ %s"}
 
@@ -215,12 +216,20 @@ def translated():
         app.environment |= {"VITRINE_LOCALEDIR": os.path.join(app.home.name, "locale"),
                             "LOCPATH": locales, "LC_ALL": "xx_XX.UTF-8"}
         app.describe("big.json", name="Big", ram_size=2 << 40)
+        torn = os.path.join(app.home.name, "torn.qcow2")
+        with open(torn, "wb") as file:
+            file.truncate(1 << 20)
+        app.describe("torn.json", name="Torn",
+                     drives=[{"file": torn, "format": "qcow2", "interface": "virtio"}])
         app.describe("brief.json", name="Brief", kernel=assets.kernel(), cmdline="panic=-1",
                      initrd=assets.tiny_initramfs(os.path.join(app.home.name, "tiny.cpio.gz")))
     with Application(COMMAND, before=prepare) as app:
         app.press("^Big, ")
         app.expect("heading|label", "^⟦Maschine steht⟧$")
         app.expect("label", "^⟦-m: höchstens 1T⟧$")
+        app.press("^Back$")
+        app.press("^Torn, ")
+        app.expect("label", "⟦“[^”]*torn.qcow2” ist kein qcow2⟧")
         app.press("^Back$")
         app.press("^Brief, ")
         app.expect("label", "^⟦Ende⟧ ⟦Gast ist aus⟧$", 60)
