@@ -121,6 +121,9 @@ struct VitBlockDriver {
      * return true. */
     bool (*try_submit)(VitBlockNode *node, VitBlockRequest *req);
     void (*plug)(VitBlockNode *node, bool on); /* NULL: passed on to the children */
+    /* Between on and off (they nest) requests must not be kept waiting: somebody drains.  NULL: the
+     * driver keeps none. */
+    void (*hurry)(VitBlockNode *node, bool on);
 
     void (*info)(VitBlockNode *node,
                  VitBlockInfo *info); /* any thread; preset from node->size ... */
@@ -173,6 +176,7 @@ struct VitBlockNode { /* first member of each driver's instance */
     /* the core's */
     unsigned in_flight, quiesced;
     GSList *drained; /* of GPtrArray of VitBlockNode*: what each vit_co_drain_begin() stopped */
+    GSList *hurried; /* of GPtrArray of VitBlockNode*: what each of them hurried */
     GQueue waiting; /* of VitBlockRequest*, while quiesced */
     GSList *drains; /* of those who wait for in_flight to reach 0 */
     VitFiberCond idle, resumed;

@@ -20,6 +20,7 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_qcow2_driver,
     &vit_block_qed_driver,
     &vit_block_raw_driver,
+    &vit_block_throttle_driver,
     &vit_block_vdi_driver,
     &vit_block_vhdx_driver,
     &vit_block_vmdk_driver,

@@ -10,6 +10,7 @@ extern const VitBlockDriver vit_block_qed_driver;
 extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver;
 extern const VitBlockDriver vit_block_blkdebug_driver, vit_block_blkverify_driver;
 extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_driver;
+extern const VitBlockDriver vit_block_throttle_driver;
 extern const VitBlockDriver vit_block_bochs_driver, vit_block_cloop_driver;
 extern const VitBlockDriver vit_block_dmg_driver, vit_block_luks_driver;
 extern const VitBlockDriver vit_block_ftp_driver, vit_block_ftps_driver; /* if the build has it, */

@@ -24,9 +24,48 @@ VitBlockNode *vit_block_node_new(const VitBlockDriver *driver, const char *path,
     return node;
 }
 
+/* ---- hurrying: drivers that keep requests waiting let them go -------------------------------- */
+
+static void collect_below(VitBlockNode *node, GPtrArray *seen)
+{
+    if (g_ptr_array_find(seen, node, NULL)) return;
+    g_ptr_array_add(seen, node);
+    for (guint i = 0; i < node->edges->len; i++)
+        collect_below(((VitBlockEdge *)node->edges->pdata[i])->node, seen);
+}
+
+/* The node and all below it, but those in `already`: references to who was hurried. */
+static GPtrArray *hurry_below(VitBlockNode *node, GPtrArray *already)
+{
+    g_autoptr(GPtrArray) seen = g_ptr_array_new();
+    GPtrArray *hurried = already ?: g_ptr_array_new();
+
+    g_ptr_array_set_free_func(hurried, (GDestroyNotify)vit_block_node_unref);
+    collect_below(node, seen);
+    for (guint i = 0; i < seen->len; i++) {
+        VitBlockNode *n = seen->pdata[i];
+        if (!n->driver->hurry || !n->opened || g_ptr_array_find(hurried, n, NULL)) continue;
+        g_ptr_array_add(hurried, vit_block_node_ref(n));
+        n->driver->hurry(n, true);
+    }
+    return hurried;
+}
+
+static void hurry_end(GPtrArray *hurried)
+{
+    for (guint i = 0; i < hurried->len; i++) {
+        VitBlockNode *n = hurried->pdata[i];
+        n->driver->hurry(n, false);
+    }
+}
+
 void vit_block_node_destroy(VitBlockNode *node)
 {
-    while (node->in_flight > 0) vit_fiber_cond_wait(&node->idle, NULL);
+    if (node->in_flight > 0) {
+        g_autoptr(GPtrArray) hurried = hurry_below(node, NULL);
+        while (node->in_flight > 0) vit_fiber_cond_wait(&node->idle, NULL);
+        hurry_end(hurried);
+    }
     if (node->opened && node->driver->co_close) node->driver->co_close(node);
     while (node->edges->len > 0) vit_block_drop_edge(node->edges->pdata[node->edges->len - 1]);
     if (node->graph) vit_block_graph_leave(node->graph, node);
@@ -142,12 +181,15 @@ typedef struct {
     GMutex lock;
     GCond cond;
     bool idle;
+    GPtrArray *hurried; /* owned; NULL: it was at rest */
 } Drain;
 
 static void drain_end(void *data)
 {
     Drain *d = data;
 
+    if (d->hurried) hurry_end(d->hurried);
+    g_clear_pointer(&d->hurried, g_ptr_array_unref);
     g_mutex_lock(&d->lock);
     d->idle = true;
     g_cond_signal(&d->cond);
@@ -158,8 +200,12 @@ static void drain_start(void *data)
 {
     Drain *d = data;
 
-    if (d->node->in_flight == 0) drain_end(d);
-    else d->node->drains = g_slist_prepend(d->node->drains, d);
+    if (d->node->in_flight == 0) {
+        drain_end(d);
+        return;
+    }
+    d->node->drains = g_slist_prepend(d->node->drains, d);
+    d->hurried = hurry_below(d->node, NULL);
 }
 
 void vit_block_tell_idle(VitBlockNode *node)
@@ -173,10 +219,12 @@ void vit_block_drain(VitBlockNode *node)
     Drain d = { .node = node };
 
     if (vit_io_thread_is_current(node->thread)) {
+        g_autoptr(GPtrArray) hurried = hurry_below(node, NULL);
         while (node->in_flight > 0 && vit_fiber_self(node->thread))
             vit_fiber_cond_wait(&node->idle, NULL);
         while (node->in_flight > 0)
             g_main_context_iteration(vit_io_thread_context(node->thread), TRUE);
+        hurry_end(hurried);
         return;
     }
     g_mutex_init(&d.lock);
@@ -201,8 +249,11 @@ static void collect(VitBlockNode *node, GPtrArray *found)
 void vit_co_drain_begin(VitBlockNode *node)
 {
     g_autoptr(GPtrArray) found = g_ptr_array_new();
+    GPtrArray *hurried = NULL;
 
     collect(node, found);
+    for (guint i = 0; i < found->len; i++) hurried = hurry_below(found->pdata[i], hurried);
+    node->hurried = g_slist_prepend(node->hurried, hurried);
     for (guint i = 0; i < found->len; i++) {
         VitBlockNode *n = vit_block_node_ref(found->pdata[i]);
         n->quiesced++;
@@ -218,8 +269,11 @@ void vit_co_drain_begin(VitBlockNode *node)
 void vit_co_drain_end(VitBlockNode *node)
 {
     g_autoptr(GPtrArray) found = node->drained->data;
+    g_autoptr(GPtrArray) hurried = node->hurried->data;
 
     node->drained = g_slist_delete_link(node->drained, node->drained);
+    node->hurried = g_slist_delete_link(node->hurried, node->hurried);
+    hurry_end(hurried);
     for (guint i = found->len; i-- > 0;) {
         VitBlockNode *n = found->pdata[i];
         if (--n->quiesced == 0) vit_block_start_waiting(n);

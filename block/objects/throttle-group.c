@@ -4,17 +4,23 @@
 
 #include "block/driver.h"
 #include "block/objects/object.h"
+#include "block/throttle/pool.h"
 
 #define MAX_VALUE UINT64_C(1000000000000000)
 
 typedef struct {
     VitBlockObject parent;
-    GMutex mutex;
-    VitThrottleLimits limits; /* guarded by mutex, like the rest */
-    unsigned serial;
-    void *state; /* owned through destroy */
-    GDestroyNotify destroy;
+    VitThrottlePool *pool; /* owned */
 } ThrottleGroup;
+
+const VitThrottleLimits vit_throttle_no_limits = {
+    .bucket = { { .burst_length = 1 },
+                { .burst_length = 1 },
+                { .burst_length = 1 },
+                { .burst_length = 1 },
+                { .burst_length = 1 },
+                { .burst_length = 1 } },
+};
 
 static const char *const bucket_names[VIT_THROTTLE_BUCKETS] = {
     "bps-total", "bps-read", "bps-write", "iops-total", "iops-read", "iops-write",
@@ -94,20 +100,20 @@ static bool group_create(VitBlockObject *object, VitBlockArgs *args, GError **er
 {
     ThrottleGroup *g = (ThrottleGroup *)object;
     g_autoptr(VitBlockArgs) nested = vit_block_args_sub(args, "limits");
+    VitThrottleLimits limits = vit_throttle_no_limits;
 
-    g_mutex_init(&g->mutex);
-    for (unsigned i = 0; i < VIT_THROTTLE_BUCKETS; i++) g->limits.bucket[i].burst_length = 1;
-    return vit_throttle_limits_take(&g->limits, args, "x-", error) &&
-           (!nested || (vit_throttle_limits_take(&g->limits, nested, "", error) &&
-                        vit_block_args_finish(nested, error)));
+    if (!vit_throttle_limits_take(&limits, args, "x-", error) ||
+        (nested && (!vit_throttle_limits_take(&limits, nested, "", error) ||
+                    !vit_block_args_finish(nested, error))))
+        return false;
+    g->pool = vit_throttle_pool_new();
+    vit_throttle_pool_set_limits(g->pool, &limits);
+    return true;
 }
 
 static void group_destroy(VitBlockObject *object)
 {
-    ThrottleGroup *g = (ThrottleGroup *)object;
-
-    if (g->state) g->destroy(g->state);
-    g_mutex_clear(&g->mutex);
+    vit_throttle_pool_free(((ThrottleGroup *)object)->pool);
 }
 
 const VitBlockObjectClass vit_block_throttle_group_class = {
@@ -117,38 +123,17 @@ const VitBlockObjectClass vit_block_throttle_group_class = {
     .destroy = group_destroy,
 };
 
-VitThrottleLimits vit_throttle_group_limits(VitBlockObject *group, unsigned *serial)
+VitThrottlePool *vit_throttle_group_pool(VitBlockObject *group)
 {
-    ThrottleGroup *g = (ThrottleGroup *)group;
+    return ((ThrottleGroup *)group)->pool;
+}
 
-    g_mutex_lock(&g->mutex);
-    VitThrottleLimits limits = g->limits;
-    if (serial) *serial = g->serial;
-    g_mutex_unlock(&g->mutex);
-    return limits;
+VitThrottleLimits vit_throttle_group_limits(VitBlockObject *group)
+{
+    return vit_throttle_pool_limits(vit_throttle_group_pool(group));
 }
 
 void vit_throttle_group_set_limits(VitBlockObject *group, const VitThrottleLimits *limits)
 {
-    ThrottleGroup *g = (ThrottleGroup *)group;
-
-    g_mutex_lock(&g->mutex);
-    g->limits = *limits;
-    g->serial++;
-    g_mutex_unlock(&g->mutex);
-}
-
-void *vit_throttle_group_state(VitBlockObject *group, void *(*make)(VitBlockObject *group),
-                               GDestroyNotify destroy)
-{
-    ThrottleGroup *g = (ThrottleGroup *)group;
-
-    g_mutex_lock(&g->mutex);
-    if (!g->state) {
-        g->state = make(group);
-        g->destroy = destroy;
-    }
-    void *state = g->state;
-    g_mutex_unlock(&g->mutex);
-    return state;
+    vit_throttle_pool_set_limits(vit_throttle_group_pool(group), limits);
 }

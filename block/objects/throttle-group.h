@@ -2,8 +2,7 @@
 /* block/objects/throttle-group.h - limits that the nodes of a group share ("throttle-group"
  * objects)
  *
- * Keeps and checks the limits; the throttle filter schedules by them and hangs its own state of the
- * group on the object. */
+ * Reads and checks the limits; block/throttle/ schedules by them. */
 #pragma once
 #include "block/objects.h"
 
@@ -26,6 +25,8 @@ typedef struct {
     uint64_t iops_size; /* a request counts once per so many bytes, 0: once */
 } VitThrottleLimits;
 
+extern const VitThrottleLimits vit_throttle_no_limits;
+
 /* Takes the limits among args, with names that begin with prefix ("x-" or ""); what is not given
  * stays. False with an error in QEMU's words when they contradict each other. */
 [[nodiscard]] bool vit_throttle_limits_take(VitThrottleLimits *limits, VitBlockArgs *args,
@@ -33,10 +34,8 @@ typedef struct {
 /* "iops-total": 0, ... - all of them, for "qom-get".  Caller unrefs. */
 JsonObject *vit_throttle_limits_describe(const VitThrottleLimits *limits);
 
-/* Any thread.  serial counts the changes, so that a filter need not compare. */
-VitThrottleLimits vit_throttle_group_limits(VitBlockObject *group, unsigned *serial);
+/* Any thread, like the next. */
+VitThrottleLimits vit_throttle_group_limits(VitBlockObject *group);
 void vit_throttle_group_set_limits(VitBlockObject *group, const VitThrottleLimits *limits);
-/* The scheduler's state of the group: made by the first who asks, freed with the group.  Any
- * thread. */
-void *vit_throttle_group_state(VitBlockObject *group, void *(*make)(VitBlockObject *group),
-                               GDestroyNotify destroy);
+/* What schedules by the limits (block/throttle/pool.h): borrowed. */
+struct VitThrottlePool *vit_throttle_group_pool(VitBlockObject *group);

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* block/filters/throttle.c - requests wait until the limits of a throttle group let them run
+ *
+ * Writes, zeroes and discards are writes to the group; a flush never waits. */
+#include "block/drivers.h"
+#include "block/throttle/pool.h"
+
+#include <glib/gi18n-lib.h>
+
+typedef struct {
+    VitBlockNode parent;
+    VitThrottleMember *member; /* owned */
+} Throttle;
+
+typedef struct {
+    VitThrottlePass pass; /* first member */
+    VitBlockNode *node;
+    VitBlockRequest *child;
+} Delayed;
+
+static void go(VitThrottlePass *pass)
+{
+    Delayed *d = (Delayed *)pass;
+    VitBlockNode *node = d->node;
+    VitBlockRequest *child = d->child;
+
+    g_free(d);
+    vit_block_submit(node->file->node, child);
+}
+
+static bool throttle_submit(VitBlockNode *node, VitBlockRequest *req)
+{
+    VitBlockRequest *child = vit_block_child_request(req);
+
+    if (req->op != VIT_BLOCK_FLUSH) {
+        Delayed *d = g_new0(Delayed, 1);
+        d->pass.go = go;
+        d->pass.ticket.bytes = req->bytes;
+        d->pass.ticket.write = req->op != VIT_BLOCK_READ;
+        d->node = node;
+        d->child = child;
+        if (!vit_throttle_enter(((Throttle *)node)->member, &d->pass)) return true;
+        g_free(d);
+    }
+    vit_block_submit(node->file->node, child);
+    return true;
+}
+
+static void throttle_hurry(VitBlockNode *node, bool on)
+{
+    vit_throttle_hurry(((Throttle *)node)->member, on);
+}
+
+static void throttle_attach(VitBlockNode *node)
+{
+    vit_throttle_move(((Throttle *)node)->member, node->thread);
+}
+
+static int throttle_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                           VitBlockExtent *extent)
+{
+    return vit_co_status(node->file->node, offset, bytes, extent);
+}
+
+static void throttle_info(VitBlockNode *node, VitBlockInfo *info)
+{
+    bool read_only = info->read_only;
+
+    *info = vit_block_info(node->file->node);
+    info->read_only |= read_only;
+}
+
+static bool throttle_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+{
+    const char *id = vit_block_args_str(args, "throttle-group");
+
+    if (!id)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Parameter 'throttle-group' is missing"));
+    if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILTERED, error)) return false;
+    VitBlockObject *group = vit_block_objects_use(vit_block_graph_objects(node->graph), id,
+                                                  "throttle-group", error);
+    if (!group) return false;
+    ((Throttle *)node)->member = vit_throttle_join(group, node->thread);
+    node->size = node->file->node->size;
+    return true;
+}
+
+static void throttle_close(VitBlockNode *node)
+{
+    vit_throttle_leave(((Throttle *)node)->member);
+}
+
+const VitBlockDriver vit_block_throttle_driver = {
+    .name = "throttle",
+    .kind = VIT_BLOCK_FILTER,
+    .instance_size = sizeof(Throttle),
+    .co_open = throttle_open,
+    .co_close = throttle_close,
+    .try_submit = throttle_submit,
+    .hurry = throttle_hurry,
+    .attach = throttle_attach,
+    .co_status = throttle_status,
+    .info = throttle_info,
+};
