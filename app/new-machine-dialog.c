@@ -11,6 +11,8 @@ struct _VitrineNewMachineDialog {
     AdwDialog       parent;
     VitrineLibrary *library;
     GFile          *file;           /* the image; NULL = none yet */
+    char           *format;         /* of the image; NULL until it has been found out */
+    GCancellable   *inspecting;     /* that; NULL when done */
     GtkWidget      *create;
     AdwActionRow   *file_row;
     AdwEntryRow    *name_row;
@@ -33,7 +35,7 @@ static void update(VitrineNewMachineDialog *dialog)
 {
     const char *name = gtk_editable_get_text(GTK_EDITABLE(dialog->name_row));
 
-    gtk_widget_set_sensitive(dialog->create, dialog->file && *name);
+    gtk_widget_set_sensitive(dialog->create, dialog->format && *name);
     gtk_widget_set_visible(dialog->disk_group, !dialog->file || is_cd(dialog->file));
 }
 
@@ -42,14 +44,76 @@ static void on_changed(VitrineNewMachineDialog *dialog)
     update(dialog);
 }
 
+static void show_problem(VitrineNewMachineDialog *dialog, const char *heading, const char *why)
+{
+    AdwDialog *alert = adw_alert_dialog_new(heading, why);
+
+    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(alert), "close", _("_Close"));
+    adw_dialog_present(alert, GTK_WIDGET(dialog));
+}
+
+static void say_file(VitrineNewMachineDialog *dialog, const VitImageInfo *info)
+{
+    g_autofree char *path = g_file_get_path(dialog->file);
+    g_autofree char *base = g_file_get_basename(dialog->file);
+    g_autofree char *size = info ? g_format_size_full(info->size, G_FORMAT_SIZE_IEC_UNITS) : NULL;
+    g_autofree char *markup =
+        info && !is_cd(dialog->file)
+            ? g_markup_printf_escaped("%s\n%s, %s", path ?: base, info->format, size)
+            : g_markup_escape_text(path ?: base, -1);
+
+    adw_action_row_set_subtitle(dialog->file_row, markup);
+}
+
+static void inspected(GObject *source, GAsyncResult *result, gpointer data)
+{
+    g_autoptr(VitrineNewMachineDialog) dialog = data;
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VitImageInfo) info = vit_image_inspect_finish(result, &error);
+
+    if (g_error_matches(error, G_IO_ERROR, G_IO_ERROR_CANCELLED))
+        return;                     /* the dialog is closed, or another file was chosen */
+    g_clear_object(&dialog->inspecting);
+    if (!info) {
+        show_problem(dialog, _("The Image Cannot Be Used"), error->message);
+        return;
+    }
+    if (info->encrypted) {
+        show_problem(dialog, _("The Image Is Encrypted"),
+                     _("Its passphrase cannot be asked for yet. Make a copy that is not encrypted "
+                       "with “vitrine-img convert”."));
+        return;
+    }
+    dialog->format = g_strdup(info->format);
+    say_file(dialog, info);
+    update(dialog);
+}
+
+static void forget_file(VitrineNewMachineDialog *dialog)
+{
+    if (dialog->inspecting)
+        g_cancellable_cancel(dialog->inspecting);
+    g_clear_object(&dialog->inspecting);
+    g_clear_object(&dialog->file);
+    g_clear_pointer(&dialog->format, g_free);
+}
+
 static void set_file(VitrineNewMachineDialog *dialog, GFile *file)
 {
     g_autofree char *path = g_file_get_path(file), *base = g_file_get_basename(file);
     char *dot = strrchr(base, '.');
 
-    g_set_object(&dialog->file, file);
-    g_autofree char *markup = g_markup_escape_text(path ?: base, -1);
-    adw_action_row_set_subtitle(dialog->file_row, markup);
+    forget_file(dialog);
+    dialog->file = g_object_ref(file);
+    say_file(dialog, NULL);
+    dialog->inspecting = g_cancellable_new();
+    if (path) {
+        vit_image_inspect_async(path, dialog->inspecting, inspected, g_object_ref(dialog));
+    } else {
+        g_task_report_new_error(NULL, inspected, g_object_ref(dialog), set_file, G_IO_ERROR,
+                                G_IO_ERROR_NOT_SUPPORTED,
+                                _("Only files on this computer can be used; copy the image first"));
+    }
     if (dot)
         *dot = '\0';
     if (!*gtk_editable_get_text(GTK_EDITABLE(dialog->name_row)))
@@ -68,26 +132,27 @@ static void chosen(GObject *source, GAsyncResult *result, gpointer data)
 
 static void on_choose(VitrineNewMachineDialog *dialog)
 {
+    static const char *const suffixes[] = { "iso", "img", "raw", "qcow2", "qcow", "qed", "vmdk",
+                                            "vdi", "vhd", "vhdx", "hdd", "dmg", NULL };
     g_autoptr(GtkFileDialog) chooser = gtk_file_dialog_new();
     g_autoptr(GListStore) filters = g_list_store_new(GTK_TYPE_FILE_FILTER);
     g_autoptr(GtkFileFilter) images = gtk_file_filter_new();
 
     gtk_file_dialog_set_title(chooser, _("Choose an Image"));
     gtk_file_filter_set_name(images, _("Installer and disk images"));
-    gtk_file_filter_add_suffix(images, "iso");
-    gtk_file_filter_add_suffix(images, "img");
-    gtk_file_filter_add_suffix(images, "raw");
+    for (const char *const *s = suffixes; *s; s++)
+        gtk_file_filter_add_suffix(images, *s);
     g_list_store_append(filters, images);
     gtk_file_dialog_set_filters(chooser, G_LIST_MODEL(filters));
     gtk_file_dialog_open(chooser, GTK_WINDOW(gtk_widget_get_root(GTK_WIDGET(dialog))), NULL, chosen,
                          g_object_ref(dialog));
 }
 
-static VitDriveConfig *drive(const char *path, gboolean cd)
+static VitDriveConfig *drive(const char *path, const char *format, gboolean cd)
 {
     VitDriveConfig *d = vit_drive_config_new(path);
 
-    d->format = g_strdup("raw");
+    d->format = g_strdup(format);
     d->cdrom = cd;
     d->interface = cd ? VIT_DRIVE_IDE : VIT_DRIVE_VIRTIO;
     d->discard = !cd;
@@ -101,11 +166,6 @@ static VitMachine *build(VitrineNewMachineDialog *dialog, GError **error)
     g_autofree char *path = g_file_get_path(dialog->file), *disk = NULL;
     gboolean cd = is_cd(dialog->file);
 
-    if (!path) {
-        g_set_error_literal(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED,
-                            _("Only files on this computer can be used; copy the image first"));
-        return NULL;
-    }
     config->name = g_strdup(name);
     config->ram_size = (guint64) adw_spin_row_get_value(dialog->memory_row) << 20;
     config->n_cpus = (unsigned) adw_spin_row_get_value(dialog->cpus_row);
@@ -114,13 +174,13 @@ static VitMachine *build(VitrineNewMachineDialog *dialog, GError **error)
     g_ptr_array_add(config->netdevs, g_strdup("user,id=net0"));
     g_ptr_array_add(config->devices, g_strdup("virtio-net-pci,netdev=net0"));
     g_ptr_array_add(config->devices, g_strdup("virtio-rng-pci"));
-    g_ptr_array_add(config->drives, drive(path, cd));
+    g_ptr_array_add(config->drives, drive(path, dialog->format, cd));
     if (cd && adw_switch_row_get_active(dialog->disk_switch)) {
         disk = vitrine_library_disk_path(dialog->library, name, error);
         if (!disk || !vitrine_library_create_disk(
                          disk, (guint64) adw_spin_row_get_value(dialog->disk_row) << 30, error))
             return NULL;
-        g_ptr_array_add(config->drives, drive(disk, FALSE));
+        g_ptr_array_add(config->drives, drive(disk, "raw", FALSE));
     }
     config->boot_order = g_strdup(cd ? "dc" : "c");
     VitMachine *machine = vitrine_library_add(dialog->library, config, error);
@@ -139,9 +199,7 @@ static void on_create(VitrineNewMachineDialog *dialog)
         adw_dialog_close(ADW_DIALOG(dialog));
         return;
     }
-    AdwDialog *alert = adw_alert_dialog_new(_("Machine Not Created"), error->message);
-    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(alert), "close", _("_Close"));
-    adw_dialog_present(alert, GTK_WIDGET(dialog));
+    show_problem(dialog, _("Machine Not Created"), error->message);
 }
 
 static void dispose(GObject *object)
@@ -149,7 +207,7 @@ static void dispose(GObject *object)
     VitrineNewMachineDialog *dialog = VITRINE_NEW_MACHINE_DIALOG(object);
 
     g_clear_object(&dialog->library);
-    g_clear_object(&dialog->file);
+    forget_file(dialog);
     gtk_widget_dispose_template(GTK_WIDGET(dialog), VITRINE_TYPE_NEW_MACHINE_DIALOG);
     G_OBJECT_CLASS(vitrine_new_machine_dialog_parent_class)->dispose(object);
 }

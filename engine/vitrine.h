@@ -122,4 +122,20 @@ gboolean vit_machine_power_off_finish(VitMachine *machine, GAsyncResult *result,
 typedef struct VitEngine VitEngine;
 VitEngine *vit_machine_get_engine(VitMachine *machine);
 
+/* ---- Images -------------------------------------------------------------------------------- */
+
+typedef struct {
+    char *format;               /* owned; of VitDriveConfig: "raw", "qcow2" ... */
+    guint64 size;               /* bytes, of the disk that a guest sees */
+    gboolean encrypted;         /* needs a secret to be read */
+} VitImageInfo;
+
+/** Opens an image read-only and finds out what it is; others may be using it. */
+void vit_image_inspect_async(const char *path, GCancellable *cancellable,
+                             GAsyncReadyCallback callback, gpointer data);
+/** Returns: (transfer full): the facts, or %NULL with @error set, which names the file. */
+VitImageInfo *vit_image_inspect_finish(GAsyncResult *result, GError **error);
+void vit_image_info_free(VitImageInfo *info);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitImageInfo, vit_image_info_free)
+
 G_END_DECLS

@@ -24,9 +24,14 @@ static const char *package_of(const char *name)
 
 static GBytes *load(const char *path, GError **error)
 {
+    g_autoptr(GError) why = NULL;
     char *data;
     gsize size;
-    return g_file_get_contents(path, &data, &size, error) ? g_bytes_new_take(data, size) : NULL;
+    if (g_file_get_contents(path, &data, &size, &why))
+        return g_bytes_new_take(data, size);
+    g_set_error(error, why->domain, why->code,
+                _("The firmware cannot be read: %s; check its path."), why->message);
+    return NULL;
 }
 
 static GBytes *search(const char *name, const char *const *dirs, GString *searched)

@@ -9,9 +9,13 @@
 #include "hw/board/x86-board.h"
 
 #include "hw/smbios/smbios.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 enum {
     GDT = 0x1000, ZERO_PAGE = 0x10000, SEED = 0x11000, CMDLINE = 0x20000, EBDA = 0x9fc00,
@@ -123,11 +127,29 @@ static bool place(X86LinuxBoot *boot, GError **error)
     return true;
 }
 
+/* Mapped, not read: the machine keeps it for its resets. */
+static GMappedFile *map_file(const char *path, GError **error)
+{
+    GMappedFile *file = NULL;
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int code = fd < 0 || fstat(fd, &st) < 0 ? errno : S_ISREG(st.st_mode) ? 0 : EISDIR;
+    if (code == 0)
+        file = g_mapped_file_new_from_fd(fd, FALSE, error);
+    else
+        g_set_error(error, G_FILE_ERROR, (int) g_file_error_from_errno(code),
+                    _("\"%s\" cannot be read: %s; check its path and permissions."), path,
+                    code == EISDIR ? _("it is no regular file") : g_strerror(code));
+    if (fd >= 0)
+        close(fd);
+    return file;
+}
+
 X86LinuxBoot *x86_linux_boot_new(X86Board *b, GError **error)
 {
     X86LinuxBoot *boot = g_new0(X86LinuxBoot, 1);
     boot->board = b;
-    boot->kernel = g_mapped_file_new(b->config.kernel, FALSE, error);
+    boot->kernel = map_file(b->config.kernel, error);
     bool ok = boot->kernel != NULL;
     if (ok) {
         boot->image = (const uint8_t *) g_mapped_file_get_contents(boot->kernel);
@@ -142,7 +164,7 @@ X86LinuxBoot *x86_linux_boot_new(X86Board *b, GError **error)
                         (unsigned) limit, strlen(b->config.cmdline));
     }
     if (ok && b->config.initrd)
-        ok = (boot->initrd = g_mapped_file_new(b->config.initrd, FALSE, error)) != NULL;
+        ok = (boot->initrd = map_file(b->config.initrd, error)) != NULL;
     if (ok)
         ok = place(boot, error);
     if (ok)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 
 from desktop import Application, XScreen, enter_session
@@ -135,6 +136,31 @@ def new_machine():
             raise Failure(f"the description names other drives: {machine['drives']}")
         app.press("^Back")
         app.expect("button", "^memtest86.*, Running$")
+
+
+def new_machine_from_disk():
+    """A disk of another format: the form says what it is, and the machine is given it as such."""
+    with tempfile.TemporaryDirectory() as folder:
+        disk = os.path.join(folder, "server.qcow2")
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", disk, "3G"], check=True)
+        with Application(COMMAND, disk) as app:
+            app.expect("label", r"server\.qcow2\nqcow2, 3.0.GiB$")
+            if app.find("label", "^Create a Disk$"):
+                raise Failure("the form offers another disk")
+            app.press("^Create$")
+            app.stage("server: Running", 20)
+            description = app.path("machines")
+            with open(os.path.join(description, os.listdir(description)[0]),
+                      encoding="utf-8") as file:
+                drives = json.load(file)["drives"]
+            if [(d["file"], d["format"]) for d in drives] != [(disk, "qcow2")]:
+                raise Failure(f"the description has the drives {drives}")
+        with open(disk, "r+b") as file:
+            file.seek(4)
+            file.write(bytes([0, 0, 0, 99]))        # of a version that nobody has written
+        with Application(COMMAND, disk) as app:
+            app.expect("label|heading", "^The Image Cannot Be Used$")
+            app.expect("label", "server.qcow2.*99")
 
 
 def cannot_start():
@@ -284,6 +310,7 @@ run_tests([
     ("the window opens", first_frame),
     ("controls have names", controls_have_names),
     ("the form makes a machine and a disk, and starts it", new_machine),
+    ("the form takes a disk of any format", new_machine_from_disk),
     ("a machine that cannot start says why and can be tried again", cannot_start),
     ("a machine that is refused leaves others running", refused_beside_running),
     ("an unreadable description is reported, the others are there", unreadable_description),

@@ -132,6 +132,7 @@ static void test_cannot_start(void)
     g_assert_false(start(machine, &error));
     g_assert_nonnull(error);
     g_assert_nonnull(strstr(error->message, "/no/such/kernel"));
+    g_assert_nonnull(strstr(error->message, "check its path"));
     g_assert_cmpint(vit_machine_get_state(machine), ==, VIT_MACHINE_OFF);
     g_assert_cmpuint(g_list_model_get_n_items(vit_machine_get_displays(machine)), ==, 0);
     vit_machine_set_config(machine, good);
