@@ -52,6 +52,7 @@ typedef struct {
     const char *backing_file, *backing_format; /* as to be stored; NULL: none */
     VitBlockArgs *options; /* the rest, names of create_options; the driver takes them */
     const VitBlockDriver *driver; /* of the image */
+    GPtrArray *made; /* of char*: files made for it, to be taken back; NULL: nobody asks */
 } VitBlockCreate;
 
 typedef struct {
@@ -214,6 +215,10 @@ VitBlockEdge *vit_block_add_edge(VitBlockNode *parent,
                                  VitBlockRole role);
 void vit_block_drop_edge(VitBlockEdge *edge); /* on a fiber; NULL is fine */
 
+/* Creates an image, after the checks that are the same for all formats; size UINT64_MAX: the
+ * backing file's.  Local files that were made for one that fails are removed. */
+[[nodiscard]] bool vit_co_create(VitBlockCreate *create, GError **error);
+void vit_block_remove_made(GPtrArray *made); /* also what it lists; NULL is fine */
 /* Creates the protocol object of an image and opens it for writing: a reference. */
 [[nodiscard]] VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size,
                                                GError **error);

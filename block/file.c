@@ -6,6 +6,7 @@
  * an aligned buffer, and a piecewise write of a host block has the file to itself. */
 #include "block/drivers.h"
 #include "block/io-engine.h"
+#include "block/job.h"
 #include "block/node-private.h"
 
 #include <errno.h>
@@ -21,6 +22,7 @@
 #include <unistd.h>
 
 enum { PIECE = 1 << 20, ZEROES = 1 << 16, INLINE_IOV = 8, FREE_OPS = 64 };
+enum { FULL_STEP = 16 << 20, FALLOC_STEP = 256 << 20 }; /* preallocated at a time */
 
 typedef struct {
     VitBlockNode parent;
@@ -656,33 +658,70 @@ static int file_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitB
 
 typedef struct {
     int fd, result;
-    uint64_t from, to; /* bytes: the old and the new size */
+    uint64_t from, to; /* bytes: the old and the new size, or the piece to be filled */
     VitPrealloc prealloc;
 } Resize;
 
-/* On a worker thread. */
-static void resize(void *opaque)
+/* These three run on a worker thread. */
+static void set_size(void *opaque)
 {
     Resize *r = opaque;
 
-    if (ftruncate(r->fd, (off_t)r->to) < 0) {
-        r->result = -errno;
-        return;
-    }
-    if (r->prealloc < VIT_PREALLOC_FALLOC || r->to <= r->from) return;
+    if (ftruncate(r->fd, (off_t)r->to) < 0) r->result = -errno;
+}
+
+static void fill(void *opaque)
+{
+    Resize *r = opaque;
+
     if (r->prealloc == VIT_PREALLOC_FALLOC) {
         r->result = -posix_fallocate(r->fd, (off_t)r->from, (off_t)(r->to - r->from));
-    } else {
-        g_autofree uint8_t *zeroes = g_malloc0(PIECE);
-        for (uint64_t at = r->from; at < r->to && r->result == 0;) {
-            ssize_t n = pwrite(r->fd, zeroes, MIN(PIECE, r->to - at), (off_t)at);
-            if (n < 0 && errno != EINTR) r->result = -errno;
-            at += (uint64_t)MAX(n, 0);
-        }
-        if (r->result == 0 && fsync(r->fd) < 0) r->result = -errno;
+        return;
     }
-    if (r->result < 0 && ftruncate(r->fd, (off_t)r->from) < 0)
-        return; /* the first error is the one to tell */
+    g_autofree uint8_t *zeroes = g_malloc0(PIECE);
+    for (uint64_t at = r->from; at < r->to && r->result == 0;) {
+        ssize_t n = pwrite(r->fd, zeroes, MIN(PIECE, r->to - at), (off_t)at);
+        if (n < 0 && errno != EINTR) r->result = -errno;
+        at += (uint64_t)MAX(n, 0);
+    }
+}
+
+static void sync_now(void *opaque)
+{
+    Resize *r = opaque;
+
+    if (fsync(r->fd) < 0) r->result = -errno;
+}
+
+/* Gives space to what a resized file has gained, a piece at a time, as the job that runs it wants. */
+static int preallocate(VitIoThread *thread, const Resize *whole)
+{
+    Resize piece = *whole;
+    uint64_t step = whole->prealloc == VIT_PREALLOC_FULL ? FULL_STEP : FALLOC_STEP;
+
+    if (whole->prealloc < VIT_PREALLOC_FALLOC || whole->to <= whole->from) return 0;
+    vit_co_work_expect(thread, whole->to - whole->from);
+    for (uint64_t at = whole->from; at < whole->to && piece.result == 0; at = piece.to) {
+        piece.from = at;
+        piece.to = at + MIN(step, whole->to - at);
+        vit_fiber_offload(thread, fill, &piece);
+        if (piece.result == 0) piece.result = vit_co_work_done(thread, piece.to - piece.from);
+    }
+    if (piece.result == 0 && whole->prealloc == VIT_PREALLOC_FULL)
+        vit_fiber_offload(thread, sync_now, &piece);
+    return piece.result;
+}
+
+static int resize(VitIoThread *thread, Resize *r)
+{
+    vit_fiber_offload(thread, set_size, r);
+    if (r->result < 0) return r->result;
+    int result = preallocate(thread, r);
+    if (result < 0) {
+        r->to = r->from;
+        vit_fiber_offload(thread, set_size, r); /* the first error is the one to tell */
+    }
+    return result;
 }
 
 static bool file_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
@@ -701,9 +740,9 @@ static bool file_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrea
         return vit_block_fail(
             error, VIT_BLOCK_ERROR_UNSUPPORTED,
             _("Unsupported preallocation mode 'metadata' (a file has off, falloc and full)"));
-    vit_fiber_offload(node->thread, resize, &r);
-    if (r.result < 0)
-        return vit_block_fail_errno(error, r.result, _("Could not resize “%s”"), node->filename);
+    int result = resize(node->thread, &r);
+    if (result < 0)
+        return vit_block_fail_errno(error, result, _("Could not resize “%s”"), node->filename);
     node->size = size;
     return true;
 }
@@ -738,13 +777,14 @@ static bool file_create(VitBlockCreate *create, GError **error)
     bool good = vit_block_lock_file(fd, create->filename, true, error);
     if (good && S_ISREG(st.st_mode)) {
         Resize r = { .fd = fd, .to = create->size, .prealloc = (VitPrealloc)mode };
-        if (ftruncate(fd, 0) < 0) /* only now: another's image is refused untouched */
-            r.result = -errno;
-        else vit_fiber_offload(create->thread, resize, &r);
-        if (r.result < 0)
-            good = vit_block_fail_errno(error, r.result,
+        bool emptied = ftruncate(fd, 0) == 0; /* only now: another's image is refused untouched */
+        int result = emptied ? resize(create->thread, &r) : -errno;
+        if (result < 0) {
+            good = vit_block_fail_errno(error, result,
                                         _("Could not create “%s” with %" PRIu64 " bytes"),
                                         create->filename, create->size);
+            if (emptied) vit_block_remove_file(create->filename);
+        }
     }
     close(fd);
     return good;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/graph.c - see graph.h: names, images by name, creation, changes of the graph, claims */
+/* block/graph.c - see graph.h: names, images by name, changes of the graph, claims */
 #include "block/node-private.h"
 
 #include "block/bitmap.h"
@@ -129,7 +129,7 @@ GPtrArray *vit_block_graph_nodes(VitBlockGraph *graph)
     return copy;
 }
 
-/* ---- opening and creating -------------------------------------------------------------------- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockGraph *graph;
@@ -203,109 +203,6 @@ VitBlockNode *vit_block_graph_open_image(VitBlockGraph *graph, const char *filen
 
     vit_fiber_run_sync(graph->thread, open_fiber, &o);
     return o.node;
-}
-
-typedef struct {
-    VitBlockCreate create;
-    const char *format;
-    GError **error;
-    bool good;
-} Create;
-
-static bool backing_size(VitBlockCreate *c, GError **error)
-{
-    g_autofree char *name = vit_block_filename_join(c->filename, c->backing_file);
-    VitBlockOptions how = { .read_only = true, .lock = true, .no_io = true };
-    VitBlockNode *node = vit_co_open_image(c->graph, c->thread, name, c->backing_format, NULL, &how,
-                                           false, error);
-
-    if (!node) return false;
-    c->size = node->size;
-    vit_block_node_unref(node);
-    return true;
-}
-
-static void create_fiber(void *opaque)
-{
-    Create *o = opaque;
-    VitBlockCreate *c = &o->create;
-
-    c->driver = vit_block_driver_find(o->format);
-    if (!c->driver) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, _("Unknown file format '%s'"), o->format);
-        return;
-    }
-    if (!c->driver->co_create) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       _("Format driver '%s' does not support image creation"), o->format);
-        return;
-    }
-    if (c->backing_file && !c->driver->supports_backing) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       _("Backing file not supported for file format '%s'"), o->format);
-        return;
-    }
-    if (c->size == UINT64_MAX) {
-        if (!c->backing_file) {
-            vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID,
-                           _("Image creation needs a size parameter"));
-            return;
-        }
-        if (!backing_size(c, o->error)) return;
-    }
-    if (c->size > INT64_MAX - 511) {
-        vit_block_fail(o->error, VIT_BLOCK_ERROR_INVALID, _("An image has at most 8 EiB"));
-        return;
-    }
-    c->size = (c->size + 511) & ~UINT64_C(511);
-    g_autoptr(VitBlockArgs) none = c->options ? NULL : vit_block_args_new(c->filename, NULL, NULL);
-    if (none) c->options = none;
-    o->good = c->driver->co_create(c, o->error) && vit_block_args_finish(c->options, o->error);
-}
-
-bool vit_block_graph_create(VitBlockGraph *graph, const char *filename, const char *format,
-                            uint64_t size, const char *backing_file, const char *backing_format,
-                            VitBlockArgs *options, GError **error)
-{
-    Create o = { .create = { .graph = graph,
-                             .thread = graph->thread,
-                             .filename = filename,
-                             .size = size,
-                             .backing_file = backing_file,
-                             .backing_format = backing_format,
-                             .options = options },
-                 .format = format,
-                 .error = error };
-
-    vit_fiber_run_sync(graph->thread, create_fiber, &o);
-    return o.good;
-}
-
-VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError **error)
-{
-    g_autoptr(JsonObject) options = vit_block_filename_options(create->filename, error);
-    VitBlockOptions how = { .lock = true };
-    VitBlockCreate file = {
-        .graph = create->graph, .thread = create->thread, .filename = create->filename, .size = size
-    };
-
-    if (!options) return NULL;
-    const char *name = json_object_get_string_member_with_default(options, "driver", "file");
-    file.driver = vit_block_driver_find(name);
-    if (!file.driver || !file.driver->co_create) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       _("Protocol driver '%s' does not support image creation"), name);
-        return NULL;
-    }
-    g_autoptr(VitBlockArgs) none = vit_block_args_new(create->filename, NULL, error);
-    /* What the protocol knows of the options is its own ("preallocation" of a raw file). */
-    file.options = create->driver && create->driver->kind == VIT_BLOCK_FORMAT &&
-                           strcmp(create->driver->name, "raw") == 0
-                       ? create->options
-                       : none;
-    if (!file.driver->co_create(&file, error)) return NULL;
-    return vit_co_open_image(create->graph, create->thread, create->filename, NULL, NULL, &how,
-                             true, error);
 }
 
 /* ---- size ------------------------------------------------------------------------------------ */

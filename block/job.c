@@ -4,6 +4,7 @@
 
 #include "block/driver.h"
 
+#include <errno.h>
 #include <gio/gio.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -276,6 +277,7 @@ static void job_fiber(void *opaque)
     const VitBlockJobClass *klass = job->klass;
     GError *error = NULL;
 
+    vit_fiber_set_local(job->thread, job);
     if (!vit_block_job_is_cancelled(job)) set_status(job, VIT_JOB_RUNNING);
     bool good = vit_co_job_pause_point(job) && klass->co_run(job, &error);
     good = good && await_finalize(job);
@@ -494,19 +496,29 @@ static void sample(VitBlockJob *job, int64_t now)
     if (job->n_samples < VIT_JOB_SAMPLES) job->n_samples++;
 }
 
-void vit_block_job_advance(VitBlockJob *job, uint64_t done)
+static void advance(VitBlockJob *job, uint64_t done, uint64_t moved)
 {
     int64_t now = g_get_monotonic_time();
 
     g_mutex_lock(&job->jobs->mutex);
     if (job->n_samples == 0) sample(job, now);
     job->current += done;
-    job->slice_done += done;
+    job->slice_done += moved;
     sample(job, now);
     bool due = now - job->told_at >= TELL_US;
     if (due) job->told_at = now;
     g_mutex_unlock(&job->jobs->mutex);
     if (due) tell(job);
+}
+
+void vit_block_job_advance(VitBlockJob *job, uint64_t done)
+{
+    advance(job, done, done);
+}
+
+void vit_block_job_skip(VitBlockJob *job, uint64_t done)
+{
+    advance(job, done, 0);
 }
 
 VitBlockJobInfo vit_block_job_info(VitBlockJob *job)
@@ -603,4 +615,25 @@ bool vit_co_job_pause_point(VitBlockJob *job)
         if (wait == 0) return true;
         vit_fiber_sleep(job->thread, wait);
     }
+}
+
+/* ---- the work of drivers --------------------------------------------------------------------- */
+
+void vit_co_work_expect(VitIoThread *thread, uint64_t bytes)
+{
+    VitBlockJob *job = vit_fiber_local(thread);
+
+    if (!job) return;
+    g_mutex_lock(&job->jobs->mutex);
+    job->total += bytes;
+    g_mutex_unlock(&job->jobs->mutex);
+}
+
+int vit_co_work_done(VitIoThread *thread, uint64_t bytes)
+{
+    VitBlockJob *job = vit_fiber_local(thread);
+
+    if (!job) return 0;
+    vit_block_job_advance(job, bytes);
+    return vit_co_job_pause_point(job) ? 0 : -ECANCELED;
 }

@@ -91,7 +91,15 @@ void vit_block_job_set_speed(VitBlockJob *job, uint64_t bytes_per_second); /* 0:
 [[nodiscard]] bool vit_co_job_pause_point(VitBlockJob *job);
 void vit_block_job_set_total(VitBlockJob *job, uint64_t total);
 void vit_block_job_advance(VitBlockJob *job, uint64_t done); /* adds; counts for the rate */
+void vit_block_job_skip(VitBlockJob *job, uint64_t done); /* adds what cost nothing */
 void vit_block_job_set_ready(VitBlockJob *job); /* mirror and active commit: converged */
 bool vit_block_job_is_cancelled(const VitBlockJob *job);
 bool vit_block_job_is_soft_cancelled(const VitBlockJob *job); /* READY, and told to end as it is */
 VitIoThread *vit_block_job_thread(const VitBlockJob *job);
+
+/* ---- for the long loops of drivers ------------------------------------------------------------ */
+
+/* On any fiber: they do nothing where no job runs.  So much more is to be done, so much is done. */
+void vit_co_work_expect(VitIoThread *thread, uint64_t bytes);
+/* Waits as vit_co_job_pause_point() does; 0, or -ECANCELED: stop, and take back what was begun. */
+[[nodiscard]] int vit_co_work_done(VitIoThread *thread, uint64_t bytes);

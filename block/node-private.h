@@ -43,6 +43,9 @@ JsonObject *vit_block_filename_options(const char *filename, GError **error);
 const VitBlockDriver *vit_block_probe(const uint8_t *head, size_t head_size, const uint8_t *tail,
                                       const char *filename);
 
+/* create.c: a regular file, also behind a link; what cannot be removed stays. */
+void vit_block_remove_file(const char *path);
+
 /* file-lock.c: marks fd as used, refusing when another use excludes that. */
 [[nodiscard]] bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error);
 void vit_block_unlock_file(int fd);

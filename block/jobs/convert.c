@@ -15,7 +15,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { PIECE = 2 << 20, MAX_UNIT = 64 << 10, MIN_UNIT = 4096, MAX_ZEROES = 1 << 30 };
 enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 64, SECTOR = 512 };
@@ -34,7 +33,7 @@ typedef struct {
     unsigned n_sources;
     VitBlockNode *target; /* a reference */
     VitBlockConvert how; /* without its pointers but message */
-    char *made; /* owned */
+    GPtrArray *made; /* a reference; NULL: none */
     VitBlockNode *base; /* a reference; of a commit: what lies above it is copied.  NULL: none */
     bool make_empty;
     uint64_t unit, piece; /* bytes */
@@ -273,7 +272,7 @@ static void take_back(VitBlockJob *job)
 {
     Convert *c = (Convert *)job;
 
-    if (c->made) unlink(c->made); /* what is there is half a copy */
+    vit_block_remove_made(c->made); /* what is there is half a copy */
 }
 
 static void clean(VitBlockJob *job)
@@ -286,7 +285,7 @@ static void clean(VitBlockJob *job)
     vit_block_node_unref(c->target);
     g_clear_error(&c->error);
     g_free(c->sources);
-    g_free(c->made);
+    g_clear_pointer(&c->made, g_ptr_array_unref);
     c->sources = NULL;
     c->n_sources = 0;
 }
@@ -307,7 +306,7 @@ static VitBlockJob *new_job(VitBlockJobs *jobs, const VitBlockJobClass *klass, c
     if (!job) return NULL;
     Convert *c = (Convert *)job;
     c->how = *how;
-    c->made = g_strdup(how->made);
+    c->made = how->made ? g_ptr_array_ref(how->made) : NULL;
     c->how.made = NULL;
     c->sources = g_new(VitBlockNode *, how->n_sources);
     c->n_sources = how->n_sources;

@@ -20,7 +20,7 @@ typedef struct {
     uint64_t backing_size; /* of the target's backing file */
     bool salvage; /* zeroes where a source cannot be read, with a message */
     bool copy_range; /* lets the file system copy between plain files where it can */
-    const char *made; /* a file that the caller has made for this: removed when the job fails */
+    GPtrArray *made; /* of char*: files made for this, removed when the job fails; NULL: none */
     void (*message)(void *opaque, const char *text); /* warnings; NULL: none */
     void *opaque;
 } VitBlockConvert;
@@ -36,6 +36,43 @@ typedef struct {
 } VitBlockCommit;
 [[nodiscard]] VitBlockJob *vit_block_commit_new(VitBlockJobs *jobs, const char *id, unsigned flags,
                                                 const VitBlockCommit *commit, GError **error);
+
+/* Makes an image as vit_co_create() does.  What create points to is copied, but made (a reference)
+ * and options (taken, also on failure).  A job that fails removes what it has made. */
+[[nodiscard]] VitBlockJob *vit_block_create_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                const VitBlockCreate *create, GError **error);
+
+/* Whether two images read the same; the shorter one as if it went on with zeroes. */
+typedef enum {
+    VIT_COMPARE_EQUAL,
+    VIT_COMPARE_CONTENT,    /* offset: of the first sector that differs */
+    VIT_COMPARE_ALLOCATION, /* strict: only one of them stores what is at offset */
+    VIT_COMPARE_SIZE        /* strict */
+} VitCompareResult;
+typedef struct {
+    VitCompareResult result;
+    uint64_t offset;
+    int error; /* negative errno of a job that has failed at offset, of images[side] */
+    unsigned side;
+    bool no_status; /* it could not be told what is stored there; else it could not be read */
+} VitBlockCompared;
+/* found: the caller's, valid at the end, also of a job that has failed (but not cancelled). */
+[[nodiscard]] VitBlockJob *vit_block_compare_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                 VitBlockNode *const images[2], bool strict,
+                                                 VitBlockCompared *found, GError **error);
+
+/* Gives an image another backing file.  Unless unsafe, what would read differently is copied into
+ * the image first; only when all of that is on stable storage does the image name the new one.
+ * Until it is opened anew it stands on the old one. */
+typedef struct {
+    VitBlockNode *node;
+    VitBlockNode *backing;      /* the new one, open; NULL: none, or unsafe */
+    const char *file, *format;  /* as to be stored; NULL: none */
+    bool unsafe;
+    bool compress;              /* what is copied */
+} VitBlockRebase;
+[[nodiscard]] VitBlockJob *vit_block_rebase_new(VitBlockJobs *jobs, const char *id, unsigned flags,
+                                                const VitBlockRebase *rebase, GError **error);
 
 /* ---- tasks.c: what a driver does in one call, with progress; results are valid at its end ---- */
 

@@ -204,7 +204,8 @@ static bool create_data_file(const VitBlockCreate *create, const VitQcow2 *q, GE
                             .filename = q->data_file_name,
                             .size = create->size,
                             .options = none,
-                            .driver = &vit_block_raw_driver };
+                            .driver = &vit_block_raw_driver,
+                            .made = create->made };
     VitBlockNode *node = none ? vit_co_create_file(&data, create->size, error) : NULL;
 
     vit_block_node_unref(node);

@@ -2,6 +2,8 @@
 /* block/qcow2/resize.c - other sizes of the disk, and clusters made in advance */
 #include "block/qcow2/qcow2.h"
 
+#include "block/job.h"
+
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
@@ -58,9 +60,14 @@ bool vit_qcow2_preallocate(VitQcow2 *q, uint64_t from, uint64_t to, VitPrealloc 
     if (mode == VIT_PREALLOC_OFF || from >= to) return true;
     /* The data file is as long as the disk, whatever else happens. */
     if (vit_qcow2_has_data_file(q)) host_end = to;
+    /* Beside the data of the other modes the metadata take no time. */
+    bool counts = mode == VIT_PREALLOC_METADATA;
+    if (counts) vit_co_work_expect(q->parent.thread, to - (from & ~mask));
     vit_fiber_mutex_lock(&q->meta);
-    for (uint64_t at = from & ~mask, done; at < to && result == 0; at += done)
+    for (uint64_t at = from & ~mask, done; at < to && result == 0; at += done) {
         result = allocate_slice(q, at, to, has_backing, &done, &host_end);
+        if (result == 0) result = vit_co_work_done(q->parent.thread, counts ? done : 0);
+    }
     vit_fiber_mutex_unlock(&q->meta);
     if (result < 0) return vit_block_fail_errno(error, result, _("Could not preallocate metadata"));
     if (host_end <= data->size) return true;

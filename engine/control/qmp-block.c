@@ -2,7 +2,7 @@
 /* engine/control/qmp-block.c - nodes by command: blockdev-add, -del, -reopen, block_resize */
 #include "engine/control/qmp-block.h"
 
-#include "block/job-private.h"
+#include "block/jobs/jobs.h"
 
 #include <string.h>
 
@@ -248,55 +248,6 @@ static bool run_reopen(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
 
 /* ---- Creating -------------------------------------------------------------------------------- */
 
-typedef struct {
-    VitBlockJob parent;
-    VitBlockGraph *graph; /* borrowed */
-    const VitBlockDriver *driver;
-    VitBlockNode *file; /* a reference; NULL: none */
-    VitBlockArgs *options; /* owned */
-    char *filename, *backing, *backing_format; /* owned; NULL: not given */
-    uint64_t size;
-} CreateJob;
-
-static bool create_run(VitBlockJob *job, GError **error)
-{
-    CreateJob *c = (CreateJob *)job;
-    VitBlockCreate create = {
-        .graph = c->graph,
-        .thread = vit_block_job_thread(job),
-        .filename = c->filename,
-        .file = c->file,
-        .size = c->size,
-        .backing_file = c->backing,
-        .backing_format = c->backing_format,
-        .options = c->options,
-        .driver = c->driver,
-    };
-
-    vit_block_job_set_total(job, 1);
-    bool good = c->driver->co_create(&create, error) && vit_block_args_finish(c->options, error);
-    vit_block_job_advance(job, 1);
-    return good;
-}
-
-static void create_clean(VitBlockJob *job)
-{
-    CreateJob *c = (CreateJob *)job;
-
-    vit_block_node_unref(c->file);
-    vit_block_args_free(c->options);
-    g_free(c->filename);
-    g_free(c->backing);
-    g_free(c->backing_format);
-}
-
-static const VitBlockJobClass create_class = {
-    .type = "create",
-    .instance_size = sizeof(CreateJob),
-    .co_run = create_run,
-    .co_clean = create_clean,
-};
-
 static const QmpArg create_args[] = { { "job-id", QMP_STR }, { "options", QMP_OBJECT }, { 0 } };
 
 /* The names of this command's options, as "-o" has them. */
@@ -339,22 +290,21 @@ static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
     }
     g_autoptr(JsonObject) more = translate(options);
     VitBlockArgs *rest = vit_block_args_new("options", more, error);
-    VitBlockJob *job = rest ? vit_block_job_new(b->jobs, &create_class, block_text(args, "job-id"),
-                                                VIT_JOB_AUTO_FINALIZE, error)
-                            : NULL;
-    if (!job) {
-        vit_block_args_free(rest);
-        return false;
-    }
-    CreateJob *c = (CreateJob *)job;
-    c->graph = b->graph;
-    c->driver = driver;
-    c->file = node ? vit_block_node_ref(node) : NULL;
-    c->options = rest;
-    c->filename = g_strdup(node ? vit_block_node_filename(node) : block_text(options, "filename"));
-    c->backing = g_strdup(block_text(options, "backing-file"));
-    c->backing_format = g_strdup(block_text(options, "backing-fmt"));
-    c->size = (uint64_t)size;
+    if (!rest) return false;
+    VitBlockCreate create = {
+        .graph = b->graph,
+        .thread = b->thread,
+        .driver = driver,
+        .filename = node ? vit_block_node_filename(node) : block_text(options, "filename"),
+        .file = node,
+        .size = (uint64_t)size,
+        .backing_file = block_text(options, "backing-file"),
+        .backing_format = block_text(options, "backing-fmt"),
+        .options = rest,
+    };
+    VitBlockJob *job = vit_block_create_new(b->jobs, block_text(args, "job-id"),
+                                            VIT_JOB_AUTO_FINALIZE, &create, error);
+    if (!job) return false;
     vit_block_job_start(job);
     vit_block_job_unref(job);
     return true;

@@ -38,6 +38,7 @@ struct VitFiber {
     Context context, *caller; /* caller: who resumed it, NULL while it waits */
     VitFiber *outer; /* the fiber that caller belongs to */
     bool woken, waiting, ended;
+    void *local; /* borrowed: see vit_fiber_set_local() */
     void *mapping; /* owned: guard page and stack */
 };
 
@@ -247,6 +248,7 @@ static void start_here(VitIoThread *thread, VitFiberFunc fn, void *opaque)
     f->fn = fn;
     f->opaque = opaque;
     f->woken = f->waiting = f->ended = false;
+    f->local = NULL;
     f->context.asan_fake = NULL;
     prepare_stack(f, fiber_main);
     resume(f);
@@ -310,6 +312,21 @@ VitFiber *vit_fiber_self(VitIoThread *thread)
     VitFibers *home = *vit_io_thread_fibers(thread);
 
     return home ? home->current : NULL;
+}
+
+void vit_fiber_set_local(VitIoThread *thread, void *local)
+{
+    VitFiber *f = vit_fiber_self(thread);
+
+    g_assert(f);
+    f->local = local;
+}
+
+void *vit_fiber_local(VitIoThread *thread)
+{
+    VitFiber *f = vit_fiber_self(thread);
+
+    return f ? f->local : NULL;
 }
 
 void vit_fiber_yield(VitIoThread *thread)

@@ -21,6 +21,10 @@ void vit_fiber_run_sync(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 
 /* The running fiber of this thread, NULL outside of fibers.  On the thread. */
 VitFiber *vit_fiber_self(VitIoThread *thread);
+/* What the running fiber carries for the code that it calls: NULL at its start, and outside of
+ * fibers. */
+void vit_fiber_set_local(VitIoThread *thread, void *local);
+void *vit_fiber_local(VitIoThread *thread);
 /* Waits until somebody wakes this fiber; a wake that came earlier counts.  One wake may answer
  * several waits too few: wait in a loop on your own condition. */
 void vit_fiber_yield(VitIoThread *thread);

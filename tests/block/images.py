@@ -165,13 +165,15 @@ def same_bytes(first, second):
 
 
 def normal(text, *names):
-    """Output without what may differ: the program's name, times, sizes on the host's disk."""
+    """Output without what may differ: the program's name, times, sizes on the host's disk, and
+    how often the progress is shown between its begin and its end."""
     text = re.sub(r"\b(vitrine|qemu)-(img|io|nbd)\b", "TOOL", text)
     for name in names:
         text = text.replace(str(name), "NAME")
     text = re.sub(r"disk size: \S+( [KMGT]?i?B)?", "disk size: SIZE", text)
     text = re.sub(r'"actual-size": \d+', '"actual-size": 0', text)
     text = re.sub(r'"date-n?sec": \d+', '"date": 0', text)
+    text = re.sub(r"(?<=/100%\)\n)(    \(\d\d?\.\d\d/100%\)\n)+", "", text)
     return re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", "DATE", text)
 
 

@@ -136,10 +136,12 @@ static void test_convert(Fixture *f, gconstpointer data)
 static void test_convert_cancelled(Fixture *f, gconstpointer data)
 {
     VitBlockNode *copy = make_copy(f, SIZE);
-    VitBlockConvert how = { .sources = &f->node, .n_sources = 1, .target = copy, .made = f->copy };
+    g_autoptr(GPtrArray) made = g_ptr_array_new();
+    VitBlockConvert how = { .sources = &f->node, .n_sources = 1, .target = copy, .made = made };
     g_autoptr(GError) error = NULL;
-    VitBlockJob *job = vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL);
 
+    g_ptr_array_add(made, f->copy);
+    VitBlockJob *job = vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL);
     vit_block_job_set_speed(job, 1000);
     vit_block_job_start(job);
     g_usleep(50000);

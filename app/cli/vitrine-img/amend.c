@@ -12,8 +12,8 @@ enum { OPT_FORCE = IMG_OPT_OWN };
 static int amend(Img *img, VitBlockNode *node, VitBlockArgs *args /* takes it */, bool force)
 {
     g_autoptr(GError) error = NULL;
-    VitBlockJob *job = vit_block_amend_new(
-        img->jobs, NULL, VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, node, args, force, &error);
+    VitBlockJob *job = vit_block_amend_new(img->jobs, NULL, IMG_JOB_FLAGS, node, args, force,
+                                           &error);
 
     return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", error->message);
 }

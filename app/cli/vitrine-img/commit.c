@@ -37,8 +37,7 @@ static int commit(Img *img, VitBlockNode *top, const char *name, const char *bas
         .make_empty = !drop && !base_name,
         .write_flags = fua ? VIT_BLOCK_FUA : 0,
     };
-    VitBlockJob *job = vit_block_commit_new(
-        img->jobs, NULL, VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, &how, &error);
+    VitBlockJob *job = vit_block_commit_new(img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
     if (!job) return img_fail(img, 1, "%s", error->message);
     vit_block_job_set_speed(job, rate);
     int status = img_run_job(img, job, 1);

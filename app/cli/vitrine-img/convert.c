@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum {
     OPT_TARGET_IMAGE_OPTS = IMG_OPT_OWN,
@@ -33,6 +32,7 @@ typedef struct {
     const Given *given;
     GPtrArray *sources; /* of VitBlockNode*: references */
     VitBlockNode *target; /* a reference */
+    GPtrArray *made; /* of char*, owned: the files of a target that was made here */
     uint64_t total; /* bytes of all sources */
     uint32_t write_flags;
     bool has_backing;
@@ -129,8 +129,18 @@ static int make_target(Convert *c, const VitBlockDriver *driver, const char *nam
     if (g->bitmaps && !driver->co_bitmap_can_store)
         return img_fail(c->img, 1, "Format driver '%s' does not support bitmaps", driver->name);
     img_add_key_secrets(extra, args);
-    if (!vit_block_graph_create(c->img->graph, name, driver->name, c->total, backing,
-                                backing_format, args, &error))
+    VitBlockCreate how = { .driver = driver,
+                           .filename = name,
+                           .size = c->total,
+                           .backing_file = backing,
+                           .backing_format = backing_format,
+                           .options = g_steal_pointer(&args),
+                           .made = c->made };
+    bool progress = c->img->progress;
+    c->img->progress = false; /* it is that of the copying */
+    bool good = img_create_image(c->img, &how, &error);
+    c->img->progress = progress;
+    if (!good)
         return img_fail(c->img, 1, "%s: error while converting %s: %s", name, driver->name,
                         error->message);
     return 0;
@@ -210,14 +220,12 @@ static void warn(void *opaque, const char *text)
     if (!c->img->quiet) img_fail(c->img, 0, "%s", text);
 }
 
-static int copy(Convert *c, const char *target_name)
+static int copy(Convert *c)
 {
     const Given *g = c->given;
     VitBlockInfo info = vit_block_info(c->target);
     bool made = !g->no_create;
     g_autoptr(GError) error = NULL;
-    struct stat st; /* of a local file: "nbd:..." is none */
-    bool is_file = made && lstat(target_name, &st) == 0 && S_ISREG(st.st_mode);
     VitBlockConvert how = {
         .sources = (VitBlockNode *const *)c->sources->pdata,
         .n_sources = c->sources->len,
@@ -231,13 +239,12 @@ static int copy(Convert *c, const char *target_name)
         .backing_size = c->backing_size,
         .salvage = g->salvage,
         .copy_range = g->copy_range,
-        .made = is_file ? target_name : NULL,
+        .made = c->made,
         .message = warn,
         .opaque = c,
     };
 
-    VitBlockJob *job = vit_block_convert_new(
-        c->img->jobs, NULL, VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, &how, &error);
+    VitBlockJob *job = vit_block_convert_new(c->img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
     if (!job) return img_fail(c->img, 1, "%s", error->message);
     vit_block_job_set_speed(job, g->rate);
     return img_run_job(c->img, job, 1);
@@ -291,7 +298,7 @@ static int convert(Convert *c, char **names, int count, const char *target)
     if (g->compressed && driver && !can_compress(driver))
         return img_fail(img, 1, "Compression not supported for this file format");
     status = open_target(c, target);
-    if (status == 0) status = copy(c, target);
+    if (status == 0) status = copy(c);
     if (status == 0 && g->bitmaps) {
         img_run(img, copy_bitmaps, c);
         status = c->status;
@@ -394,8 +401,10 @@ int img_convert(Img *img, int argc, char **argv)
     if (driver && img_create_help(driver, argc - optind >= 2, given.texts)) return 0;
     if (argc - optind < 2) return img_fail(img, 1, "Must specify image file name");
     c.sources = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
+    c.made = g_ptr_array_new_with_free_func(g_free);
     status = convert(&c, argv + optind, argc - optind - 1, argv[argc - 1]);
     vit_block_node_unref(c.target);
     g_ptr_array_unref(c.sources);
+    g_ptr_array_unref(c.made);
     return status;
 }

@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/create.c - vitrine-img create: a new image */
 #include "app/cli/vitrine-img/create.h"
 
+#include "block/jobs/jobs.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -300,6 +302,16 @@ static void print_formatting(Img *img, const char *filename, const VitBlockDrive
     printf("\n");
 }
 
+bool img_create_image(Img *img, VitBlockCreate *create, GError **error)
+{
+    create->graph = img->graph;
+    create->thread = img->thread;
+    VitBlockJob *job = vit_block_create_new(img->jobs, NULL, IMG_JOB_FLAGS, create, error);
+    bool good = job && img_wait_job(img, job, error);
+    img_progress_end(img);
+    return good;
+}
+
 /* ---- the command ----------------------------------------------------------------------------- */
 
 static bool look_at_backing(Img *img, const char *filename, const char *backing,
@@ -360,10 +372,14 @@ static int create(Img *img, const Given *given, const char *filename, const char
     if (size > INT64_MAX)
         return img_fail(img, 1, "%sImage size is too large: at most 8 EiB", prefix);
     print_formatting(img, filename, driver, args, size, backing, backing_format);
-    if (!vit_block_graph_create(img->graph, filename, driver->name, size, backing, backing_format,
-                                args, &error))
-        return img_fail(img, 1, "%s%s", prefix, error->message);
-    return 0;
+    VitBlockCreate how = { .driver = driver,
+                           .filename = filename,
+                           .size = size,
+                           .backing_file = backing,
+                           .backing_format = backing_format,
+                           .options = g_steal_pointer(&args) };
+    return img_create_image(img, &how, &error) ? 0
+                                               : img_fail(img, 1, "%s%s", prefix, error->message);
 }
 
 int img_create(Img *img, int argc, char **argv)
@@ -371,6 +387,7 @@ int img_create(Img *img, int argc, char **argv)
     static const struct option options[] = {
         IMG_HELP,
         IMG_QUIET,
+        IMG_PROGRESS,
         IMG_FORMAT,
         { "options", required_argument, NULL, 'o' },
         { "backing", required_argument, NULL, 'b' },
@@ -383,7 +400,7 @@ int img_create(Img *img, int argc, char **argv)
     Given given = { .format = "raw" };
     int c, status = 1;
 
-    while ((c = img_next_option(img, argc, argv, "hqf:o:b:F:u", options, &status)) != -1) {
+    while ((c = img_next_option(img, argc, argv, "hqpf:o:b:F:u", options, &status)) != -1) {
         switch (c) {
         case 'o': g_ptr_array_add(texts, optarg); break;
         case 'b': given.backing = optarg; break;

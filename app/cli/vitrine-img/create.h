@@ -16,3 +16,5 @@ bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **te
 /* The same for what an existing image can change. */
 bool img_amend_help(const VitBlockDriver *driver, char **texts);
 VitBlockArgs *img_amend_options(Img *img, const VitBlockDriver *driver, char **texts);
+/* Makes the image that create describes (taking its options), with progress and signals. */
+[[nodiscard]] bool img_create_image(Img *img, VitBlockCreate *create, GError **error);

@@ -88,7 +88,8 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     if (__builtin_mul_overflow(o->bs, o->skip, &c->skip)) c->skip = UINT64_MAX;
     c->size = c->skip < size ? size - c->skip : 0;
     if (c->skip > size) img_fail(img, 0, "%s: cannot skip to specified offset", o->in);
-    if (!vit_block_graph_create(img->graph, o->out, format, c->size, NULL, NULL, NULL, &error))
+    VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size };
+    if (!img_create_image(img, &how, &error))
         return img_fail(img, 1, "%s: error while creating output image of type %s: %s", o->out,
                         format, error->message);
     c->to = img_open(img, o->out, format, false, 0);

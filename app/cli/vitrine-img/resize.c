@@ -41,9 +41,8 @@ static int resize(Img *img, Resize *r, const char *text, bool shrink, bool preal
                         "important data there.");
     }
     g_autoptr(GError) error = NULL;
-    VitBlockJob *job = vit_block_resize_new(img->jobs, NULL,
-                                            VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, r->node,
-                                            r->size, r->prealloc, &error);
+    VitBlockJob *job = vit_block_resize_new(img->jobs, NULL, IMG_JOB_FLAGS, r->node, r->size,
+                                            r->prealloc, &error);
     if (!job) return img_fail(img, 1, "%s", error->message);
     int status = img_run_job(img, job, 1);
     if (status == 0) img_say(img, "Image resized.\n");
@@ -55,6 +54,7 @@ int img_resize(Img *img, int argc, char **argv)
     static const struct option options[] = {
         IMG_HELP,
         IMG_QUIET,
+        IMG_PROGRESS,
         IMG_FORMAT,
         IMG_IMAGE_OPTS,
         IMG_OBJECT,
@@ -71,7 +71,7 @@ int img_resize(Img *img, int argc, char **argv)
     /* "-5G" at the end is an amount, not options. */
     if (argc > 1 && argv[argc - 1][0] == '-' && g_ascii_isdigit(argv[argc - 1][1]))
         size = argv[--argc];
-    while ((c = img_next_option(img, argc, argv, "hqf:", options, &status)) != -1) {
+    while ((c = img_next_option(img, argc, argv, "hqpf:", options, &status)) != -1) {
         switch (c) {
         case OPT_SHRINK: shrink = true; break;
         case OPT_PREALLOCATION:

@@ -40,7 +40,7 @@ static void show(Img *img, const VitBlockJobInfo *info)
     img_progress(img, info->current, info->total, info);
 }
 
-int img_run_job(Img *img, VitBlockJob *job, int failed)
+bool img_wait_job(Img *img, VitBlockJob *job, GError **reason)
 {
     struct sigaction action = { .sa_handler = on_signal }, before[3];
     static const int signals[] = { SIGINT, SIGTERM, SIGUSR1 };
@@ -75,10 +75,18 @@ int img_run_job(Img *img, VitBlockJob *job, int failed)
     vit_block_jobs_free(img->jobs);
     img->jobs = vit_block_jobs_new(img->thread);
     if (good) img_progress(img, 100, 100, NULL);
-    img_progress_end(img);
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) sigaction(signals[i], &before[i], NULL);
     g_mutex_clear(&bell.mutex);
     g_cond_clear(&bell.cond);
-    if (!good) return img_fail(img, failed, "%s", error->message);
-    return 0;
+    if (!good) g_propagate_error(reason, g_steal_pointer(&error));
+    return good;
+}
+
+int img_run_job(Img *img, VitBlockJob *job, int failed)
+{
+    g_autoptr(GError) error = NULL;
+
+    bool good = img_wait_job(img, job, &error);
+    img_progress_end(img);
+    return good ? 0 : img_fail(img, failed, "%s", error->message);
 }
