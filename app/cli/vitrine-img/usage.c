@@ -58,13 +58,13 @@ const char img_usage_convert[] =
         LAST_HELP CACHE_HELP;
 
 const char img_usage_create[] =
-    "[-f FMT] [-o OPTIONS] [-b BACKING [-F FMT]] [-u] [-q] [--object OBJDEF]\n"
+    "[-f FMT] [-o OPTIONS] [-b BACKING [-F FMT]] [-u] [-p] [-q] [--object OBJDEF]\n"
     "        FILENAME [SIZE]\n\n"
     "  -f, --format FMT        the new image's format (raw)\n"
     "  -o, --options OPTIONS   its options; -o help lists them\n"
     "  -b, --backing BACKING   what the new image stands on\n"
     "  -F, --backing-format F  its format\n"
-    "  -u, --backing-unsafe    do not open it\n" QUIET OBJECT LAST_HELP
+    "  -u, --backing-unsafe    do not open it\n" SHOW QUIET OBJECT LAST_HELP
     "SIZE in bytes, or with k, M, G, T, P, E\n";
 
 const char img_usage_info[] =
@@ -78,10 +78,10 @@ const char img_usage_map[] =
     "  -l, --max-length LENGTH\n" SHARE OUTPUT OBJECT LAST_HELP;
 
 const char img_usage_resize[] =
-    "[-f FMT | --image-opts] [--preallocation MODE] [--shrink] [-q]\n"
+    "[-f FMT | --image-opts] [--preallocation MODE] [--shrink] [-p] [-q]\n"
     "        [--object OBJDEF] FILENAME [+-]SIZE\n\n" FORMAT IMAGE_OPTS
     "  --preallocation MODE    off, metadata, falloc or full\n"
-    "  --shrink                the image may lose its end\n" QUIET OBJECT LAST_HELP;
+    "  --shrink                the image may lose its end\n" SHOW QUIET OBJECT LAST_HELP;
 
 const char img_usage_amend[] =
     "[-f FMT | --image-opts] [-t MODE] [--force] [-p] [-q]\n"
@@ -109,9 +109,7 @@ const char img_usage_bench[] =
 
 const char img_usage_bitmap[] =
     "(--add [-g SIZE] | --remove | --clear | --enable | --disable | --merge SOURCE)...\n"
-    "        [-f FMT | --image-opts] [-b FILE [-F FMT]] [--object OBJDEF] FILENAME BITMAP\n\n"
-        FORMAT
-        IMAGE_OPTS
+    "        [-f FMT | --image-opts] [-b FILE [-F FMT]] [--object OBJDEF] FILENAME BITMAP\n\n" FORMAT IMAGE_OPTS
     "  --add                   makes BITMAP, which records writes from now on\n"
     "  -g, --granularity SIZE  of each bit of it (64k)\n"
     "  --remove                removes it\n"
