@@ -693,7 +693,8 @@ static void sync_now(void *opaque)
     if (fsync(r->fd) < 0) r->result = -errno;
 }
 
-/* Gives space to what a resized file has gained, a piece at a time, as the job that runs it wants. */
+/* Gives space to what a resized file has gained, a piece at a time, as the job that runs it wants.
+ */
 static int preallocate(VitIoThread *thread, const Resize *whole)
 {
     Resize piece = *whole;

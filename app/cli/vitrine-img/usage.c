@@ -109,7 +109,9 @@ const char img_usage_bench[] =
 
 const char img_usage_bitmap[] =
     "(--add [-g SIZE] | --remove | --clear | --enable | --disable | --merge SOURCE)...\n"
-    "        [-f FMT | --image-opts] [-b FILE [-F FMT]] [--object OBJDEF] FILENAME BITMAP\n\n" FORMAT IMAGE_OPTS
+    "        [-f FMT | --image-opts] [-b FILE [-F FMT]] [--object OBJDEF] FILENAME BITMAP\n\n"
+        FORMAT
+        IMAGE_OPTS
     "  --add                   makes BITMAP, which records writes from now on\n"
     "  -g, --granularity SIZE  of each bit of it (64k)\n"
     "  --remove                removes it\n"
