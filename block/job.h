@@ -97,7 +97,7 @@ bool vit_block_job_is_cancelled(const VitBlockJob *job);
 bool vit_block_job_is_soft_cancelled(const VitBlockJob *job); /* READY, and told to end as it is */
 VitIoThread *vit_block_job_thread(const VitBlockJob *job);
 
-/* ---- for the long loops of drivers ------------------------------------------------------------ */
+/* ---- for the long loops of drivers ----------------------------------------------------------- */
 
 /* On any fiber: they do nothing where no job runs.  So much more is to be done, so much is done. */
 void vit_co_work_expect(VitIoThread *thread, uint64_t bytes);

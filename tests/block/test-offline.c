@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* tests/block/test-offline.c - create, compare and rebase when a request fails, whichever it is, and
- * when they are cancelled: no half file stays, and an image reads as it did before */
+/* tests/block/test-offline.c - create, compare and rebase when a request fails, whichever it is,
+ * and when they are cancelled: no half file stays, and an image reads as it did before */
 #include "block/jobs/jobs.h"
 
 #include <errno.h>
