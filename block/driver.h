@@ -189,6 +189,7 @@ struct VitBlockNode { /* first member of each driver's instance */
     bool opened;
     GQueue held; /* of VitBlockRequest*: writes that found the host full */
     GSList *claims; /* of those who use it, see vit_block_claim() */
+    GSList *users; /* of VitBlockUse*: devices that are told */
     struct {
         uint64_t bytes[5], ops[5], errors[5];
     } stats; /* by VitBlockOp; of those that ended */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/graph.c - see graph.h: names, images by name, changes of the graph, claims */
+/* block/graph.c - see graph.h: names, images by name, changes of the graph */
 #include "block/node-private.h"
 
 #include "block/bitmap.h"
@@ -210,6 +210,7 @@ VitBlockNode *vit_block_graph_open_image(VitBlockGraph *graph, const char *filen
 static void size_changed(VitBlockNode *node)
 {
     vit_block_bitmaps_resize(node, node->size);
+    vit_block_tell_resized(node);
     for (guint i = 0; i < node->parents->len; i++) {
         VitBlockEdge *edge = node->parents->pdata[i];
         if (edge->role == VIT_EDGE_FILTERED) {
@@ -289,64 +290,7 @@ bool vit_block_graph_replace(VitBlockGraph *graph, VitBlockNode *from, VitBlockN
     return true;
 }
 
-/* ---- claims ---------------------------------------------------------------------------------- */
-
-struct VitBlockClaim {
-    VitBlockNode *node; /* a reference */
-    unsigned use;
-    char *who; /* owned */
-};
-
-VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who, GError **error)
-{
-    if ((use & VIT_CLAIM_WRITE) && node->how.read_only) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Block node '%s' is read-only"),
-                       node->name);
-        return NULL;
-    }
-    for (GSList *l = node->claims; l; l = l->next) {
-        VitBlockClaim *c = l->data;
-        bool both_share = (c->use & use & VIT_CLAIM_SHARE_WRITE) != 0;
-        bool other = ((c->use | use) & VIT_CLAIM_WRITE) != 0;
-        bool clash = ((use & VIT_CLAIM_WRITE) && !(c->use & VIT_CLAIM_SHARE_WRITE)) ||
-                     ((c->use & VIT_CLAIM_WRITE) && !(use & VIT_CLAIM_SHARE_WRITE));
-        if (other && !both_share && clash) {
-            vit_block_fail(error, VIT_BLOCK_ERROR_BUSY,
-                           _("Conflicts with use by %s as '%s', which does not allow '%s' on %s"),
-                           c->who, "root", "write", node->name);
-            return NULL;
-        }
-    }
-    VitBlockClaim *claim = g_new0(VitBlockClaim, 1);
-    *claim = (VitBlockClaim){ vit_block_node_ref(node), use, g_strdup(who) };
-    node->claims = g_slist_prepend(node->claims, claim);
-    return claim;
-}
-
-void vit_block_claim_free(VitBlockClaim *claim)
-{
-    if (!claim) return;
-    claim->node->claims = g_slist_remove(claim->node->claims, claim);
-    vit_block_node_unref(claim->node);
-    g_free(claim->who);
-    g_free(claim);
-}
-
-void vit_block_claims_move(VitBlockNode *from, VitBlockNode *to)
-{
-    for (GSList *l = from->claims; l; l = l->next) {
-        VitBlockClaim *claim = l->data;
-        claim->node = vit_block_node_ref(to);
-    }
-    guint count = g_slist_length(from->claims);
-    to->claims = g_slist_concat(g_steal_pointer(&from->claims), to->claims);
-    while (count-- > 0) vit_block_node_unref(from);
-}
-
-const char *vit_block_claimant(const VitBlockNode *node)
-{
-    return node->claims ? ((VitBlockClaim *)node->claims->data)->who : NULL;
-}
+/* ---- opening anew ---------------------------------------------------------------------------- */
 
 typedef struct {
     VitBlockNode *node;

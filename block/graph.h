@@ -74,8 +74,25 @@ typedef struct VitBlockClaim VitBlockClaim;
 void vit_block_claim_free(VitBlockClaim *claim);
 /* Those who used one node use the other now: after vit_block_graph_replace(). */
 void vit_block_claims_move(VitBlockNode *from, VitBlockNode *to);
-/* The newest user of a node, as named in its claim: borrowed; NULL: none. */
-const char *vit_block_claimant(const VitBlockNode *node);
+/* A user of a node whose name in its claim begins so: borrowed; NULL: none. */
+const char *vit_block_claimant(const VitBlockNode *node, const char *prefix);
+
+/* What a device has of its drive: a claim on the node (that below, of a root), and to be told. */
+typedef struct {
+    void (*resized)(void *opaque); /* on the node's thread; vit_block_info() says the new size */
+} VitBlockUser;
+typedef struct VitBlockUse VitBlockUse;
+/* What a device claims of a drive; share: "share-rw=on". */
+static inline unsigned vit_block_device_claim(bool read_only, bool share)
+{
+    return VIT_CLAIM_READ | (read_only ? 0u : VIT_CLAIM_WRITE) |
+           (share ? VIT_CLAIM_SHARE_WRITE : 0u);
+}
+/* node: borrowed, outlives the use; id: the device's; user: const.  Not on an iothread.  After
+ * vit_block_use_end() nothing is told any more; NULL is fine there. */
+[[nodiscard]] VitBlockUse *vit_block_use(VitBlockNode *node, unsigned claim, const char *id,
+                                         const VitBlockUser *user, void *opaque, GError **error);
+void vit_block_use_end(VitBlockUse *use);
 /* read_only false on a node that was opened read-only: opened anew for writing, with its file. */
 [[nodiscard]] bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error);
 

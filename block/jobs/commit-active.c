@@ -121,6 +121,10 @@ VitBlockJob *vit_co_commit_new(const VitBlockLiveOptions *options, VitBlockNode 
     Commit *c = (Commit *)vit_live_job_new(options, &commit_class, top, base, true, error);
     if (!c) return NULL;
     c->above = vit_block_node_ref(above);
+    if (!vit_live_job_claim_between(&c->live, top, base, error)) {
+        vit_live_job_discard(&c->live);
+        return NULL;
+    }
     c->backing_file = g_strdup(backing_file);
     c->how = (VitLiveCopy){ .unmap = true, .base = base };
     c->base_read_only_again = base_ro;

@@ -15,6 +15,7 @@ struct VitLiveJob { /* first member of each live job */
     VitBlockNode *source, *target; /* references; target may be NULL */
     VitBlockNode *filter; /* a reference while it stands above source; else NULL */
     VitBlockClaim *source_claim, *target_claim;
+    GPtrArray *between; /* of VitBlockClaim*, owned: of vit_live_job_claim_between() */
     VitBlockRangeLock ranges; /* of what is being copied or written through the filter */
     VitBlockOnError on_source_error, on_target_error;
     void (*told_failure)(void *opaque, VitBlockJob *job, bool read, const char *action);
@@ -39,6 +40,9 @@ typedef int (*VitLiveWriteFunc)(VitLiveJob *job, const VitLiveWrite *write);
 [[nodiscard]] VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options,
                                            const VitBlockJobClass *klass, VitBlockNode *source,
                                            VitBlockNode *target, bool share_target, GError **error);
+/* Claims what lies under top and above base too (NULL: all): the job goes by these tables. */
+[[nodiscard]] bool vit_live_job_claim_between(VitLiveJob *job, VitBlockNode *top,
+                                              const VitBlockNode *base, GError **error);
 /* Ends one that never ran, with what it holds. */
 void vit_live_job_discard(VitLiveJob *job);
 /* Puts the filter between source and those that use it; fn takes writes, NULL: they pass. */

@@ -160,6 +160,7 @@ VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options, const VitBlockJ
     live->source = vit_block_node_ref(source);
     live->target = target ? vit_block_node_ref(target) : NULL;
     live->source_claim = reads;
+    live->between = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_claim_free);
     live->target_claim = writes;
     live->ranges.cond.thread = live->idle.thread = source->thread;
     live->on_source_error = options->on_source_error;
@@ -168,6 +169,23 @@ VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options, const VitBlockJ
     live->opaque = options->opaque;
     if (options->speed) vit_block_job_set_speed(job, options->speed);
     return live;
+}
+
+bool vit_live_job_claim_between(VitLiveJob *job, VitBlockNode *top, const VitBlockNode *base,
+                                GError **error)
+{
+    g_autofree char *who = g_strdup_printf("block job: %s", job->parent.klass->type);
+
+    for (VitBlockNode *n = top; n && n != base;) {
+        bool filter = n->driver->kind == VIT_BLOCK_FILTER;
+        VitBlockEdge *below = filter ? n->file : n->backing;
+        n = below ? below->node : NULL;
+        if (!n || n == base) break;
+        VitBlockClaim *claim = vit_block_claim(n, VIT_CLAIM_READ, who, error);
+        if (!claim) return false;
+        g_ptr_array_add(job->between, claim);
+    }
+    return true;
 }
 
 void vit_live_job_discard(VitLiveJob *job)
@@ -184,6 +202,7 @@ void vit_co_live_clean(VitLiveJob *job)
     vit_co_live_filter_remove(job);
     vit_block_claim_free(g_steal_pointer(&job->source_claim));
     vit_block_claim_free(g_steal_pointer(&job->target_claim));
+    g_clear_pointer(&job->between, g_ptr_array_unref);
     vit_block_node_unref(g_steal_pointer(&job->source));
     vit_block_node_unref(g_steal_pointer(&job->target));
     g_clear_error(&job->failure);

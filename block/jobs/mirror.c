@@ -388,5 +388,7 @@ VitBlockJob *vit_co_commit_active_new(const VitBlockLiveOptions *options, VitBlo
     m->how = (VitLiveCopy){ .unmap = true, .base = base };
     m->workers = VIT_LIVE_WORKERS;
     m->read_only_again = was_read_only;
-    return &m->live.parent;
+    if (vit_live_job_claim_between(&m->live, active, base, error)) return &m->live.parent;
+    vit_live_job_discard(&m->live);
+    return NULL;
 }

@@ -146,7 +146,8 @@ VitBlockJob *vit_co_stream_new(const VitBlockLiveOptions *options, VitBlockNode 
     s->base = base ? vit_block_node_ref(base) : NULL;
     s->backing_file = g_strdup(backing_file);
     s->read_only_again = was_read_only;
-    if (vit_co_live_filter_insert(&s->live, &vit_stream_top_driver, options->filter_name, error)) {
+    if (vit_live_job_claim_between(&s->live, node, base, error) &&
+        vit_co_live_filter_insert(&s->live, &vit_stream_top_driver, options->filter_name, error)) {
         vit_co_drain_begin(s->live.filter);
         vit_live_filter_set_writer(&s->live, write_in_turn);
         vit_co_drain_end(s->live.filter);

@@ -382,7 +382,7 @@ static bool mirror(ControlBlock *b, JsonObject *args, bool drive, GError **error
         vit_block_node_ref(target);
     }
     bool good = target != source || control_fail(error, "Can't mirror node into itself");
-    good = good && block_check_free(source, error) &&
+    good = good && block_check_free(source, error) && block_check_free(target, error) &&
            live_options(b, args, device, &options, error) &&
            start(vit_co_mirror_new(&options, source, target, &m, error));
     vit_block_node_unref(target);
@@ -468,6 +468,7 @@ VitBlockJob *block_backup_prepare(ControlBlock *b, JsonObject *args, bool drive,
                      : NULL;
     } else {
         target = block_find_either(b, block_text(args, "target"), error);
+        if (target && !block_check_free(target, error)) return NULL;
         if (target) vit_block_node_ref(target);
     }
     if (!target) return NULL;
@@ -517,6 +518,14 @@ static VitBlockNode *in_chain(VitBlockNode *top, const char *file, const VitBloc
     return NULL;
 }
 
+/* No other job works on top or on what is between it and base. */
+static bool check_chain_free(VitBlockNode *top, const VitBlockNode *base, GError **error)
+{
+    for (VitBlockNode *n = top; n && n != base; n = next_below(n))
+        if (!block_check_free(n, error)) return false;
+    return true;
+}
+
 static bool run_stream(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
     const char *device = block_text(args, "device"), *file = block_text(args, "base");
@@ -541,7 +550,7 @@ static bool run_stream(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
     }
     if (!base && block_text(args, "backing-file"))
         return control_fail(error, "backing file specified, but streaming the entire chain");
-    return block_check_free(node, error) && live_options(b, args, device, &options, error) &&
+    return check_chain_free(node, base, error) && live_options(b, args, device, &options, error) &&
            start(vit_co_stream_new(&options, node, base, block_text(args, "backing-file"), error));
 }
 
@@ -593,7 +602,8 @@ static bool run_commit(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
         return control_fail(error, "cannot commit an image into itself");
     if (top == active && backing)
         return control_fail(error, "'backing-file' specified, but 'top' is the active layer");
-    return block_check_free(active, error) && block_check_free(base, error) &&
+    return block_check_free(active, error) && check_chain_free(top, base, error) &&
+           block_check_free(base, error) &&
            live_options(b, args, device, &options, error) &&
            start(vit_co_commit_new(&options, active, top, base, backing, error));
 }

@@ -94,9 +94,9 @@ VitBlockNode *block_find_either(ControlBlock *b, const char *name, GError **erro
 
 bool block_check_free(VitBlockNode *node, GError **error)
 {
-    const char *who = vit_block_claimant(node);
+    const char *who = vit_block_claimant(node, "block job: ");
 
-    if (!who || !g_str_has_prefix(who, "block job: ")) return true;
+    if (!who) return true;
     return control_fail(error, "Node '%s' is busy: block device is in use by %s",
                         vit_block_node_name(node), who);
 }

@@ -417,6 +417,11 @@ void vit_scsi_submit(VitScsiCommand *c)
         vit_scsi_fail(c, VIT_SCSI_UNIT_ATTENTION, 0x29, 0);
         return;
     }
+    if (d->st.resized && !asks) {
+        d->st.resized = false;
+        vit_scsi_fail(c, VIT_SCSI_UNIT_ATTENTION, VIT_SCSI_ASC_CAPACITY, VIT_SCSI_ASCQ_CAPACITY);
+        return;
+    }
     if (needs_medium(opcode) && (!d->node || d->st.tray_open)) {
         vit_scsi_fail(c, VIT_SCSI_NOT_READY, 0x3a, d->st.tray_open ? 2 : 1);
         return;
@@ -459,11 +464,22 @@ void vit_scsi_submit(VitScsiCommand *c)
 void vit_scsi_disk_reset_unit(VitScsiDisk *d)
 {
     d->st.attention = true;
+    d->st.resized = false;
     d->st.tray_locked = false;
     d->st.write_cache = true;
 }
 
 /* ---- the devices ----------------------------------------------------------------------------- */
+
+static void resized(void *opaque)
+{
+    VitScsiDisk *d = opaque;
+
+    d->st.resized = d->type == VIT_SCSI_DISK_TYPE;
+    if (d->adapter) d->adapter_class->resized(d->adapter, &d->parent);
+}
+
+static const VitBlockUser disk_user = { .resized = resized };
 
 static bool scsi_init(VitDevice *device, GError **error)
 {
@@ -478,7 +494,11 @@ static bool scsi_init(VitDevice *device, GError **error)
         return false;
     }
     vit_scsi_disk_reset_unit(d);
-    return true;
+    if (!d->node) return true;
+    bool read_only = d->info.read_only || d->type == VIT_SCSI_CD_TYPE;
+    d->use = vit_block_use(d->node, vit_block_device_claim(read_only, d->share_rw), device->id,
+                           &disk_user, d, error);
+    return d->use != NULL;
 }
 
 static void scsi_quiesce(VitDevice *device, bool on)
@@ -492,11 +512,13 @@ static void scsi_finish(VitDevice *device)
 {
     VitScsiDisk *d = (VitScsiDisk *)device;
 
+    vit_block_use_end(d->use);
     if (d->adapter) d->adapter_class->detach(d->adapter, device);
 }
 
 static const VitField scsi_hidden[] = {
     VIT_BOOL(VitScsiDisk, st.attention, true),
+    VIT_BOOL(VitScsiDisk, st.resized, false),
     VIT_BOOL(VitScsiDisk, st.tray_open, false),
     VIT_BOOL(VitScsiDisk, st.tray_locked, false),
     VIT_BOOL(VitScsiDisk, st.write_cache, true),
@@ -512,6 +534,8 @@ static const VitProp scsi_props[] = {
     VIT_PROP("wwn", VIT_PROP_U64, VitScsiDisk, wwn, "0", "world wide name"),
     VIT_PROP("logical_block_size", VIT_PROP_U32, VitScsiDisk, logical_block, "512", "bytes"),
     VIT_PROP("physical_block_size", VIT_PROP_U32, VitScsiDisk, physical_block, "512", "bytes"),
+    VIT_PROP("share-rw", VIT_PROP_BOOL, VitScsiDisk, share_rw, "off",
+             "others may write to the drive too"),
     { 0 },
 };
 

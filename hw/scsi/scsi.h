@@ -4,7 +4,7 @@
  * A command runs on the thread of the disk's node; sense data go with the answer (autosense).  No
  * command runs while the state is saved or reset: the host adapter rests then. */
 #pragma once
-#include "block/node.h"
+#include "block/graph.h"
 #include "engine/core/device.h"
 
 enum {
@@ -14,12 +14,15 @@ enum {
     VIT_SCSI_CHECK_CONDITION = 0x02,
     VIT_SCSI_DISK_TYPE = 0x00,
     VIT_SCSI_CD_TYPE = 0x05,
+    VIT_SCSI_ASC_CAPACITY = 0x2a,   /* CAPACITY DATA HAS CHANGED */
+    VIT_SCSI_ASCQ_CAPACITY = 0x09,
 };
 
 /* What a host adapter gives its disks. */
 typedef struct {
     void (*quiesce)(VitDevice *adapter, bool on);   /* no command runs between true and false */
     void (*detach)(VitDevice *adapter, VitDevice *disk);
+    void (*resized)(VitDevice *adapter, VitDevice *disk); /* on the thread of the disk's node */
 } VitScsiAdapter;
 
 typedef struct {
@@ -28,15 +31,18 @@ typedef struct {
     VitDevice *adapter;          /* borrowed */
     VitBlockNode *node;             /* borrowed; NULL: a CD drive without a disc */
     VitBlockInfo info;             /* of node, when the device was made */
+    VitBlockUse *use;              /* owned; NULL without a node */
     uint8_t type;             /* peripheral device type */
     uint32_t block;            /* bytes of a logical block */
     uint32_t target, lun;
     char *serial, *vendor, *product, *version;
     uint32_t logical_block, physical_block;
     uint64_t wwn;
+    bool share_rw;
     unsigned in_flight;        /* commands that the node has; the adapter's thread */
     struct {
         bool attention;             /* to be told of: power on, reset */
+        bool resized;               /* to be told of: another capacity */
         bool tray_open, tray_locked, write_cache;
     } st;
 } VitScsiDisk;

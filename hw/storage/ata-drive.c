@@ -136,10 +136,28 @@ void vit_ata_set_node(VitAtaDrive *d, VitBlockNode *node)
     d->sectors = node ? vit_block_info(node).size / 512 : 0;
 }
 
+static const VitBlockUser user;     /* the capacity stays what IDENTIFY has said */
+
+/* Gives up the use of another node for it. */
+static bool claim(VitAtaDrive *d, VitBlockNode *node, GError **error)
+{
+    bool read_only = d->cd || vit_block_info(node).read_only;
+    VitBlockUse *use = vit_block_use(node, vit_block_device_claim(read_only, d->share_rw),
+                                     d->parent.id, &user, d, error);
+
+    if (!use)
+        return false;
+    vit_block_use_end(d->use);
+    d->use = use;
+    return true;
+}
+
 bool vit_ata_change_disc(VitAtaDrive *d, VitBlockNode *node, bool force)
 {
-    if (d->st.locked && !force)
+    if ((d->st.locked && !force) || (node && !claim(d, node, NULL)))
         return false;
+    if (!node)
+        vit_block_use_end(g_steal_pointer(&d->use));
     vit_ata_set_node(d, node);
     d->st.locked = false;
     d->st.tray_open = false;
@@ -175,13 +193,14 @@ static bool drive_init(VitDevice *dev, GError **error)
     d->heads = 16;
     d->per_track = 63;
     d->cylinders = (uint16_t) CLAMP(d->sectors / (16 * 63), 2, 16383);
-    return true;
+    return !d->node || claim(d, d->node, error);
 }
 
 static void drive_finish(VitDevice *dev)
 {
     VitAtaDrive *d = (VitAtaDrive *) dev;
 
+    vit_block_use_end(d->use);
     if (d->detach)
         d->detach(d->controller, d);
     vit_transfer_queue_free(d->queue);
@@ -223,6 +242,8 @@ static const VitProp drive_props[] = {
     VIT_PROP("ver", VIT_PROP_STR, VitAtaDrive, version, NULL,
              "firmware version, at most 8 characters"),
     VIT_PROP("wwn", VIT_PROP_U64, VitAtaDrive, wwn, "0", "world wide name, 0 = none"),
+    VIT_PROP("share-rw", VIT_PROP_BOOL, VitAtaDrive, share_rw, "off",
+             "others may write to the drive too"),
     {},
 };
 

@@ -5,6 +5,7 @@
  * command; the run moves data piece by piece through the controller's port functions and ends with
  * a task file.  All under the machine lock. */
 #pragma once
+#include "block/graph.h"
 #include "engine/core/device.h"
 #include "hw/storage/transfer.h"
 
@@ -64,10 +65,12 @@ struct VitAtaDrive {
     VitDevice         parent;
     VitBlockNode     *node;     /* borrowed; NULL: no disc in the CD drive */
     VitTransferQueue *queue;    /* owned; NULL with node */
+    VitBlockUse      *use;      /* owned; NULL with node */
     bool              cd;
     bool              sata;     /* hangs on a serial link; set by its controller */
     char             *serial, *model, *version;     /* options */
     uint64_t          wwn;                          /* option */
+    bool              share_rw;                     /* option */
     uint64_t          sectors;  /* of 512 bytes */
     uint16_t          cylinders, heads, per_track;  /* default geometry */
     void            (*detach)(void *controller, VitAtaDrive *drive);    /* the drive goes */

@@ -2,7 +2,8 @@
 /* hw/virtio/blk.c - virtio disk (Virtual I/O Device 1.2, section 5.2)
  *
  * Requests go to the block node with the guest's own buffers; queues run on the node's iothread.
- * Not modelled: zoned devices, secure erase, lifetime, resize. */
+ * Not modelled: zoned devices, secure erase, lifetime. */
+#include "block/graph.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <errno.h>
@@ -35,10 +36,11 @@ enum {
 typedef struct {
     VitVirtio     virtio;       /* first member */
     VitBlockNode *node;         /* borrowed; NULL: an empty drive that fails every request */
-    VitBlockInfo  info;
+    VitBlockUse  *use;          /* owned; NULL without a node */
+    VitBlockInfo  info;         /* its size changes on the iothread: atomic elsewhere */
     char         *serial;
     uint32_t      num_queues, queue_entries, logical_block, physical_block;
-    bool          discard, write_zeroes;
+    bool          discard, write_zeroes, share_rw;
     struct {
         VitVirtioState virtio;
         bool           write_cache;     /* read on the iothread, changed between requests: atomic */
@@ -250,7 +252,7 @@ static void blk_read_config(VitVirtio *v, uint8_t *c)
     Blk *b = (Blk *) v;
     uint32_t logical = b->logical_block, physical = MAX(b->physical_block, logical);
 
-    put64(c + 0, b->info.size / SECTOR);
+    put64(c + 0, __atomic_load_n(&b->info.size, __ATOMIC_RELAXED) / SECTOR);
     put32(c + 12,
           MIN(b->queue_entries, VIT_VIRTIO_CHAIN) - 2); /* seg_max: all but header and status */
     put32(c + 20, logical);
@@ -290,6 +292,16 @@ static bool power_of_two(uint32_t n, uint32_t low, uint32_t high)
     return n >= low && n <= high && (n & (n - 1)) == 0;
 }
 
+static void blk_resized(void *opaque)
+{
+    Blk *b = opaque;
+
+    __atomic_store_n(&b->info.size, vit_block_info(b->node).size, __ATOMIC_RELAXED);
+    vit_virtio_config_changed(&b->virtio);
+}
+
+static const VitBlockUser blk_user = { .resized = blk_resized };
+
 static bool blk_init(VitDevice *d, GError **error)
 {
     Blk *b = (Blk *) d;
@@ -322,7 +334,17 @@ static bool blk_init(VitDevice *d, GError **error)
     b->virtio.config_size = CONFIG_SIZE;
     vit_virtio_init(&b->virtio, &blk_virtio, &b->st.virtio);
     blk_reset(&b->virtio);
-    return true;
+    if (!b->node)
+        return true;
+    b->use = vit_block_use(b->node, vit_block_device_claim(b->info.read_only, b->share_rw), d->id,
+                           &blk_user, b, error);
+    return b->use != NULL;
+}
+
+static void blk_finish(VitDevice *d)
+{
+    vit_block_use_end(((Blk *) d)->use);
+    vit_virtio_finish(d);
 }
 
 static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
@@ -337,6 +359,7 @@ static const VitProp blk_props[] = {
     VIT_PROP("physical_block_size", VIT_PROP_U32, Blk, physical_block, "0", "bytes, 0 = logical"),
     VIT_PROP("discard", VIT_PROP_BOOL, Blk, discard, "on", "offer discard when the node can do it"),
     VIT_PROP("write-zeroes", VIT_PROP_BOOL, Blk, write_zeroes, "on", "offer write-zeroes"),
+    VIT_PROP("share-rw", VIT_PROP_BOOL, Blk, share_rw, "off", "others may write to the drive too"),
     { 0 },
 };
 
@@ -348,7 +371,7 @@ const VitDeviceClass vit_virtio_blk_class = {
     .hidden = blk_hidden,
     .props = blk_props,
     .init = blk_init,
-    .finish = vit_virtio_finish,
+    .finish = blk_finish,
     VIT_VIRTIO_HOOKS,
 };
 

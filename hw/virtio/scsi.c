@@ -3,7 +3,7 @@
  *
  * Commands run on the adapter's iothread, which must be that of the disks' nodes.  Task management
  * waits for the commands of its unit instead of ending them early.  Not modelled: T10 protection
- * information, asynchronous events, multiple channels. */
+ * information, asynchronous notification events, multiple channels. */
 #include "hw/scsi/scsi.h"
 #include "hw/virtio/virtio-devices.h"
 
@@ -36,6 +36,9 @@ enum {
     TMF_QUERY_TASK_SET
 };
 enum { TMF_COMPLETE = 0, TMF_REJECTED = 11 };
+enum { F_HOTPLUG = 1, F_CHANGE = 2 };
+enum { EVENT_SIZE = 16, EVENT_TRANSPORT_RESET = 1, EVENT_PARAM_CHANGE = 3 };
+enum { RESET_RESCAN = 1, RESET_REMOVED = 2 };
 
 typedef struct {
     VitVirtio virtio;              /* first member */
@@ -268,9 +271,15 @@ static void scsi_virtio_reset(VitVirtio *v)
     s->st.cdb_size = VIT_SCSI_CDB;
 }
 
+static uint64_t scsi_features(VitVirtio *v)
+{
+    return 1ull << F_CHANGE | 1ull << F_HOTPLUG;
+}
+
 static const VitVirtioClass scsi_virtio = {
     .id = 8,
     .pci_class = 0x0100,
+    .features = scsi_features,
     .takes = scsi_takes,
     .element = scsi_element,
     .read_config = scsi_read_config,
@@ -280,6 +289,24 @@ static const VitVirtioClass scsi_virtio = {
 
 /* ---- the device ------------------------------------------------------------------------------ */
 
+/* 5.6.6.3, with the unit as in REPORT LUNS.  A driver that has left no buffer is not told. */
+static void send_event(Scsi *s, uint8_t kind, const VitScsiDisk *d, uint16_t reason)
+{
+    uint8_t event[EVENT_SIZE] = { [0] = kind,
+                                  [4] = 1,
+                                  [5] = (uint8_t)d->target,
+                                  [6] = d->lun < 256 ? 0 : (uint8_t)(0x40 | d->lun >> 8),
+                                  [7] = (uint8_t)d->lun,
+                                  [12] = (uint8_t)reason,
+                                  [13] = (uint8_t)(reason >> 8) };
+    uint64_t feature = 1ull << (kind == EVENT_PARAM_CHANGE ? F_CHANGE : F_HOTPLUG);
+
+    if (!vit_virtio_has(&s->virtio, feature) || !vit_virtio_enter(&s->virtio)) return;
+    VitVirtqElement *e = vit_virtq_pop(&s->virtio, EVENT);
+    if (e) vit_virtq_complete(e, vit_iov_write(e->in, e->n_in, 0, event, sizeof event));
+    vit_virtio_leave(&s->virtio);
+}
+
 static void detach(VitDevice *adapter, VitDevice *disk)
 {
     VitScsiDisk *d = (VitScsiDisk *)disk;
@@ -288,9 +315,18 @@ static void detach(VitDevice *adapter, VitDevice *disk)
     g_ptr_array_remove(((Scsi *)adapter)->disks, disk);
     d->adapter = NULL;
     vit_virtio_quiesce(adapter, false);
+    send_event((Scsi *)adapter, EVENT_TRANSPORT_RESET, d, RESET_REMOVED);
 }
 
-static const VitScsiAdapter adapter_class = { .quiesce = vit_virtio_quiesce, .detach = detach };
+static void resized(VitDevice *adapter, VitDevice *disk)
+{
+    send_event((Scsi *)adapter, EVENT_PARAM_CHANGE, (VitScsiDisk *)disk,
+               VIT_SCSI_ASC_CAPACITY | VIT_SCSI_ASCQ_CAPACITY << 8);
+}
+
+static const VitScsiAdapter adapter_class = { .quiesce = vit_virtio_quiesce,
+                                              .detach = detach,
+                                              .resized = resized };
 
 static bool scsi_init(VitDevice *device, GError **error)
 {
@@ -471,6 +507,7 @@ static VitDevice *create_disk(VitDeviceContext *ctx, VitOptions *options,
     disk->adapter_class = &adapter_class;
     g_ptr_array_add(s->disks, disk);
     vit_virtio_quiesce(&s->virtio.parent, false);
+    send_event(s, EVENT_TRANSPORT_RESET, disk, RESET_RESCAN);
     return d;
 }
 

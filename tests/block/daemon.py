@@ -558,6 +558,60 @@ def client_goes():
         check("error" not in q.gone("j"), "the job has failed")
 
 
+def claims():
+    """Who uses a node is named when another is refused."""
+    with Folder() as folder, Qmp(OURS) as q:
+        for name in "abc":
+            q.add(name, folder.raw(name, 16 * MIB), "raw")
+        low = qcow2(folder, "low")
+        middle = qcow2(folder, "middle", backing=low)
+        q.add("top", qcow2(folder, "top", backing=middle))
+        names = {n["file"]: n["node-name"] for n in q.good("query-named-block-nodes")
+                 if n["drv"] == "qcow2"}
+        q.good("blockdev-mirror", device="a", target="b", sync="full", speed=65536, job_id="j")
+        busy = "Node '%s' is busy: block device is in use by block job: %s"
+        for target, source in (("a", "c"), ("b", "c")):
+            for command in ("blockdev-mirror", "blockdev-backup"):
+                equal(q(command, device=source, target=target, sync="full", job_id="k")["desc"],
+                      busy % (target, "mirror"))
+                equal(q(command, device=target, target=source, sync="full", job_id="k")["desc"],
+                      busy % (target, "mirror"))
+            equal(q("block_resize", node_name=target, size=MIB)["desc"],
+                  busy % (target, "mirror"))
+        answer = q("block-export-add", type="vhost-user-blk", id="e", node_name="b", writable=True,
+                   addr={"type": "unix", "path": folder("s")})["desc"]
+        check("block job: mirror" in answer and "block export 'e'" in answer, answer)
+        q.good("block-export-add", type="vhost-user-blk", id="e", node_name="c", writable=True,
+               addr={"type": "unix", "path": folder("s")})
+        answer = q("blockdev-mirror", device="top", target="c", sync="full", job_id="k")["desc"]
+        check("block job: mirror" in answer and "block export 'e'" in answer, answer)
+        q.good("block-stream", device="top", speed=65536, job_id="s")
+        for name in (low, middle):
+            equal(q("blockdev-mirror", device=names[name], target="c", sync="full",
+                    job_id="k")["desc"], busy % (names[name], "stream"))
+        equal(q("block-commit", device="top", top_node=names[middle], job_id="k")["desc"],
+              busy % ("top", "stream"))
+        for job in "js":
+            q.good("block-job-cancel", device=job, force=True)
+            q.wait("JOB_STATUS_CHANGE", id=job, status="null")
+    with Folder() as folder:
+        node = json.dumps({"driver": "raw", "node-name": "n",
+                           "file": file_node(folder.raw("n", MIB))})
+        drive = ["-S", "-display", "none", "-nodefaults", "-blockdev", node]
+        pair = ["-device", "virtio-blk-pci,drive=n,id=x%s", "-device",
+                "virtio-blk-pci,drive=n,id=y%s"]
+        said = run(RUN, *drive, *[p.replace("%s", "") for p in pair], rc=1)
+        check("'x'" in said and "'y'" in said and "'n'" in said, said)
+        with Qmp(RUN, *drive, *[p.replace("%s", ",share-rw=on") for p in pair]) as q:
+            q.good("query-block")
+        with Qmp(RUN, *drive, *pair[:1], pair[1].replace("%s", "")) as q:
+            export = {"type": "vhost-user-blk", "id": "e", "node-name": "n", "writable": True,
+                      "addr": {"type": "unix", "path": folder("s")}}
+            said = q("block-export-add", export)["desc"]
+            check("block device 'x'" in said and "block export 'e'" in said, said)
+            q.good("block-export-add", export | {"writable": False})
+
+
 def machine():
     with Folder() as folder:
         disk, plain = qcow2(folder, "disk"), folder.raw("plain", 16 * MIB)
@@ -590,4 +644,4 @@ def machine():
 sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
                  mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
                  backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
-                 snapshots_stream_commit, client_goes, machine]))
+                 snapshots_stream_commit, client_goes, claims, machine]))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-blk.c - the disk as a driver uses it, against a file */
+#include "block/co.h"
 #include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
@@ -292,17 +293,53 @@ static void expect_error(Fixture *f, const char *text, const char *part)
 static void test_options(void)
 {
     Fixture f;
-    setup(&f, "virtio-blk-pci,drive=d0,id=disk,addr=0", true, BLK_FEATURES);
+    setup(&f, "virtio-blk-pci,drive=d0,id=disk,addr=0,share-rw=on", true, BLK_FEATURES);
+    expect_error(&f, "virtio-blk-pci,drive=d0", "'disk'");
     expect_error(&f, "virtio-blk-pic,drive=d0", "virtio-blk-pci");
     expect_error(&f, "virtio-blk-pci,drive=d0,num-queue=2", "num-queues");
     expect_error(&f, "virtio-blk-pci,drive=d1", "d0");
     expect_error(&f, "virtio-blk-pci", "drive=");
     expect_error(&f, "virtio-blk-pci,drive=d0,queue-size=100", "power of two");
     expect_error(&f, "virtio-blk-pci,drive=d0,num-queues=1000", "64");
-    expect_error(&f, "virtio-blk-pci,drive=d0,addr=00.0", "taken");
+    expect_error(&f, "virtio-blk-pci,drive=d0,share-rw=on,addr=00.0", "taken");
     expect_error(&f, "virtio-blk-pci,drive=d0,addr=99", "addr=99");
     expect_error(&f, "virtio-blk-pci,drive=d0,bus=nowhere", "nowhere");
     expect_error(&f, "virtio-blk-pci,drive=d0,id=disk", "disk");
+    teardown(&f);
+}
+
+typedef struct {
+    VitBlockNode *node;
+    uint64_t      size;
+} Resize;
+
+static void resize_fiber(void *opaque)
+{
+    Resize *r = opaque;
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vit_co_truncate(r->node, r->size, false, VIT_PREALLOC_OFF, &error));
+    g_assert_no_error(error);
+}
+
+static void test_resize(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    uint64_t data = guest_alloc(&f.g, 512);
+    uint64_t generation = reg_read(&f.g, f.g.common + 0x15, 1);
+
+    g_assert_cmpuint(request(&f, &f.q, T_OUT, DISK / 512, data, 512, false, NULL), ==, 1);
+    vit_fiber_run_sync(f.thread, resize_fiber, &(Resize) { f.node, 2 * DISK });
+    g_assert_true(guest_wait_message(&f.g, 0, 1));
+    g_assert_cmpuint(reg_read(&f.g, f.g.common + 0x15, 1), !=, generation);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device, 4), ==, 2 * DISK / 512);
+    g_assert_cmpuint(request(&f, &f.q, T_OUT, DISK / 512, data, 512, false, NULL), ==, 0);
+    vit_fiber_run_sync(f.thread, resize_fiber, &(Resize) { f.node, DISK / 2 });
+    g_assert_true(guest_wait_message(&f.g, 0, 2));
+    g_assert_cmpuint(reg_read(&f.g, f.g.device, 4), ==, DISK / 1024);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, DISK / 1024 - 1, data, 512, false, NULL), ==, 0);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, DISK / 1024, data, 512, false, NULL), ==, 1);
     teardown(&f);
 }
 
@@ -327,6 +364,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/reset-under-load", test_reset_under_load);
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
+    g_test_add_func("/virtio-blk/resize", test_resize);
     g_test_add_func("/virtio-blk/garbage", test_garbage);
     return g_test_run();
 }

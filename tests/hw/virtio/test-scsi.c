@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-scsi.c - the SCSI adapter and its disks as a driver uses them */
+#include "block/co.h"
 #include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
 #include <unistd.h>
 
-enum { DISK = 4 << 20, CONTROL = 0, EVENT = 1, REQUESTS = 2 };
+enum { DISK = 4 << 20, CONTROL = 0, EVENT = 1, REQUESTS = 2, F_CHANGE = 1 << 2 };
 
 typedef struct {
     TestMachine m;
@@ -13,7 +14,7 @@ typedef struct {
     VitBlockNode *node;
     VitDeviceContext ctx;
     Guest g;
-    GuestQueue q, control;
+    GuestQueue q, control, events;
     char *path;
 } Fixture;
 
@@ -35,8 +36,9 @@ static void add(Fixture *f, const char *options)
 static void start(Fixture *f)
 {
     guest_probe(&f->g, &f->m, 0, true);
-    (void)guest_negotiate(&f->g, 1ull << 28 | 1ull << 29);
+    (void)guest_negotiate(&f->g, 1ull << 28 | 1ull << 29 | F_CHANGE);
     guest_queue(&f->g, &f->control, CONTROL, 16);
+    guest_queue(&f->g, &f->events, EVENT, 16);
     guest_queue(&f->g, &f->q, REQUESTS, 64);
     guest_driver_ok(&f->g);
 }
@@ -257,9 +259,46 @@ static void test_garbage(void)
     teardown(&f);
 }
 
+static void grow(void *opaque)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vit_co_truncate(opaque, 2 * DISK, false, VIT_PREALLOC_OFF, &error));
+    g_assert_no_error(error);
+}
+
+static void test_resize(void)
+{
+    Fixture f;
+    uint8_t ready[16] = { 0 }, capacity[16] = { 0x9e, 0x10, [13] = 32 };
+    uint32_t len = 0;
+
+    setup(&f);
+    clear_attention(&f);
+    uint64_t data = guest_alloc(&f.g, 64), event = guest_alloc(&f.g, 16);
+    const uint8_t *p = guest_ptr(&f.g, data), *e = guest_ptr(&f.g, event);
+    (void)guest_add(&f.events, &(GuestBuf){ event, 16, true }, 1, false);
+    vit_fiber_run_sync(f.thread, grow, f.node);
+    g_assert_true(guest_used(&f.events, NULL, &len, 5000));
+    g_assert_cmpuint(len, ==, 16);
+    g_assert_cmpuint(e[0], ==, 3); /* a parameter has changed, of target 3, unit 1 */
+    g_assert_cmphex(e[5], ==, 3);
+    g_assert_cmphex(e[7], ==, 1);
+    g_assert_cmphex(e[12] << 8 | e[13], ==, 0x2a09);
+    Answer a = hd(&f, ready, 0, 0, false);
+    g_assert_cmphex(a.status, ==, 2);
+    g_assert_cmphex(a.sense[2], ==, 6);
+    g_assert_cmphex(a.sense[12] << 8 | a.sense[13], ==, 0x2a09);
+    g_assert_cmphex(hd(&f, ready, 0, 0, false).status, ==, 0);
+    (void)hd(&f, capacity, data, 32, false);
+    g_assert_cmpuint(p[4] << 24 | p[5] << 16 | p[6] << 8 | p[7], ==, 2 * DISK / 512 - 1);
+    teardown(&f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
+    g_test_add_func("/virtio-scsi/resize", test_resize);
     g_test_add_func("/virtio-scsi/identify", test_identify);
     g_test_add_func("/virtio-scsi/data", test_data);
     g_test_add_func("/virtio-scsi/ranges", test_ranges);

@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+# tests/guest/live_disk.py EMULATOR... - disks that change while Linux uses them.
+# SPDX-License-Identifier: GPL-3.0-or-later
+import os
+import random
+import time
+
+import assets
+from harness import Failure, Guest, emulator, run_tests, work_folder
+
+MIB = 1 << 20
+DISK = 64 * MIB
+
+
+def check(condition, what):
+    if not condition:
+        raise Failure(what)
+
+
+def start(interface, name, *options, device=""):
+    """A guest with a blank disk, and the disk's name there."""
+    path = os.path.join(work_folder(), f"live-{name}.raw")
+    with open(path, "wb") as file:
+        file.write(random.Random(7).randbytes(DISK))
+    modules = ("virtio_blk",) if interface == "virtio" else ("virtio_scsi", "sd_mod")
+    initrd = assets.shell_initramfs(
+        os.path.join(work_folder(), f"live-{name}.cpio.gz"), modules, "sleep 1")
+    blockdev = f"driver=raw,node-name=disk,file.driver=file,file.filename={path}"
+    devices = ["-device", f"virtio-blk-pci,drive=disk,id=vda{device}"]
+    if interface == "scsi":
+        devices = ["-device", f"virtio-scsi-pci,id=scsi{device}", "-device",
+                   "scsi-hd,drive=disk,bus=scsi.0,id=sda"]
+    guest = Guest(emulator(), ["-machine", "q35", "-m", "512", "-kernel", assets.kernel(),
+                               "-initrd", initrd, "-append", "console=ttyS0 panic=-1",
+                               "-nic", "none", *options, "-blockdev", blockdev, *devices],
+                  qmp=True)
+    return guest, path, "vda" if interface == "virtio" else "sda"
+
+
+def shell(guest):
+    guest.expect("INIT-READY", 150)
+    guest.expect("vitrine# ", 30)
+    guest.run("echo 1 > /proc/sys/kernel/printk")
+
+
+def resize(interface):
+    guest, path, device = start(interface, f"resize-{interface}")
+    with guest:
+        shell(guest)
+        check(int(guest.run(f"cat /sys/block/{device}/size")) == DISK // 512, "the first size")
+        for size in (DISK + 16 * MIB, DISK + 48 * MIB):
+            guest.qmp("block_resize", **{"node-name": "disk", "size": size})
+            deadline = time.monotonic() + 20
+            while int(guest.run(f"cat /sys/block/{device}/size")) != size // 512:
+                check(time.monotonic() < deadline, f"the guest has not seen {size} bytes")
+            guest.run(f"dd if=/dev/{device} of=/dev/{device} bs=1M count=8 "
+                      f"seek={size // MIB - 8} conv=fsync,notrunc", 60)
+        guest.send("poweroff -f\n")
+        check(guest.wait(30) == 0, "no clean power-off")
+    with open(path, "rb") as file:
+        start_bytes = file.read(8 * MIB)
+        file.seek(DISK + 40 * MIB)
+        check(file.read() == start_bytes, "the new end of the disk is not what was written")
+    os.unlink(path)
+
+
+run_tests([(f"Linux sees a disk grow ({interface})", lambda i=interface: resize(i))
+           for interface in ("virtio", "scsi")])
