@@ -255,6 +255,9 @@ typedef enum {
     VIT_BLOCK_ERROR_NOT_FOUND,
     VIT_BLOCK_ERROR_EXISTS
 } VitBlockErrorCode;
+/* A line for the person who has an image checked; the second also counts a corruption. */
+void vit_block_check_say(const VitBlockCheck *check, const char *format, ...) G_GNUC_PRINTF(2, 3);
+void vit_block_check_corrupt(VitBlockCheck *check, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Both return false, for "return vit_block_fail(...)". */
 bool vit_block_fail(GError **error, VitBlockErrorCode code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);

@@ -7,34 +7,7 @@
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
-#include <stdarg.h>
 #include <string.h>
-
-/* clang-format off: not a subtraction */
-G_DEFINE_QUARK(vit-block-error-quark, vit_block_error)
-/* clang-format on */
-
-bool vit_block_fail(GError **error, VitBlockErrorCode code, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    if (error && !*error) *error = g_error_new_valist(VIT_BLOCK_ERROR, (int)code, format, args);
-    va_end(args);
-    return false;
-}
-
-bool vit_block_fail_errno(GError **error, int negative_errno, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(-negative_errno), "%s: %s", text,
-                g_strerror(-negative_errno));
-    return false;
-}
 
 /* ---- common options -------------------------------------------------------------------------- */
 

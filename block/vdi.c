@@ -279,18 +279,6 @@ static void vdi_info(VitBlockNode *node, VitBlockInfo *info)
 
 /* ---- check ----------------------------------------------------------------------------------- */
 
-G_GNUC_PRINTF(2, 3) static void complain(VitBlockCheck *check, const char *format, ...)
-{
-    va_list args;
-
-    check->corruptions++;
-    if (!check->message) return;
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    check->message(check->opaque, text);
-}
-
 static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
 {
     Vdi *v = (Vdi *)node;
@@ -305,17 +293,19 @@ static int vdi_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
                                               : FREE;
         if (number >= ZERO) continue;
         if (number >= v->map.count) {
-            complain(check, "ERROR: block index %" G_GUINT64_FORMAT " too large, is %u", i, number);
+            vit_block_check_corrupt(
+                check, "ERROR: block index %" G_GUINT64_FORMAT " too large, is %u", i, number);
             continue;
         }
         count++;
         if (seen[number / 8] >> number % 8 & 1)
-            complain(check, "ERROR: block index %" G_GUINT64_FORMAT " also used by %u", i, number);
+            vit_block_check_corrupt(
+                check, "ERROR: block index %" G_GUINT64_FORMAT " also used by %u", i, number);
         seen[number / 8] |= (uint8_t)(1 << number % 8);
     }
     if (count > v->allocated) {
-        complain(check, "ERROR: allocated blocks mismatch, is %u, should be %u", count,
-                 v->allocated);
+        vit_block_check_corrupt(check, "ERROR: allocated blocks mismatch, is %u, should be %u",
+                                count, v->allocated);
     } else if (count < v->allocated) {
         /* Blocks that no entry leads to; those at the end went when the image was opened for
          * writing, and others are the first to be taken again. */

@@ -28,7 +28,7 @@ static bool check_table(VitQcow2Check *c, const VitQcow2BitmapEntry *e)
     g_autofree uint64_t *table = vit_qcow2_bitmap_table_load(q, e, &result);
 
     if (!table) {
-        vit_qcow2_check_say(c, "ERROR bitmap '%s': its table cannot be read: %s", e->name,
+        vit_block_check_say(c->result, "ERROR bitmap '%s': its table cannot be read: %s", e->name,
                             g_strerror(-result));
         c->result->check_errors++;
         return false;
@@ -40,8 +40,9 @@ static bool check_table(VitQcow2Check *c, const VitQcow2BitmapEntry *e)
         if (good && offset == 0) continue;
         if (good && vit_qcow2_check_use(c, offset, q->cluster_size)) continue;
         if (!good) {
-            vit_qcow2_check_say(c, "ERROR bitmap '%s': table entry %u is invalid: 0x%" PRIx64,
-                                e->name, i, table[i]);
+            vit_block_check_say(c->result,
+                                "ERROR bitmap '%s': table entry %u is invalid: 0x%" PRIx64, e->name,
+                                i, table[i]);
             c->result->corruptions++;
         }
         if (!(c->fix & VIT_FIX_ERRORS)) continue;
@@ -62,7 +63,7 @@ int vit_qcow2_check_bitmaps(VitQcow2Check *c)
     if (q->bitmaps.count == 0) return 0;
     g_autoptr(GPtrArray) list = vit_qcow2_bitmap_directory_load(q, &error);
     if (!list) {
-        vit_qcow2_check_say(c, "ERROR %s", error->message);
+        vit_block_check_say(c->result, "ERROR %s", error->message);
         c->result->corruptions++;
         if (c->fix & VIT_FIX_ERRORS) return drop_all(c);
         if (q->bitmaps.directory_size <= VIT_QCOW2_MAX_BITMAP_DIRECTORY)

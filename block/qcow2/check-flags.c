@@ -25,7 +25,7 @@ static int fix_table(void *opaque, uint64_t index, uint8_t *table, int error)
     for (uint64_t at = 0; at < q->cluster_size; at += q->l2_entry_size) {
         uint64_t entry = vit_get64(table + at);
         if (entry == 0 || (entry & VIT_QCOW2_COMPRESSED_BIT) || !wrong(c, entry, &refs)) continue;
-        vit_qcow2_check_say(c,
+        vit_block_check_say(c->result,
                             "Repairing OFLAG_COPIED data cluster: l2_entry=%" PRIx64 " refcount=%u",
                             entry, refs);
         vit_put64(table + at, entry ^ VIT_QCOW2_COPIED);
@@ -45,9 +45,10 @@ int vit_qcow2_check_fix_flags(VitQcow2Check *c)
 
     for (uint32_t i = 0; i < q->l1_size; i++) {
         if (!wrong(c, q->l1[i], &refs)) continue;
-        vit_qcow2_check_say(
-            c, "Repairing OFLAG_COPIED L2 cluster: l1_index=%u l1_entry=%" PRIx64 " refcount=%u", i,
-            q->l1[i], refs);
+        vit_block_check_say(c->result,
+                            "Repairing OFLAG_COPIED L2 cluster: l1_index=%u l1_entry=%" PRIx64
+                            " refcount=%u",
+                            i, q->l1[i], refs);
         q->l1[i] ^= VIT_QCOW2_COPIED;
         c->result->corruptions++;
         c->result->corruptions_fixed++;

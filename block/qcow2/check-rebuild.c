@@ -109,7 +109,7 @@ static int write_blocks(VitQcow2Check *c, const Plan *p)
         for (uint64_t i = 0; i < UINT64_C(1) << q->rb_bits; i++) {
             uint32_t n = count_of(c, p, (b << q->rb_bits) + i);
             if (n > q->refcount_max) {
-                vit_qcow2_check_say(c,
+                vit_block_check_say(c->result,
                                     "ERROR: a cluster has %u references, refcounts of %u bits "
                                     "cannot say that",
                                     n, q->refcount_bits);

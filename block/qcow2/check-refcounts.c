@@ -16,7 +16,7 @@ static int load_block(void *opaque, uint64_t index, uint8_t *block, int error)
     uint64_t n = first < c->stored.clusters ? MIN(per_block, c->stored.clusters - first) : 0;
 
     if (!block) {
-        vit_qcow2_check_say(c, "Can't read refcount block %" G_GUINT64_FORMAT ": %s", index,
+        vit_block_check_say(c->result, "Can't read refcount block %" G_GUINT64_FORMAT ": %s", index,
                             g_strerror(-error));
         c->result->check_errors++;
         return 0;
@@ -52,7 +52,8 @@ void vit_qcow2_check_use_blocks(VitQcow2Check *c)
                                ? "is not cluster aligned; refcount table entry corrupted"
                                : "is outside image";
         if (c->blocks[i] == 0) {
-            vit_qcow2_check_say(c, "ERROR refcount block %" G_GUINT64_FORMAT " %s", i, what);
+            vit_block_check_say(c->result, "ERROR refcount block %" G_GUINT64_FORMAT " %s", i,
+                                what);
             c->result->corruptions++;
             c->refcount_errors++;
             c->rebuild = true;
@@ -76,8 +77,8 @@ static void differ(Compare *p, uint64_t cluster, uint64_t stored, uint32_t refs,
     VitQcow2Check *c = p->check;
     bool leak = stored > refs;
 
-    vit_qcow2_check_say(
-        c, "%s cluster %" G_GUINT64_FORMAT " refcount=%" G_GUINT64_FORMAT " reference=%u",
+    vit_block_check_say(
+        c->result, "%s cluster %" G_GUINT64_FORMAT " refcount=%" G_GUINT64_FORMAT " reference=%u",
         fixed  ? "Repairing"
         : leak ? "Leaked"
                : "ERROR",
@@ -177,7 +178,8 @@ static void look_at_blocks(VitQcow2Check *c)
         if (c->blocks[i] == 0) continue;
         uint32_t refs = vit_qcow2_counts_get(&c->refs, c->blocks[i] >> c->q->cluster_bits);
         if (refs == 1) continue;
-        vit_qcow2_check_say(c, "ERROR refcount block %" G_GUINT64_FORMAT " refcount=%u", i, refs);
+        vit_block_check_say(c->result, "ERROR refcount block %" G_GUINT64_FORMAT " refcount=%u", i,
+                            refs);
         c->result->corruptions++;
         c->refcount_errors++;
         c->rebuild = true;

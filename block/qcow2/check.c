@@ -10,20 +10,8 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 
 enum { MOST_FLAG_MESSAGES = 100000 };
-
-void vit_qcow2_check_say(const VitQcow2Check *c, const char *format, ...)
-{
-    va_list args;
-
-    if (!c->result->message) return;
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    c->result->message(c->result->opaque, text);
-}
 
 bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes)
 {
@@ -33,7 +21,7 @@ bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes)
     if (bytes == 0) return true;
     if (__builtin_add_overflow(offset, bytes, &end) ||
         (end > size && end - size >= q->cluster_size)) {
-        vit_qcow2_check_say(c,
+        vit_block_check_say(c->result,
                             "ERROR: counting reference for region exceeding the end of the file by "
                             "one cluster or more: offset 0x%" PRIx64 " size 0x%" PRIx64,
                             offset, bytes);
@@ -88,7 +76,7 @@ static VitQcow2Entry check_compressed(VitQcow2Check *c, VitQcow2Entry e, bool me
 
     vit_qcow2_compressed(q, e.entry, &offset, &bytes);
     if (vit_qcow2_has_data_file(q)) {
-        vit_qcow2_check_say(c, "ERROR compressed cluster with data file, entry=0x%" PRIx64,
+        vit_block_check_say(c->result, "ERROR compressed cluster with data file, entry=0x%" PRIx64,
                             e.entry);
         c->result->corruptions++;
         if (!mend) return e;
@@ -101,9 +89,10 @@ static VitQcow2Entry check_compressed(VitQcow2Check *c, VitQcow2Entry e, bool me
         c->result->fragmented_clusters++;
     }
     if (e.entry & VIT_QCOW2_COPIED) {
-        vit_qcow2_check_say(
-            c, "%s: coffset=0x%" PRIx64 ": copied flag must never be set for compressed clusters",
-            mend ? "Repairing" : "ERROR", offset);
+        vit_block_check_say(c->result,
+                            "%s: coffset=0x%" PRIx64
+                            ": copied flag must never be set for compressed clusters",
+                            mend ? "Repairing" : "ERROR", offset);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
         if (mend) e.entry &= ~VIT_QCOW2_COPIED;
@@ -123,14 +112,14 @@ static VitQcow2Entry check_entry(VitQcow2Check *c, VitQcow2Entry e, bool mend)
     if (e.entry & VIT_QCOW2_COMPRESSED_BIT) return check_compressed(c, e, mend);
     uint64_t reserved = VIT_QCOW2_L2_RESERVED | (q->subclusters > 1 ? VIT_QCOW2_ZERO_BIT : 0);
     if (e.entry & reserved) {
-        vit_qcow2_check_say(c, "%s found l2 entry with reserved bits set: %" PRIx64,
+        vit_block_check_say(c->result, "%s found l2 entry with reserved bits set: %" PRIx64,
                             mend ? "Repairing" : "ERROR", e.entry);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
         if (mend) e.entry &= ~reserved;
     }
     if (q->subclusters > 1 && (e.bitmap & e.bitmap >> 32 & UINT32_MAX)) {
-        vit_qcow2_check_say(c, "%s subclusters that are both allocated and zero: %" PRIx64,
+        vit_block_check_say(c->result, "%s subclusters that are both allocated and zero: %" PRIx64,
                             mend ? "Repairing" : "ERROR", e.bitmap);
         c->result->corruptions++;
         c->result->corruptions_fixed += mend;
@@ -138,7 +127,7 @@ static VitQcow2Entry check_entry(VitQcow2Check *c, VitQcow2Entry e, bool mend)
     }
     if (offset == 0 && !(vit_qcow2_has_data_file(q) && (e.entry & VIT_QCOW2_COPIED))) return e;
     if (offset & (q->cluster_size - 1)) {
-        vit_qcow2_check_say(c,
+        vit_block_check_say(c->result,
                             "%s offset=%" PRIx64 ": %s is not properly aligned; L2 "
                             "entry corrupted.",
                             mend ? "Repairing" : "ERROR", offset,
@@ -175,7 +164,8 @@ static int check_table(void *opaque, uint64_t index, uint8_t *table, int error)
     c->next = 0;
     if (c->result->progress) c->result->progress(c->result->opaque, c->done, c->total);
     if (!table) {
-        vit_qcow2_check_say(c, "ERROR: I/O error in check_refcounts_l2: %s", g_strerror(-error));
+        vit_block_check_say(c->result, "ERROR: I/O error in check_refcounts_l2: %s",
+                            g_strerror(-error));
         c->result->check_errors++;
         return 0;
     }
@@ -214,7 +204,7 @@ static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
         walk[i] = 0;
         if (entry == 0) continue;
         if (entry & VIT_QCOW2_L1_RESERVED & ~VIT_QCOW2_OFFSET_MASK) {
-            vit_qcow2_check_say(c, "%s found L1 entry with reserved bits set: %" PRIx64,
+            vit_block_check_say(c->result, "%s found L1 entry with reserved bits set: %" PRIx64,
                                 mend ? "Repairing" : "ERROR", entry);
             c->result->corruptions++;
             if (mend) {
@@ -226,9 +216,10 @@ static bool check_l1(VitQcow2Check *c, uint64_t *l1, uint64_t *walk, uint64_t n)
         if (offset == 0) continue;
         bool good = (offset & (q->cluster_size - 1)) == 0;
         if (!good) {
-            vit_qcow2_check_say(
-                c, "%s l2_offset=%" PRIx64 ": Table is not cluster aligned; L1 entry corrupted",
-                mend ? "Repairing" : "ERROR", offset);
+            vit_block_check_say(c->result,
+                                "%s l2_offset=%" PRIx64
+                                ": Table is not cluster aligned; L1 entry corrupted",
+                                mend ? "Repairing" : "ERROR", offset);
             c->result->corruptions++;
         } else {
             good = vit_qcow2_check_use(c, offset, q->cluster_size);
@@ -300,7 +291,7 @@ static int check_references(VitQcow2Check *c)
     for (guint i = 0; i < q->snapshots->len && result == 0; i++)
         result = check_snapshot(c, q->snapshots->pdata[i]);
     if (result == 0 && c->refs.full) {
-        vit_qcow2_check_say(c, "ERROR: a cluster has more references than can be counted");
+        vit_block_check_say(c->result, "ERROR: a cluster has more references than can be counted");
         result = -EFBIG;
     }
     return result;
@@ -310,7 +301,7 @@ static void tell_flags(VitQcow2Check *c)
 {
     c->result->corruptions += c->flag_errors;
     for (guint i = 0; i < c->flag_messages->len; i++)
-        vit_qcow2_check_say(c, "%s", (const char *)c->flag_messages->pdata[i]);
+        vit_block_check_say(c->result, "%s", (const char *)c->flag_messages->pdata[i]);
 }
 
 static int check_counts(VitQcow2Check *c)
@@ -323,12 +314,12 @@ static int check_counts(VitQcow2Check *c)
         return 0;
     }
     if (c->rebuild && !(c->fix & VIT_FIX_ERRORS)) {
-        vit_qcow2_check_say(c, "ERROR need to rebuild refcount structures");
+        vit_block_check_say(c->result, "ERROR need to rebuild refcount structures");
         c->result->check_errors++;
         return -EIO;
     }
     if (c->rebuild) {
-        vit_qcow2_check_say(c, "Rebuilding refcount structure");
+        vit_block_check_say(c->result, "Rebuilding refcount structure");
         result = vit_qcow2_check_rebuild(c);
     } else if (c->result->leaks || c->result->corruptions > c->result->corruptions_fixed) {
         result = vit_qcow2_check_compare(c, true);

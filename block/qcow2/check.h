@@ -29,7 +29,6 @@ typedef struct {
     VitQcow2Slice scratch; /* so that entries can be looked at with map.c's functions */
 } VitQcow2Check;
 
-void vit_qcow2_check_say(const VitQcow2Check *c, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Counts a reference to each cluster of a stretch; false, and an error is counted, when it lies
  * outside of the file. */
 bool vit_qcow2_check_use(VitQcow2Check *c, uint64_t offset, uint64_t bytes);

@@ -54,17 +54,6 @@ static bool use(Check *c, uint64_t offset, uint64_t clusters)
     return free;
 }
 
-G_GNUC_PRINTF(2, 3) static void say(const Check *c, const char *format, ...)
-{
-    va_list args;
-
-    if (!c->result->message) return;
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    c->result->message(c->result->opaque, text);
-}
-
 /* A copy at the file's end of what two entries share; 0: it could not be made. */
 static uint64_t copy_out(Check *c, uint64_t from, uint64_t bytes)
 {
@@ -95,7 +84,8 @@ static uint64_t check_entry(Check *c, uint64_t entry, uint64_t guest)
     if (c->next && entry != c->next) c->result->fragmented_clusters++;
     c->next = entry + cluster;
     if (!qed_offset_valid(c->q, entry, 1, c->file_size)) {
-        say(c, "ERROR L2 entry 0x%lx of guest offset 0x%lx: out of the image or unaligned",
+        vit_block_check_say(
+            c->result, "ERROR L2 entry 0x%lx of guest offset 0x%lx: out of the image or unaligned",
             (unsigned long)entry, (unsigned long)guest);
         c->result->corruptions++;
         if (!(c->fix & VIT_FIX_ERRORS)) return entry;
@@ -103,8 +93,9 @@ static uint64_t check_entry(Check *c, uint64_t entry, uint64_t guest)
         return 0;
     }
     if (use(c, entry, 1)) return entry;
-    say(c, "ERROR L2 entry 0x%lx of guest offset 0x%lx: the cluster is used twice",
-        (unsigned long)entry, (unsigned long)guest);
+    vit_block_check_say(c->result,
+                        "ERROR L2 entry 0x%lx of guest offset 0x%lx: the cluster is used twice",
+                        (unsigned long)entry, (unsigned long)guest);
     c->result->corruptions++;
     uint64_t copy = c->fix & VIT_FIX_ERRORS ? copy_out(c, entry, cluster) : 0;
     if (copy) c->result->corruptions_fixed++;
@@ -158,8 +149,8 @@ static int check_rest_of_l1(Check *c, uint64_t *buf)
         int result = vit_co_read(file_of(c), offset, buf, n * 8);
         for (uint64_t i = 0; i < n && result == 0; i++) {
             if (buf[i] == 0) continue;
-            say(c, "ERROR L1 entry %lu, 0x%lx: past the end of the disk", (unsigned long)(at + i),
-                (unsigned long)GUINT64_FROM_LE(buf[i]));
+            vit_block_check_say(c->result, "ERROR L1 entry %lu, 0x%lx: past the end of the disk",
+                                (unsigned long)(at + i), (unsigned long)GUINT64_FROM_LE(buf[i]));
             found++;
             buf[i] = 0;
         }
@@ -187,8 +178,10 @@ static int check_tables(Check *c)
         if (q->l1[i] == 0) continue;
         bool inside = qed_offset_valid(q, q->l1[i], q->header.table_size, c->file_size);
         if (!inside || !use(c, q->l1[i], q->header.table_size)) {
-            say(c, "ERROR L1 entry %lu, 0x%lx: %s", (unsigned long)i, (unsigned long)q->l1[i],
-                inside ? "the table is used twice" : "out of the image or unaligned");
+            vit_block_check_say(c->result, "ERROR L1 entry %lu, 0x%lx: %s", (unsigned long)i,
+                                (unsigned long)q->l1[i],
+                                inside ? "the table is used twice"
+                                       : "out of the image or unaligned");
             c->result->corruptions++;
             if (!(c->fix & VIT_FIX_ERRORS)) continue;
             q->l1[i] = inside ? copy_out(c, q->l1[i], q->table_entries * 8) : 0;

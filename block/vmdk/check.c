@@ -5,18 +5,6 @@
 
 #include <errno.h>
 
-G_GNUC_PRINTF(2, 3) static void complain(VitBlockCheck *check, const char *format, ...)
-{
-    va_list args;
-
-    check->corruptions++;
-    if (!check->message) return;
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    check->message(check->opaque, text);
-}
-
 static int by_place(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -37,9 +25,10 @@ static int check_extent(Vmdk *v, VmdkExtent *e, VitBlockCheck *check)
             uint64_t at = e->table[t].at[i], grain = t * e->per_table + i;
             if (at < VMDK_FIRST_OFFSET) continue;
             if (at >= e->end)
-                complain(check,
-                         "ERROR: cluster offset for sector %" G_GUINT64_FORMAT " points after EOF",
-                         (e->start + grain * e->grain) / VMDK_SECTOR);
+                vit_block_check_corrupt(check,
+                                        "ERROR: cluster offset for sector %" G_GUINT64_FORMAT
+                                        " points after EOF",
+                                        (e->start + grain * e->grain) / VMDK_SECTOR);
             else g_array_append_val(places, at);
         }
     }
@@ -47,7 +36,8 @@ static int check_extent(Vmdk *v, VmdkExtent *e, VitBlockCheck *check)
     for (guint i = 1; i < places->len; i++) {
         uint64_t at = g_array_index(places, uint64_t, i);
         if (at - g_array_index(places, uint64_t, i - 1) < apart)
-            complain(check, "ERROR: the grain at offset %" G_GUINT64_FORMAT " is used twice", at);
+            vit_block_check_corrupt(
+                check, "ERROR: the grain at offset %" G_GUINT64_FORMAT " is used twice", at);
     }
     return 0;
 }
