@@ -18,6 +18,12 @@ int vit_co_zero(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t fl
 int vit_co_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes);
 int vit_co_flush(VitBlockNode *node);
 
+/* Has the host copy between two files, sharing the space where it can.  from: a protocol node, as
+ * in VitBlockExtent.file.  -ENOTSUP and others: has to be read and written.  For images that nobody
+ * else uses: drains do not wait for it. */
+int vit_co_copy_range(VitBlockNode *to, uint64_t to_offset, VitBlockNode *from, uint64_t offset,
+                      uint64_t bytes);
+
 typedef enum {
     VIT_PREALLOC_OFF,
     VIT_PREALLOC_METADATA,

@@ -114,6 +114,9 @@ struct VitBlockDriver {
     int (*co_write_zeroes)(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags);
     int (*co_discard)(VitBlockNode *node, uint64_t offset, uint64_t bytes);
     int (*co_flush)(VitBlockNode *node);
+    /* from: see vit_co_copy_range(); NULL: not possible. */
+    int (*co_copy_range)(VitBlockNode *node, uint64_t offset, VitBlockNode *from,
+                         uint64_t from_offset, uint64_t bytes);
     int (*co_status)(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);
     bool (*co_truncate)(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
                         GError **error);

@@ -628,6 +628,43 @@ static int file_reopen(VitBlockNode *node, bool read_only)
     return 0;
 }
 
+/* ---- copying between files ------------------------------------------------------------------- */
+
+typedef struct {
+    int from_fd, to_fd, result;
+    uint64_t from, to, bytes;
+} CopyRange;
+
+/* On a worker thread. */
+static void copy_range(void *opaque)
+{
+    CopyRange *c = opaque;
+    off_t from = (off_t)c->from, to = (off_t)c->to;
+
+    for (uint64_t left = c->bytes; left > 0 && c->result == 0;) {
+        ssize_t n = copy_file_range(c->from_fd, &from, c->to_fd, &to, left, 0);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) c->result = n < 0 ? -errno : -EIO; /* 0: the source has become shorter */
+        else left -= (uint64_t)n;
+    }
+}
+
+static int file_copy_range(VitBlockNode *node, uint64_t offset, VitBlockNode *from,
+                           uint64_t from_offset, uint64_t bytes)
+{
+    File *f = (File *)node;
+
+    if (from->driver != node->driver || f->is_device || ((File *)from)->is_device) return -ENOTSUP;
+    CopyRange c = { .from_fd = ((File *)from)->fd,
+                    .to_fd = f->fd,
+                    .from = from_offset,
+                    .to = offset,
+                    .bytes = bytes };
+    vit_fiber_offload(node->thread, copy_range, &c);
+    if (c.result == 0) node->size = MAX(node->size, offset + bytes);
+    return c.result;
+}
+
 /* ---- size and holes -------------------------------------------------------------------------- */
 
 static int file_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
@@ -799,8 +836,8 @@ static const char *const device_protocols[] = { "host_device", NULL };
     .kind = VIT_BLOCK_PROTOCOL, .instance_size = sizeof(File), .create_options = create_options,   \
     .co_open = file_open, .co_close = file_close, .co_reopen = file_reopen,                        \
     .try_submit = file_submit, .info = file_info, .co_status = file_status,                        \
-    .co_truncate = file_truncate, .co_create = file_create, .plug = file_plug,                     \
-    .detach = file_detach, .attach = file_attach
+    .co_copy_range = file_copy_range, .co_truncate = file_truncate, .co_create = file_create,      \
+    .plug = file_plug, .detach = file_detach, .attach = file_attach
 
 const VitBlockDriver vit_block_file_driver = {
     .name = "file",

@@ -34,6 +34,13 @@ static void child_info(VitBlockNode *node, VitBlockInfo *info)
     info->read_only |= read_only;
 }
 
+static int raw_copy_range(VitBlockNode *node, uint64_t offset, VitBlockNode *from,
+                          uint64_t from_offset, uint64_t bytes)
+{
+    return vit_co_copy_range(node->file->node, offset + ((Raw *)node)->offset, from, from_offset,
+                             bytes);
+}
+
 static int raw_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {
     Raw *r = (Raw *)node;
@@ -116,6 +123,7 @@ const VitBlockDriver vit_block_raw_driver = {
     .try_submit = forward,
     .info = child_info,
     .co_status = raw_status,
+    .co_copy_range = raw_copy_range,
     .co_truncate = raw_truncate,
     .co_create = raw_create,
     .co_measure = raw_measure,

@@ -25,6 +25,7 @@ typedef struct {
     Kind kind;
     VitBlockNode *source; /* borrowed */
     uint64_t from, to, bytes; /* in the source, in the target */
+    uint64_t turn; /* how many pieces were taken before it */
 } Piece;
 
 typedef struct {
@@ -45,6 +46,10 @@ typedef struct {
         uint64_t end;
         Kind kind;
     } extent; /* of the source at `at` and on; end 0: not known */
+    uint64_t taken; /* pieces */
+
+    uint64_t turn; /* of the piece that may be written next, unless they are written as they come */
+    VitFiberCond turned;
 
     unsigned workers;
     VitFiberCond ended;
@@ -59,6 +64,12 @@ static bool fail_at(Convert *c, const char *what, uint64_t at, int code)
     return vit_block_fail_errno(&c->error, code, _("error while %s at byte %" PRIu64), what, at);
 }
 
+/* What the target has already, and the source need not say; NULL: nothing. */
+static VitBlockNode *base_of(const Convert *c, const VitBlockNode *source)
+{
+    return c->how.target_has_backing && source->backing ? source->backing->node : c->base;
+}
+
 /* What the source has at `at`, up to *end. */
 static bool look(Convert *c, VitBlockNode *source, uint64_t at, uint64_t *end, Kind *kind)
 {
@@ -70,9 +81,7 @@ static bool look(Convert *c, VitBlockNode *source, uint64_t at, uint64_t *end, K
         *kind = DATA;
         return true;
     }
-    VitBlockNode *base = c->base;
-    if (c->how.target_has_backing && source->backing) base = source->backing->node;
-    int code = vit_co_status_above(source, base, at, size - at, &x);
+    int code = vit_co_status_above(source, base_of(c, source), at, size - at, &x);
     if (code == 0 && x.bytes == 0) code = -EIO;
     if (code < 0 && c->how.salvage) {
         *end = MIN(size, at + c->piece);
@@ -146,13 +155,23 @@ static bool next_piece(Convert *c, Piece *piece)
         if (end <= c->at) kind = DATA; /* too few zeroes to leave out */
     }
     if (kind == DATA && !measure_data(c, source, &end)) return false;
-    *piece = (Piece){ kind, source, c->at, c->to, end - c->at };
+    *piece = (Piece){ kind, source, c->at, c->to, end - c->at, c->taken++ };
     c->to += end - c->at;
     c->at = end;
     return true;
 }
 
 /* ---- copying --------------------------------------------------------------------------------- */
+
+/* Waits until all pieces before this one have begun to be written, and lets the next one follow:
+ * it runs when this fiber first waits, that is when its write is on its way. */
+static void take_turn(Convert *c, const Piece *p)
+{
+    if (c->how.unordered) return;
+    while (c->turn != p->turn) vit_fiber_cond_wait(&c->turned, NULL);
+    c->turn++;
+    vit_fiber_cond_wake_all(&c->turned);
+}
 
 static int write_zeroes(Convert *c, uint64_t to, uint64_t bytes)
 {
@@ -208,14 +227,40 @@ static void salvage(Convert *c, const Piece *p, uint8_t *buf)
     }
 }
 
-static bool copy_data(Convert *c, const Piece *p, uint8_t *buf)
+/* Has the host copy what lies in its file as it is; -ENOTSUP: not all of the piece does. */
+static int copy_range(Convert *c, const Piece *p)
 {
-    int code = vit_co_read(p->source, p->from, buf, p->bytes);
+    int code = 0;
 
-    if (code < 0 && c->how.salvage) salvage(c, p, buf);
-    else if (code < 0) return fail_at(c, "reading", p->from, code);
+    for (uint64_t at = 0, bytes; at < p->bytes && code == 0; at += bytes) {
+        VitBlockExtent x;
+        code = vit_co_status_above(p->source, base_of(c, p->source), p->from + at,
+                                   p->bytes - at, &x);
+        if (code == 0 && x.bytes == 0) code = -EIO;
+        if (code < 0) return code;
+        bytes = MIN(x.bytes, p->bytes - at);
+        if (x.flags & VIT_EXTENT_ZERO) code = write_zeroes(c, p->to + at, bytes);
+        else if ((x.flags & VIT_EXTENT_OFFSET) && !(x.flags & VIT_EXTENT_COMPRESSED))
+            code = vit_co_copy_range(c->target, p->to + at, x.file, x.host_offset, bytes);
+        else code = -ENOTSUP;
+    }
+    return code;
+}
+
+static void copy_data(Convert *c, const Piece *p, uint8_t *buf)
+{
+    if (c->how.copy_range) {
+        take_turn(c, p);
+        if (copy_range(c, p) == 0) return;
+        c->how.copy_range = false; /* of what is still to come, too */
+    }
+    int code = vit_co_read(p->source, p->from, buf, p->bytes);
+    bool good = code == 0 || c->how.salvage || fail_at(c, "reading", p->from, code);
+    if (code < 0 && good) salvage(c, p, buf);
+    if (p->turn >= c->turn) take_turn(c, p);
+    if (!good || c->error) return;
     code = write_data(c, buf, p->to, p->bytes);
-    return code == 0 || fail_at(c, "writing", p->to, code);
+    if (code < 0) fail_at(c, "writing", p->to, code);
 }
 
 static void worker(void *opaque)
@@ -234,13 +279,15 @@ static void worker(void *opaque)
         bool more = !c->error && next_piece(c, &p);
         vit_fiber_mutex_unlock(&c->scan);
         if (!more) break;
-        if (p.kind == ZEROES) {
-            int code = write_zeroes(c, p.to, p.bytes);
-            if (code < 0) fail_at(c, "writing", p.to, code);
-        } else if (p.kind == DATA) {
+        if (p.kind == DATA) {
             copy_data(c, &p, buf);
+        } else {
+            take_turn(c, &p);
+            int code = p.kind == ZEROES && !c->error ? write_zeroes(c, p.to, p.bytes) : 0;
+            if (code < 0) fail_at(c, "writing", p.to, code);
         }
-        vit_block_job_advance(job, p.bytes);
+        if (p.kind == DATA) vit_block_job_advance(job, p.bytes);
+        else vit_block_job_skip(job, p.bytes);
     }
     free(buf);
     c->workers--;
@@ -314,7 +361,7 @@ static VitBlockJob *new_job(VitBlockJobs *jobs, const VitBlockJobClass *klass, c
         c->sources[i] = vit_block_node_ref(how->sources[i]);
     c->how.sources = NULL;
     c->target = vit_block_node_ref(how->target);
-    c->scan.thread = c->ended.thread = job->thread;
+    c->scan.thread = c->ended.thread = c->turned.thread = job->thread;
     /* Zeroes inside a unit of allocation save nothing, but parts of it cost a second write. */
     uint64_t unit = CLAMP(info.cluster_size, MIN_UNIT, MAX_UNIT);
     if (how->compressed) unit = info.cluster_size;

@@ -20,6 +20,7 @@ typedef struct {
     uint64_t backing_size; /* of the target's backing file */
     bool salvage; /* zeroes where a source cannot be read, with a message */
     bool copy_range; /* lets the file system copy between plain files where it can */
+    bool unordered; /* pieces are written as they come, not in order of their place */
     GPtrArray *made; /* of char*: files made for this, removed when the job fails; NULL: none */
     void (*message)(void *opaque, const char *text); /* warnings; NULL: none */
     void *opaque;

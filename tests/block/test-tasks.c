@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/test-tasks.c - resizing, checking, amending, compacting and converting as jobs */
 #include "block/jobs/jobs.h"
+#include "block/node-private.h"
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
@@ -154,6 +155,96 @@ static void test_convert_cancelled(Fixture *f, gconstpointer data)
     check_content(f->node);
 }
 
+/* ---- what -C and -W do ----------------------------------------------------------------------- */
+
+/* The file that all reads of fail: its bytes can be copied by the host alone. */
+static VitBlockNode *open_unreadable(Fixture *f)
+{
+    g_autofree char *text = g_strdup_printf(
+        "{\"driver\": \"raw\", \"file\": {\"driver\": \"blkdebug\", \"image\": {\"driver\": \"file\","
+        " \"filename\": \"%s\", \"locking\": \"off\"}, \"inject-error\": [{\"event\": \"none\", \"iotype\": \"read\"}]}}",
+        f->path);
+    g_autoptr(JsonNode) json = json_from_string(text, NULL);
+    g_autoptr(VitBlockArgs) args = vit_block_args_new("-C", json_node_get_object(json), NULL);
+    GError *error = NULL;
+    VitBlockNode *node = vit_block_graph_open(f->graph, args, &error);
+
+    g_assert_no_error(error);
+    return node;
+}
+
+static void test_convert_copy_range(Fixture *f, gconstpointer data)
+{
+    VitBlockNode *copy = make_copy(f, SIZE), *source = open_unreadable(f);
+    VitBlockConvert how = {
+        .sources = &source, .n_sources = 1, .target = copy, .sparse = 4096, .target_is_zero = true
+    };
+
+    g_assert_false(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    how.copy_range = true;
+    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    check_content(copy);
+    vit_block_node_unref(copy);
+    vit_block_node_unref(source);
+}
+
+static int slow_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
+                     int niov)
+{
+    vit_iov_zero(iov, niov, 0, bytes);
+    if (offset == 0) vit_fiber_sleep(node->thread, 50000000);
+    return 0;
+}
+
+static uint64_t first_written; /* UINT64_MAX: nothing yet */
+
+static int noting_write(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                        const struct iovec *iov, int niov, uint32_t flags)
+{
+    if (first_written == UINT64_MAX) first_written = offset;
+    return 0;
+}
+
+static const VitBlockDriver slow_driver = {
+    .name = "slow",
+    .kind = VIT_BLOCK_FORMAT,
+    .instance_size = sizeof(VitBlockNode),
+    .co_read = slow_read,
+};
+static const VitBlockDriver noting_driver = {
+    .name = "noting",
+    .kind = VIT_BLOCK_FORMAT,
+    .instance_size = sizeof(VitBlockNode),
+    .co_read = slow_read,
+    .co_write = noting_write,
+};
+
+static VitBlockNode *fake_node(Fixture *f, const VitBlockDriver *driver)
+{
+    VitBlockNode *node = vit_block_node_new(driver, driver->name, f->thread);
+
+    node->size = 16 << 20;
+    node->opened = true;
+    return node;
+}
+
+/* The first piece comes late: the others are written before it only when they may be. */
+static void test_convert_order(Fixture *f, gconstpointer data)
+{
+    VitBlockNode *source = fake_node(f, &slow_driver), *target = fake_node(f, &noting_driver);
+    VitBlockConvert how = { .sources = &source, .n_sources = 1, .target = target };
+
+    first_written = UINT64_MAX;
+    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_cmpuint(first_written, ==, 0);
+    how.unordered = true;
+    first_written = UINT64_MAX;
+    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_cmpuint(first_written, >, 0);
+    vit_block_node_unref(source);
+    vit_block_node_unref(target);
+}
+
 static void test_convert_too_small(Fixture *f, gconstpointer data)
 {
     VitBlockNode *copy = make_copy(f, SIZE / 2);
@@ -173,6 +264,8 @@ int main(int argc, char **argv)
     ADD("resize", test_resize);
     ADD("refused", test_refused);
     ADD("convert", test_convert);
+    ADD("convert-copy-range", test_convert_copy_range);
+    ADD("convert-order", test_convert_order);
     ADD("convert-cancelled", test_convert_cancelled);
     ADD("convert-too-small", test_convert_too_small);
     return g_test_run();

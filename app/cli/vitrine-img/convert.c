@@ -22,7 +22,7 @@ typedef struct {
     const char *backing, *backing_format;
     const char *cache, *source_cache, *snapshot;
     bool compressed, no_create, target_image_opts, target_is_zero, bitmaps, skip_broken, salvage;
-    bool copy_range, sparse_given;
+    bool copy_range, sparse_given, unordered;
     uint64_t sparse, rate, parallel;
     char **texts; /* of -o */
 } Given;
@@ -239,6 +239,7 @@ static int copy(Convert *c)
         .backing_size = c->backing_size,
         .salvage = g->salvage,
         .copy_range = g->copy_range,
+        .unordered = g->unordered,
         .made = c->made,
         .message = warn,
         .opaque = c,
@@ -381,7 +382,7 @@ int img_convert(Img *img, int argc, char **argv)
         case 'T': given.source_cache = optarg; break;
         case 'n': given.no_create = true; break;
         case 'C': given.copy_range = true; break;
-        case 'W': break; /* pieces are written as they come anyway */
+        case 'W': given.unordered = true; break;
         case OPT_TARGET_IMAGE_OPTS: given.target_image_opts = true; break;
         case OPT_TARGET_IS_ZERO: given.target_is_zero = true; break;
         case OPT_BITMAPS: given.bitmaps = true; break;
