@@ -161,6 +161,52 @@ def test_image_opts_and_cache():
         equal(os.path.getsize(f("c")), MIB)
 
 
+def test_refused_options():
+    need("qcow2")
+    with Folder() as f:
+        mixed(f("a"))
+        qemu_img("convert", "-O", "qcow2", f("a"), f("s"))
+        qemu_img("snapshot", "-c", "one", f("s"))
+        for args in (("-m", "0"), ("-m", "17"), ("-m", "-1"), ("-m", "4k"), ("-m", "9" * 20),
+                     ("-r", "-1"), ("-r", "x"), ("-S", "-1"), ("-S", "511"), ("-S", "32M"),
+                     ("-C", "-c", "-O", "qcow2"), ("-C", "-S", "4k"), ("-C", "--salvage"),
+                     ("--target-is-zero",), ("--skip-broken-bitmaps",), ("--bitmaps",),
+                     ("-O", "qcow2", "-F", "raw"), ("-O", "qcow2", "-B", f("a")),
+                     ("-O", "qcow2", "-B", f("a"), "-F", "nothing"),
+                     ("-O", "qcow2", "-B", f("a"), "-F", "raw", f("a")),
+                     ("-n", "--target-image-opts", "-O", "raw"), ("-l", "one", "-f", "raw")):
+            both("convert", *args, f("a"), f("b"), names=(f("b"),),
+                 prepare=lambda: remove(f("b")))
+        for name in ("one", "1", "two", "snapshot.id=1", "snapshot.name=one",
+                     "snapshot.id=1,snapshot.name=one", "snapshot.id=1,snapshot.name=two"):
+            both("convert", "-l", name, "-O", "raw", f("s"), f("b"))
+
+
+def test_onto_a_chain():
+    need("qcow2")
+    with Folder() as f:
+        mixed(f("a"))
+        qemu_img("create", "-f", "qcow2", "-b", f("a"), "-F", "raw", f("top"))
+        qemu_io(f("top"), "write -P 9 1M 64k")
+        maps = []
+        for tool in ("qemu-img", OURS):
+            qemu_img("create", "-f", "qcow2", "-b", f("a"), "-F", "raw", f("b"))
+            run(tool, "convert", "-n", "-B", f("a"), "-F", "raw", "-O", "qcow2", f("top"), f("b"))
+            same_content(f("top"), f("b"))
+            maps.append([(e["start"], e["length"], e["depth"]) for e in images.json.loads(
+                run("qemu-img", "map", "--output=json", f("b")).stdout)])
+        equal(maps[1], maps[0])
+
+
+def test_rate_of_nothing():
+    """What is not written does not count for -r."""
+    with Folder() as f:
+        fill(f("a"), 64 * MIB)
+        began = time.monotonic()
+        img("convert", "-r", "1M", f("a"), f("b"))
+        check(time.monotonic() - began < 10, "-r slowed down a hole")
+
+
 def test_progress_and_rate():
     with Folder() as f:
         fill(f("a"), 4 * MIB, [(0, 4 * MIB, 5)])

@@ -161,8 +161,9 @@ static void test_convert_cancelled(Fixture *f, gconstpointer data)
 static VitBlockNode *open_unreadable(Fixture *f)
 {
     g_autofree char *text = g_strdup_printf(
-        "{\"driver\": \"raw\", \"file\": {\"driver\": \"blkdebug\", \"image\": {\"driver\": \"file\","
-        " \"filename\": \"%s\", \"locking\": \"off\"}, \"inject-error\": [{\"event\": \"none\", \"iotype\": \"read\"}]}}",
+        "{\"driver\": \"raw\", \"file\": {\"driver\": \"blkdebug\","
+        " \"image\": {\"driver\": \"file\", \"filename\": \"%s\", \"locking\": \"off\"},"
+        " \"inject-error\": [{\"event\": \"none\", \"iotype\": \"read\"}]}}",
         f->path);
     g_autoptr(JsonNode) json = json_from_string(text, NULL);
     g_autoptr(VitBlockArgs) args = vit_block_args_new("-C", json_node_get_object(json), NULL);

@@ -5,6 +5,7 @@
 #include "block/bitmap.h"
 #include "block/jobs/jobs.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ typedef struct {
     const char *backing, *backing_format;
     const char *cache, *source_cache, *snapshot;
     bool compressed, no_create, target_image_opts, target_is_zero, bitmaps, skip_broken, salvage;
-    bool copy_range, sparse_given, unordered;
+    bool copy_range, sparse_given, format_given, unordered;
     uint64_t sparse, rate, parallel;
     char **texts; /* of -o */
 } Given;
@@ -42,31 +43,59 @@ typedef struct {
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
+/* The snapshot that -l names: an ID or a name, or "snapshot.id=" and "snapshot.name=" of one that
+ * has both. */
+static bool find_snapshot(VitBlockNode *node, const char *text, char **id, GError **error)
+{
+    g_autoptr(GPtrArray)
+        list = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_snapshot_free);
+
+    *id = g_strdup(text);
+    if (!g_str_has_prefix(text, "snapshot.")) return true;
+    g_autoptr(VitOptions) given = vit_options_parse("-l", text, NULL, error);
+    if (!given) return false;
+    const char *wanted = NULL, *name = NULL;
+    for (unsigned i = 0; i < vit_options_count(given); i++) {
+        const char *key = vit_options_key(given, i);
+        if (!strcmp(key, "snapshot.id")) wanted = vit_options_value(given, i);
+        else if (!strcmp(key, "snapshot.name")) name = vit_options_value(given, i);
+        else
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  "Failed in parsing snapshot param '%s'", text);
+    }
+    if (!node->driver->co_snapshot_list) return true; /* told when it is loaded */
+    if (!node->driver->co_snapshot_list(node, list, error)) return false;
+    for (guint i = 0; i < list->len; i++) {
+        const VitBlockSnapshot *s = list->pdata[i];
+        if ((wanted && strcmp(s->id, wanted)) || (name && strcmp(s->name, name))) continue;
+        g_free(*id);
+        *id = g_strdup(s->id);
+        return true;
+    }
+    return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                          "Failed to load snapshot: Can't find snapshot");
+}
+
 static void load_snapshot(void *opaque)
 {
     Convert *c = opaque;
     VitBlockNode *node = c->sources->pdata[0];
+    const VitBlockDriver *d = node->driver;
     g_autoptr(GError) error = NULL;
-    const char *text = c->given->snapshot, *id = NULL;
-    g_autoptr(VitBlockArgs) args = NULL;
+    g_autofree char *id = NULL;
 
-    if (g_str_has_prefix(text, "snapshot.")) {
-        args = vit_block_args_parse("-l", text, NULL, &error);
-        g_autoptr(VitBlockArgs) sub = args ? vit_block_args_sub(args, "snapshot") : NULL;
-        if (sub) id = vit_block_args_str(sub, "id") ?: vit_block_args_str(sub, "name");
-        if (!id && !error)
-            vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid snapshot param '%s'", text);
-        text = id;
-    }
-    if (!error && !node->driver->co_snapshot_load)
-        vit_block_fail(&error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Failed to load snapshot: Device '%s' does not support internal snapshots",
-                       node->name);
-    if (!error) (void)node->driver->co_snapshot_load(node, text, &error);
-    if (error)
+    if (!find_snapshot(node, c->given->snapshot, &id, &error)) {
+        c->status = img_fail(c->img, 1, "%s", error->message);
+    } else if (!d->co_snapshot_load) {
+        c->status = img_fail(c->img, 1,
+                             "Failed to load snapshot: Block format '%s' used by device '' does "
+                             "not support temporarily loading internal snapshots",
+                             d->name);
+    } else if (!d->co_snapshot_load(node, id, &error)) {
         c->status = img_fail(
             c->img, 1, "%s%s",
             strstr(error->message, "snapshot") ? "" : "Failed to load snapshot: ", error->message);
+    }
 }
 
 static int open_sources(Convert *c, char **names, int count)
@@ -120,6 +149,20 @@ static int make_target(Convert *c, const VitBlockDriver *driver, const char *nam
 
     if (!args || !img_create_take(c->img, "", args, &ignored, &backing, &backing_format)) return 1;
     if (backing && !*backing) backing = NULL;
+    if (backing && c->sources->len > 1)
+        return img_fail(c->img, 1,
+                        "Having a backing file for the target makes no sense when concatenating "
+                        "multiple input images");
+    if (backing_format && !vit_block_driver_find(backing_format))
+        return img_fail(c->img, 1,
+                        "%s: error while converting %s: Parameter 'backing-fmt' does not accept "
+                        "value '%s'",
+                        name, driver->name, backing_format);
+    if (backing_format && !backing)
+        return img_fail(c->img, 1,
+                        "%s: error while converting %s: Backing format cannot be used without "
+                        "backing file",
+                        name, driver->name);
     if (backing && !driver->supports_backing)
         return img_fail(c->img, 1, "Backing file not supported for file format '%s'", driver->name);
     if (backing) {
@@ -165,33 +208,63 @@ static int open_target(Convert *c, const char *name)
     }
     c->target = g->target_image_opts ? img_open(img, name, NULL, true, flags)
                                      : img_open_target(img, name, g->format, extra, flags);
+    if (c->target && g->no_create && g->backing) { /* it has one, which need not be looked at */
+        const VitBlockEdge *below = c->target->backing;
+        c->has_backing = true;
+        c->backing_size = below ? below->node->size : UINT64_MAX;
+    }
     return c->target ? 0 : 1;
 }
 
 /* ---- bitmaps --------------------------------------------------------------------------------- */
 
+static bool is_copied(VitBlockBitmap *bitmap)
+{
+    return vit_block_bitmap_name(bitmap) && vit_block_bitmap_persistent(bitmap);
+}
+
+/* What would keep them from being copied, before anything is; the newest is looked at first. */
+static void check_bitmaps(void *opaque)
+{
+    Convert *c = opaque;
+    const VitBlockNode *source = c->sources->pdata[0];
+    const VitBlockDriver *d = c->target->driver;
+    g_autoptr(GError) error = NULL;
+
+    for (guint i = source->bitmaps ? source->bitmaps->len : 0; i-- > 0 && c->status == 0;) {
+        VitBlockBitmap *bitmap = source->bitmaps->pdata[i];
+        const char *name = vit_block_bitmap_name(bitmap);
+        if (!is_copied(bitmap)) continue;
+        if (!d->co_bitmap_can_store ||
+            (!c->given->no_create &&
+             !d->co_bitmap_can_store(c->target, name, vit_block_bitmap_granularity(bitmap),
+                                     &error)))
+            c->status = img_fail(c->img, 1, "Format driver '%s' does not support bitmaps", d->name);
+        else if (vit_block_bitmap_inconsistent(bitmap) && !c->given->skip_broken)
+            c->status = img_fail(c->img, 1,
+                                 "Cannot copy inconsistent bitmap '%s'\n"
+                                 "Try --skip-broken-bitmaps, or use '%s bitmap --remove' to delete "
+                                 "it",
+                                 name, c->img->program);
+    }
+}
+
 static bool copy_bitmap(Convert *c, VitBlockBitmap *from, GError **error)
 {
     const char *name = vit_block_bitmap_name(from);
     uint32_t granularity = vit_block_bitmap_granularity(from);
-    const VitBlockDriver *d = c->target->driver;
 
     if (vit_block_bitmap_inconsistent(from)) {
-        if (c->given->skip_broken) {
-            img_fail(c->img, 0, "warning: Skipping inconsistent bitmap '%s'", name);
-            return true;
-        }
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              "Cannot copy inconsistent bitmap '%s'\n"
-                              "Try --skip-broken-bitmaps, or use '%s bitmap --remove'",
-                              name, c->img->program);
+        img_fail(c->img, 0, "warning: Skipping inconsistent bitmap '%s'", name);
+        return true;
     }
-    if (!d->co_bitmap_can_store)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              "Format driver '%s' does not support bitmaps", d->name);
-    if (!d->co_bitmap_can_store(c->target, name, granularity, error)) return false;
-    VitBlockBitmap *to = vit_block_bitmap_new(c->target, name, granularity, error);
-    if (!to) return false;
+    g_autoptr(GError) reason = NULL;
+    VitBlockBitmap *to = NULL;
+    if (c->target->driver->co_bitmap_can_store(c->target, name, granularity, &reason))
+        to = vit_block_bitmap_new(c->target, name, granularity, &reason);
+    if (!to)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "Failed to create bitmap %s: %s",
+                              name, reason->message);
     vit_block_bitmap_set_persistent(to, true);
     vit_block_bitmap_enable(to, vit_block_bitmap_enabled(from));
     return vit_block_bitmap_merge(to, from, error);
@@ -200,13 +273,12 @@ static bool copy_bitmap(Convert *c, VitBlockBitmap *from, GError **error)
 static void copy_bitmaps(void *opaque)
 {
     Convert *c = opaque;
-    VitBlockNode *source = c->sources->pdata[0];
+    const VitBlockNode *source = c->sources->pdata[0];
     g_autoptr(GError) error = NULL;
 
     for (guint i = 0; source->bitmaps && i < source->bitmaps->len && !error; i++) {
         VitBlockBitmap *bitmap = source->bitmaps->pdata[i];
-        if (vit_block_bitmap_name(bitmap) && vit_block_bitmap_persistent(bitmap))
-            (void)copy_bitmap(c, bitmap, &error);
+        if (is_copied(bitmap)) (void)copy_bitmap(c, bitmap, &error);
     }
     if (error) c->status = img_fail(c->img, 1, "%s", error->message);
 }
@@ -233,7 +305,10 @@ static int copy(Convert *c)
         .sparse = g->sparse,
         .parallel = (unsigned)g->parallel,
         .write_flags = c->write_flags,
-        .compressed = g->compressed || info.must_compress,
+        /* Images of vmdk that cannot store compressed data take it as it is. */
+        .compressed = info.must_compress ||
+                      (g->compressed &&
+                       (info.can_compress || strcmp(c->target->driver->name, "vmdk") != 0)),
         .target_is_zero = !c->has_backing && ((made && info.zero_init) || g->target_is_zero),
         .target_has_backing = c->has_backing,
         .backing_size = c->backing_size,
@@ -265,6 +340,12 @@ static int check_options(Img *img, const Given *g)
         return img_fail(img, 1, "Cannot use copy offloading in salvaging mode");
     if (g->target_is_zero && !g->no_create)
         return img_fail(img, 1, "--target-is-zero requires use of -n flag");
+    if (g->target_is_zero && g->backing)
+        return img_fail(img, 1,
+                        "Cannot use --target-is-zero when the destination image has a backing "
+                        "file");
+    if (g->target_image_opts && g->format_given)
+        return img_fail(img, 1, "--image-opts and --format are mutually exclusive");
     if (g->no_create && g->texts[0])
         return img_fail(img, 1, "-o has no effect when skipping image creation");
     return 0;
@@ -299,7 +380,12 @@ static int convert(Convert *c, char **names, int count, const char *target)
     if (g->compressed && driver && !can_compress(driver))
         return img_fail(img, 1, "Compression not supported for this file format");
     status = open_target(c, target);
+    if (status == 0 && g->bitmaps) {
+        img_run(img, check_bitmaps, c);
+        status = c->status;
+    }
     if (status == 0) status = copy(c);
+    else vit_block_remove_made(c->made);
     if (status == 0 && g->bitmaps) {
         img_run(img, copy_bitmaps, c);
         status = c->status;
@@ -307,29 +393,41 @@ static int convert(Convert *c, char **names, int count, const char *target)
     return status;
 }
 
+/* Takes a number within bounds; anything else of a number's shape is told to lie outside. */
+static int parse_bounded(Img *img, const char *text, const char *what, uint64_t least,
+                         uint64_t most, uint64_t *value)
+{
+    const char *digits = text + (*text == '-');
+    bool number = g_ascii_isdigit(*digits) && strspn(digits, "0123456789") == strlen(digits);
+
+    if (digits == text && img_parse_size(text, value) && *value >= least && *value <= most)
+        return 0;
+    if (number || (digits == text && img_parse_size(text, value)))
+        return img_fail(img, 1,
+                        "Invalid %s specified. Must be between %" PRIu64 " and %" PRIu64 ".", what,
+                        least, most);
+    return img_fail(img, 1, "Invalid %s specified: '%s'.", what, text);
+}
+
 static int parse_numbers(Img *img, Given *g, int letter, const char *text)
 {
-    if (letter == 'S') {
-        g->sparse_given = true;
-        if (!img_parse_size(text, &g->sparse))
-            return img_fail(img, 1, "Invalid buffer size for sparse output specified: '%s'.", text);
-        if (g->sparse % 512 || g->sparse > MAX_SPARSE)
-            return img_fail(img, 1,
-                            "Invalid buffer size for sparse output specified. Valid sizes are "
-                            "multiples of 512 up to %d. Select 0 to disable sparse detection "
-                            "(fully allocates output).",
-                            MAX_SPARSE);
-    } else if (letter == 'm') {
-        if (!vit_parse_uint(text, UINT64_MAX, &g->parallel))
+    if (letter == 'm') {
+        /* No suffixes here: "4k" is no number of coroutines. */
+        if (*text && !g_ascii_isdigit(text[strlen(text) - 1]))
             return img_fail(img, 1, "Invalid number of coroutines specified: '%s'.", text);
-        if (g->parallel < 1 || g->parallel > MAX_PARALLEL)
-            return img_fail(img, 1,
-                            "Invalid number of coroutines specified. Must be between 1 and %d.",
-                            MAX_PARALLEL);
-    } else if (letter == 'r' && !img_parse_size(text, &g->rate)) {
-        return img_fail(img, 1, "Invalid rate limit specified: '%s'.", text);
+        return parse_bounded(img, text, "number of coroutines", 1, MAX_PARALLEL, &g->parallel);
     }
-    return 0;
+    if (letter == 'r') return parse_bounded(img, text, "rate limit", 0, INT64_MAX, &g->rate);
+    g->sparse_given = true;
+    int status = parse_bounded(img, text, "buffer size for sparse output", 0, INT64_MAX,
+                               &g->sparse);
+    if (status == 0 && (g->sparse % 512 || g->sparse > MAX_SPARSE))
+        return img_fail(img, 1,
+                        "Invalid buffer size for sparse output specified. Valid sizes are "
+                        "multiples of 512 up to %d. Select 0 to disable sparse detection "
+                        "(fully allocates output).",
+                        MAX_SPARSE);
+    return status;
 }
 
 static const struct option options[] = {
@@ -373,7 +471,10 @@ int img_convert(Img *img, int argc, char **argv)
                                      &status)) != -1) {
         switch (letter) {
         case 'l': given.snapshot = optarg; break;
-        case 'O': given.format = optarg; break;
+        case 'O':
+            given.format = optarg;
+            given.format_given = true;
+            break;
         case 'o': g_ptr_array_add(texts, optarg); break;
         case 'c': given.compressed = true; break;
         case 'B': given.backing = optarg; break;
