@@ -49,7 +49,9 @@ static int raw_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBl
     extent->flags |= VIT_EXTENT_ALLOCATED;
     if (result == 0 && extent->bytes == 0) {    /* the last sector, past the file's end */
         extent->bytes = bytes;
-        extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED;
+        extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET;
+        extent->host_offset = offset + r->offset;
+        extent->file = node->file->node;
     }
     return result;
 }

@@ -26,7 +26,8 @@ int vit_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockE
         }
     }
     extent->bytes = MIN(extent->bytes, bytes);
-    if (result == 0 && extent->flags == 0 && !node->backing) extent->flags = VIT_EXTENT_ZERO;
+    bool known = extent->flags & (VIT_EXTENT_DATA | VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED);
+    if (result == 0 && !known && !node->backing) extent->flags |= VIT_EXTENT_ZERO;
     if (result == 0 && offset + extent->bytes >= size) extent->flags |= VIT_EXTENT_END;
     return result;
 }
@@ -52,8 +53,10 @@ int vit_co_status_above(VitBlockNode *node, VitBlockNode *base, uint64_t offset,
         while (n && n != base && n->driver->kind == VIT_BLOCK_FILTER)   /* transparent */
             n = n->file ? n->file->node : NULL;
         if (!n || n == base) break;
-        if (offset >= n->size)      /* a shorter backing file: zeroes follow */
+        if (offset >= n->size) { /* a shorter backing file: zeroes, said by the one above */
+            depth--;
             break;
+        }
         VitBlockExtent one;
         int result = vit_co_status(n, offset, bytes, &one);
         if (result < 0) return result;

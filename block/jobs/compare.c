@@ -17,7 +17,8 @@ enum { PIECE = 1 << 20, WORKERS = 4, SECTOR = 512 };
 
 typedef struct {
     uint64_t end; /* 0: not known */
-    bool zero, stored;
+    bool zero;
+    unsigned flags; /* those that must be the same in strict mode */
 } Extent;
 
 typedef struct {
@@ -63,7 +64,7 @@ static int look(Compare *c, unsigned side)
     int code = vit_co_status_above(image, NULL, c->at, image->size - c->at, &x);
     if (code == 0 && x.bytes == 0) code = -EIO;
     if (code == 0)
-        *e = (Extent){ c->at + x.bytes, x.flags & VIT_EXTENT_ZERO, x.flags & VIT_EXTENT_ALLOCATED };
+        *e = (Extent){ c->at + x.bytes, x.flags & VIT_EXTENT_ZERO, x.flags & ~VIT_EXTENT_END };
     return code;
 }
 
@@ -80,7 +81,7 @@ static bool next_piece(Compare *c, Piece *piece)
                     .offset = c->at, .error = code, .side = side, .no_status = true });
         return false;
     }
-    if (c->strict && e[0].stored != e[1].stored) {
+    if (c->strict && e[0].flags != e[1].flags) {
         tell(c, &(VitBlockCompared){ .result = VIT_COMPARE_ALLOCATION, .offset = c->at });
         return false;
     }

@@ -47,7 +47,7 @@ typedef struct {
 typedef enum {
     VIT_COMPARE_EQUAL,
     VIT_COMPARE_CONTENT,    /* offset: of the first sector that differs */
-    VIT_COMPARE_ALLOCATION, /* strict: only one of them stores what is at offset */
+    VIT_COMPARE_ALLOCATION, /* strict: they say other things of how offset is stored */
     VIT_COMPARE_SIZE        /* strict */
 } VitCompareResult;
 typedef struct {

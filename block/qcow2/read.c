@@ -200,7 +200,7 @@ int vit_qcow2_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, Vit
         [VIT_QCOW2_COMPRESSED] = VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED | VIT_EXTENT_COMPRESSED,
     };
     extent->flags = flags[first.type];
-    if (extent->flags && first.has_host && !q->cipher) {
+    if (first.has_host && !q->cipher) { /* also where a cluster lacks some of its subclusters */
         extent->flags |= VIT_EXTENT_OFFSET;
         extent->host_offset = first.host;
         extent->file = q->data->node;

@@ -3,7 +3,8 @@
 import os
 
 import images
-from images import KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, qemu_img
+from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
+                    qemu_img, qemu_io)
 
 
 def test_create_raw():
@@ -74,6 +75,67 @@ def test_compare():
                      ("-p", f("a"), f("b")), ("-f", "raw", "-F", "raw", f("a"), f("b"))):
             both("compare", *args)
         both("compare", f("a"), f("missing"), stderr=False)
+
+
+def test_map_of_what_is_not_stored():
+    """Preallocated files and clusters, zero clusters, holes inside clusters, odd ends, chains."""
+    need("qcow2")
+    with Folder() as f:
+        fill(f("hole.raw"), 4 * MIB, [(MIB, 1, 1)])
+        for mode in ("falloc", "full"):
+            qemu_img("create", "-f", "raw", "-o", f"preallocation={mode}", f(mode + ".raw"), "2M")
+        for mode in ("off", "metadata", "falloc", "full"):
+            name = f(mode + ".qcow2")
+            qemu_img("create", "-f", "qcow2", "-o", f"preallocation={mode}", name, "4M")
+            qemu_io(name, "write 1M 64k")
+        qemu_img("create", "-f", "qcow2", f("z.qcow2"), "4M")
+        qemu_io(f("z.qcow2"), "write -P 1 0 256k", "write -z 64k 64k", "write -z -u 128k 64k",
+                "write -z 1M 64k", "discard 192k 64k")
+        qemu_img("create", "-f", "qcow2", "-o", "extended_l2=on", f("e.qcow2"), "4M")
+        qemu_io(f("e.qcow2"), "write -P 1 2k 20k", "write -z 32k 4k", "write -z 128k 64k")
+        qemu_img("create", "-f", "qcow2", "-o", f"data_file={f('d.data')},data_file_raw=on",
+                 f("d.qcow2"), "4M")
+        qemu_io(f("d.qcow2"), "write -P 1 128k 20k")
+        for base, fmt, size in (("z.qcow2", "qcow2", "5M"), ("hole.raw", "raw", "4M")):
+            name = f(base + ".top.qcow2")
+            qemu_img("create", "-f", "qcow2", "-b", f(base), "-F", fmt, name, size)
+            qemu_io(name, "write -P 1 512k 128k", "write -z 1M 64k", "discard 128k 64k")
+        qemu_img("convert", "-c", "-O", "qcow2", f("hole.raw"), f("c.qcow2"))
+        for name, size in (("odd.raw", 1000), ("tiny.raw", 5)):
+            with open(f(name), "wb") as file:
+                file.write(b"1" * size)
+        for name in sorted(os.listdir(f.path)):
+            fmt = name.rsplit(".", 1)[1]
+            if fmt in ("raw", "qcow2"):
+                both("map", "-f", fmt, "--output=json", f(name))
+                both("map", "-f", fmt, f(name))
+
+
+def test_compare_strictly():
+    need("qcow2")
+    with Folder() as f:
+        names = ["hole.raw", "zero.raw", "none.qcow2", "zero.qcow2", "kept.qcow2", "data.qcow2"]
+        fill(f("hole.raw"), MIB)
+        fill(f("zero.raw"), MIB, [(0, MIB, 0)])
+        for name in names[2:]:
+            qemu_img("create", "-f", "qcow2", f(name), "1M")
+        qemu_io(f("zero.qcow2"), "write -z 0 1M")
+        qemu_io(f("kept.qcow2"), "write -P 1 0 1M", "write -z 0 1M")
+        qemu_io(f("data.qcow2"), "write -P 0 0 1M")
+        for first in names:
+            for second in names:
+                both("compare", "-s", f(first), f(second))
+
+
+def test_compare_refused():
+    with Folder() as f:
+        fill(f("a"), MIB)
+        options = f"driver=raw,file.filename={f('a')}"
+        both("compare", "--image-opts", "-f", "raw", options, options)
+        both("compare", "--image-opts", "-F", "raw", options, options)
+        both("compare", "--image-opts", "-f", "raw")
+        both("compare", "-T", "nothing", f("a"), f("a"))
+        both("compare", f("a"))
 
 
 def test_check_unsupported():

@@ -87,7 +87,7 @@ int img_next_option(Img *img, int argc, char **argv, const char *letters,
         default: return c;
         }
     }
-    if (img->image_opts && img->format) {
+    if (img->image_opts && img->format && !img->late_checks) {
         *status = img_fail(img, *status, "--image-opts and --format are mutually exclusive");
         return '?';
     }

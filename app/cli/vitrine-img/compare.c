@@ -63,6 +63,7 @@ int img_compare(Img *img, int argc, char **argv)
     bool fua, strict = false;
     int letter, status = DIFFERENT; /* of bad usage, as scripts know it */
 
+    img->late_checks = true;
     while ((letter = img_next_option(img, argc, argv, "hqpf:F:sT:U", options, &status)) != -1) {
         switch (letter) {
         case 'F': second = optarg; break;
@@ -71,9 +72,9 @@ int img_compare(Img *img, int argc, char **argv)
         default: return status;
         }
     }
-    if (img->image_opts && second)
-        return img_fail(img, NOT_OPENED, "--image-opts and --format are mutually exclusive");
     if (optind != argc - 2) return img_fail_usage(img, DIFFERENT, "Expecting two image file names");
+    if (img->image_opts && (img->format || second))
+        return img_fail(img, NOT_OPENED, "--image-opts and --format are mutually exclusive");
     if (!img_cache_flags(cache, &flags, &fua))
         return img_fail(img, NOT_OPENED, "Invalid source cache option: %s", cache);
     status = NOT_OPENED;
