@@ -36,6 +36,11 @@ void vit_iov_part_finish(VitIovPart *part)
     if (part->iov != part->room) g_free(part->iov);
 }
 
+void vit_block_map_attach(VitBlockMap *map)
+{
+    map->allocating.cond.thread = map->flushing.thread = map->node->thread;
+}
+
 bool vit_block_map_init(VitBlockMap *map, VitBlockNode *node, const VitBlockMapOps *ops,
                         uint64_t count, uint64_t block_size)
 {
@@ -44,7 +49,7 @@ bool vit_block_map_init(VitBlockMap *map, VitBlockNode *node, const VitBlockMapO
                           .count = count,
                           .block_size = block_size,
                           .fresh = node->file->node->size };
-    map->allocating.cond.thread = map->flushing.thread = node->thread;
+    vit_block_map_attach(map);
     map->at = g_try_new0(uint64_t, count + 1);
     map->dirty = new_bits(count / VIT_MAP_PAGE);
     map->touched = ops->co_touch ? new_bits(count) : NULL;

@@ -60,6 +60,7 @@ struct VitBlockMap {
                                       const VitBlockMapOps *ops, uint64_t count,
                                       uint64_t block_size);
 void vit_block_map_finish(VitBlockMap *map);
+void vit_block_map_attach(VitBlockMap *map); /* the node has come to another thread */
 void vit_block_map_set(VitBlockMap *map, uint64_t index, uint64_t at); /* to be stored */
 
 int vit_co_map_read(VitBlockMap *map, uint64_t offset, uint64_t bytes, const struct iovec *iov,

@@ -66,6 +66,10 @@ int vit_co_status_above(VitBlockNode *node, VitBlockNode *base, uint64_t offset,
 void vit_co_drain_begin(VitBlockNode *node);
 void vit_co_drain_end(VitBlockNode *node);
 
+/* vit_block_run() and vit_block_move() for fibers: of any iothread `home`, of the node's. */
+void vit_co_block_run(VitIoThread *home, VitBlockNode *node, VitFiberFunc fn, void *opaque);
+[[nodiscard]] bool vit_co_block_move(VitBlockNode *node, VitIoThread *to, GError **error);
+
 /* Whether the bytes are all zero (fast). */
 bool vit_block_is_zero(const void *buf, size_t bytes);
 bool vit_block_iov_is_zero(const struct iovec *iov, int niov);

@@ -122,7 +122,7 @@ bool vit_block_graph_create(VitBlockGraph *graph, const char *filename, const ch
                             VitBlockArgs *options, GError **error)
 {
     Create o = { .create = { .graph = graph,
-                             .thread = vit_block_graph_thread(graph),
+                             .thread = vit_block_graph_here(graph),
                              .filename = filename,
                              .size = size,
                              .backing_file = backing_file,

@@ -133,8 +133,11 @@ struct VitBlockDriver {
                  VitBlockInfo *info); /* any thread; preset from node->size ... */
     JsonObject *(*co_specific)(VitBlockNode *node,
                                GError **error); /* {"type":, "data":} of "info", NULL: none */
-    void (*detach)(VitBlockNode *node); /* before the node changes threads; on the old one */
-    void (*attach)(VitBlockNode *node); /* after; on the new one.  NULL: no state of the thread */
+    /* The node changes its thread, drained: before, on a fiber of the old one, may wait. */
+    void (*detach)(VitBlockNode *node);
+    /* After, on the new one (or the old, when nothing came of it); must not wait.  NULL: the driver
+     * keeps nothing of the thread between requests. */
+    void (*attach)(VitBlockNode *node);
 
     /* Images. */
     bool (*co_create)(VitBlockCreate *create, GError **error);

@@ -10,22 +10,27 @@
 
 struct VitBlockGraph {
     VitIoThread *thread;        /* borrowed */
+    VitIoThread *here; /* borrowed: where nodes are opened just now */
+    GMutex moves;
     GMutex mutex;
     GPtrArray *nodes;         /* of VitBlockNode*, borrowed, in order; guarded by mutex */
     GHashTable
         *named; /* of VitBlockNode* (a reference): kept by "blockdev-add"; guarded by mutex */
     unsigned next_name; /* guarded by mutex */
     VitBlockObjects *objects; /* owned */
+    GPtrArray *kept; /* of VitBlockObject*: uses; guarded by mutex */
 };
 
 VitBlockGraph *vit_block_graph_new(VitIoThread *thread)
 {
     VitBlockGraph *graph = g_new0(VitBlockGraph, 1);
 
-    graph->thread = thread;
+    graph->thread = graph->here = thread;
     g_mutex_init(&graph->mutex);
+    g_mutex_init(&graph->moves);
     graph->nodes = g_ptr_array_new();
     graph->objects = vit_block_objects_new();
+    graph->kept = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_object_release);
     graph->named = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)vit_block_node_unref, NULL);
     return graph;
 }
@@ -38,14 +43,38 @@ void vit_block_graph_free(VitBlockGraph *graph)
     for (guint i = 0; i < graph->nodes->len; i++)
         ((VitBlockNode *)graph->nodes->pdata[i])->graph = NULL;
     g_ptr_array_unref(graph->nodes);
+    g_ptr_array_unref(graph->kept);
     vit_block_objects_free(graph->objects);
     g_mutex_clear(&graph->mutex);
+    g_mutex_clear(&graph->moves);
     g_free(graph);
 }
 
 VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph)
 {
     return graph->thread;
+}
+
+VitIoThread *vit_block_graph_here(const VitBlockGraph *graph)
+{
+    return graph->here;
+}
+
+void vit_block_graph_work_on(VitBlockGraph *graph, VitIoThread *thread)
+{
+    graph->here = thread ?: graph->thread;
+}
+
+void vit_block_graph_keep(VitBlockGraph *graph, VitBlockObject *object)
+{
+    g_mutex_lock(&graph->mutex);
+    g_ptr_array_add(graph->kept, object);
+    g_mutex_unlock(&graph->mutex);
+}
+
+GMutex *vit_block_graph_moves(VitBlockGraph *graph)
+{
+    return &graph->moves;
 }
 
 VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph)
@@ -146,7 +175,7 @@ static void open_fiber(void *opaque)
     Open *o = opaque;
 
     if (o->args && !o->filename) {
-        o->node = vit_co_open(o->graph, o->graph->thread, o->args, NULL, o->error);
+        o->node = vit_co_open(o->graph, o->graph->here, o->args, NULL, o->error);
         return;
     }
     unsigned f = o->flags;
@@ -163,9 +192,9 @@ static void open_fiber(void *opaque)
         .no_backing = f & VIT_OPEN_NO_BACKING,
     };
     if (o->args)
-        o->node = vit_co_open_probed(o->graph, o->graph->thread, o->args, &how, o->error);
+        o->node = vit_co_open_probed(o->graph, o->graph->here, o->args, &how, o->error);
     else
-        o->node = vit_co_open_image(o->graph, o->graph->thread, o->filename, o->format, o->extra,
+        o->node = vit_co_open_image(o->graph, o->graph->here, o->filename, o->format, o->extra,
                                     &how, f & VIT_OPEN_PROTOCOL, o->error);
 }
 
@@ -173,7 +202,7 @@ VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args, GEr
 {
     Open o = { .graph = graph, .args = args, .error = error };
 
-    vit_fiber_run_sync(graph->thread, open_fiber, &o);
+    vit_fiber_run_sync(graph->here, open_fiber, &o);
     return o.node;
 }
 
@@ -186,7 +215,7 @@ VitBlockNode *vit_block_graph_open_with(VitBlockGraph *graph, VitBlockArgs *args
                .flags = flags,
                .error = error };
 
-    vit_fiber_run_sync(graph->thread, open_fiber, &o);
+    vit_fiber_run_sync(graph->here, open_fiber, &o);
     return o.node;
 }
 
@@ -201,7 +230,7 @@ VitBlockNode *vit_block_graph_open_image(VitBlockGraph *graph, const char *filen
                .flags = flags,
                .error = error };
 
-    vit_fiber_run_sync(graph->thread, open_fiber, &o);
+    vit_fiber_run_sync(graph->here, open_fiber, &o);
     return o.node;
 }
 
@@ -332,6 +361,6 @@ bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error)
 {
     Reopen r = { .node = node, .read_only = read_only, .good = true, .error = error };
 
-    if (node->how.read_only != read_only) vit_fiber_run_sync(node->thread, reopen_fiber, &r);
+    if (node->how.read_only != read_only) vit_block_run(node, reopen_fiber, &r);
     return r.good;
 }

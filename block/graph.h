@@ -13,6 +13,9 @@
 /* Drops the references that names hold.  Nodes that others hold live on without it. */
 void vit_block_graph_free(VitBlockGraph *graph);
 VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph);
+/* Where nodes are opened from now on, until it is told anew; NULL: the graph's own thread. */
+void vit_block_graph_work_on(VitBlockGraph *graph, VitIoThread *thread);
+VitIoThread *vit_block_graph_here(const VitBlockGraph *graph);
 /* Secrets and the like that options name; borrowed, any thread.  NULL for a NULL graph. */
 VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph);
 
@@ -67,7 +70,12 @@ void vit_block_set_child(VitBlockEdge *edge, VitBlockNode *child);
 
 /* Who uses a node and how.  A second writer is refused unless both share; the message names the
  * first. */
-enum { VIT_CLAIM_READ = 1, VIT_CLAIM_WRITE = 2, VIT_CLAIM_SHARE_WRITE = 4 };
+enum {
+    VIT_CLAIM_READ = 1,
+    VIT_CLAIM_WRITE = 2,
+    VIT_CLAIM_SHARE_WRITE = 4,
+    VIT_CLAIM_FOLLOWS = 8, /* goes along when the node changes its iothread; others hold it there */
+};
 typedef struct VitBlockClaim VitBlockClaim;
 [[nodiscard]] VitBlockClaim *vit_block_claim(VitBlockNode *node, unsigned use, const char *who,
                                              GError **error);
@@ -80,6 +88,9 @@ const char *vit_block_claimant(const VitBlockNode *node, const char *prefix);
 /* What a device has of its drive: a claim on the node (that below, of a root), and to be told. */
 typedef struct {
     void (*resized)(void *opaque); /* on the node's thread; vit_block_info() says the new size */
+    /* The node has come to this iothread, where the call is made; it must not wait.  NULL: the
+     * node stays where it is as long as it is used. */
+    void (*moved)(void *opaque, VitIoThread *thread);
 } VitBlockUser;
 typedef struct VitBlockUse VitBlockUse;
 /* What a device claims of a drive; share: "share-rw=on". */
@@ -93,6 +104,21 @@ static inline unsigned vit_block_device_claim(bool read_only, bool share)
 [[nodiscard]] VitBlockUse *vit_block_use(VitBlockNode *node, unsigned claim, const char *id,
                                          const VitBlockUser *user, void *opaque, GError **error);
 void vit_block_use_end(VitBlockUse *use);
+/* Where a device works, "iothread=ID": holds the object; nodes that it brings there are brought
+ * back when the device goes.  One that is still in use then stays, and so does the iothread. */
+typedef struct {
+    VitBlockObject *object; /* a use; NULL: none was asked for */
+    VitIoThread *back; /* borrowed: where the node came from; NULL: it was not moved */
+} VitBlockPlace;
+/* id NULL: none.  Not on an iothread, like the next. */
+[[nodiscard]] bool vit_block_place_take(VitBlockPlace *place, VitBlockObjects *objects,
+                                        const char *id, GError **error);
+void vit_block_place_leave(VitBlockPlace *place, VitBlockNode *node /* NULL: none */);
+/* Brings node to thread, and notes where it was. */
+[[nodiscard]] bool vit_block_place_bring(VitBlockPlace *place, VitBlockNode *node,
+                                         VitIoThread *thread, GError **error);
+/* The graph keeps the object until it is freed; takes the use. */
+void vit_block_graph_keep(VitBlockGraph *graph, VitBlockObject *object);
 /* read_only false on a node that was opened read-only: opened anew for writing, with its file. */
 [[nodiscard]] bool vit_block_set_read_only(VitBlockNode *node, bool read_only, GError **error);
 

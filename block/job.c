@@ -339,7 +339,9 @@ void vit_block_jobs_free(VitBlockJobs *jobs)
         g_mutex_unlock(&jobs->mutex);
         if (drop) vit_block_job_unref(job);
     }
-    vit_io_thread_call_sync(jobs->thread, nothing, NULL); /* the last ones have told the listener */
+    for (guint i = 0; i < list->len; i++) /* the last ones have told the listener */
+        vit_io_thread_call_sync(((VitBlockJob *)list->pdata[i])->thread, nothing, NULL);
+    vit_io_thread_call_sync(jobs->thread, nothing, NULL);
     vit_block_jobs_listen(jobs, NULL, NULL);
     jobs_unref(jobs);
 }

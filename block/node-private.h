@@ -11,7 +11,10 @@ VitBlockNode *vit_block_node_new(const VitBlockDriver *driver, const char *path,
 /* On a fiber: closes a node that nobody holds. */
 void vit_block_node_destroy(VitBlockNode *node);
 
-void vit_block_tell_resized(VitBlockNode *node); /* use.c: devices */
+void vit_block_tell_resized(VitBlockNode *node); /* use.c: devices, like the next two */
+void vit_block_tell_moved(VitBlockNode *node);
+const char *vit_block_fixed_by(const VitBlockNode *node); /* who holds it on its iothread */
+GMutex *vit_block_graph_moves(VitBlockGraph *graph); /* graph.c: held by who moves nodes */
 void vit_block_tell_idle(VitBlockNode *node); /* node.c: nothing is in flight any more */
 void vit_block_start_waiting(
     VitBlockNode *node); /* request.c: requests that waited for a drain's end */

@@ -98,8 +98,8 @@ VitBlockNode *vit_block_node_ref(VitBlockNode *node)
 void vit_block_node_unref(VitBlockNode *node)
 {
     if (!node || !g_atomic_int_dec_and_test(&node->refs)) return;
-    if (!vit_io_thread_is_current(node->thread))
-        vit_fiber_run_sync(node->thread, destroy_fiber, node);
+    if (!vit_io_thread_is_current(vit_block_node_thread(node)))
+        vit_fiber_run_sync(node->thread, destroy_fiber, node); /* nobody moves it any more */
     else if (vit_fiber_self(node->thread)) vit_block_node_destroy(node);
     else vit_fiber_start(node->thread, destroy_fiber, node); /* may end later */
 }
@@ -129,7 +129,7 @@ const char *vit_block_node_format(const VitBlockNode *node)
 
 VitIoThread *vit_block_node_thread(const VitBlockNode *node)
 {
-    return node->thread;
+    return __atomic_load_n(&node->thread, __ATOMIC_ACQUIRE);
 }
 
 VitBlockInfo vit_block_info(VitBlockNode *node)
@@ -218,7 +218,7 @@ void vit_block_drain(VitBlockNode *node)
 {
     Drain d = { .node = node };
 
-    if (vit_io_thread_is_current(node->thread)) {
+    if (vit_io_thread_is_current(vit_block_node_thread(node))) {
         g_autoptr(GPtrArray) hurried = hurry_below(node, NULL);
         while (node->in_flight > 0 && vit_fiber_self(node->thread))
             vit_fiber_cond_wait(&node->idle, NULL);
@@ -229,7 +229,7 @@ void vit_block_drain(VitBlockNode *node)
     }
     g_mutex_init(&d.lock);
     g_cond_init(&d.cond);
-    vit_io_thread_call(node->thread, drain_start, &d);
+    vit_block_call(node, drain_start, &d);
     g_mutex_lock(&d.lock);
     while (!d.idle) g_cond_wait(&d.cond, &d.lock);
     g_mutex_unlock(&d.lock);
@@ -305,7 +305,7 @@ static int run_sync(VitBlockNode *node, VitBlockOp op, uint64_t offset, void *bu
 {
     SyncRequest s = { .node = node, .op = op, .offset = offset, .bytes = bytes, .buf = buf };
 
-    vit_fiber_run_sync(node->thread, sync_fiber, &s);
+    vit_block_run(node, sync_fiber, &s);
     return s.result;
 }
 

@@ -118,6 +118,15 @@ void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *o
 void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
 /* Held requests end with their error, and so do others that find the host full, until a retry. */
 void vit_block_give_up(VitBlockNode *node);
+/* Runs fn on a fiber of the node's thread, wherever the node goes meanwhile, and waits for its end:
+ * not on that thread outside of fibers.  Afterwards the node may move. */
+void vit_block_run(VitBlockNode *node, void (*fn)(void *opaque), void *opaque);
+/* Calls fn in the loop of the node's thread, later.  Any thread. */
+void vit_block_call(VitBlockNode *node, VitIoFunc fn, void *opaque);
+/* Takes the node, and all that it is connected to, to another iothread: what is in flight ends
+ * first, what comes waits.  Refused, by name, while somebody uses one of them who cannot follow.
+ * Like vit_block_run(); not on `to`. */
+[[nodiscard]] bool vit_block_move(VitBlockNode *node, VitIoThread *to, GError **error);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */
 int vit_block_read_sync(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);
 int vit_block_write_sync(VitBlockNode *node, uint64_t offset, const void *buf, uint64_t bytes);

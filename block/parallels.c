@@ -507,6 +507,14 @@ static bool parallels_create(VitBlockCreate *create, GError **error)
     return good;
 }
 
+static void parallels_attach(VitBlockNode *node)
+{
+    Parallels *p = (Parallels *)node;
+
+    p->starting.thread = node->thread;
+    vit_block_map_attach(&p->map);
+}
+
 const VitBlockDriver vit_block_parallels_driver = {
     .name = "parallels",
     .kind = VIT_BLOCK_FORMAT,
@@ -516,6 +524,7 @@ const VitBlockDriver vit_block_parallels_driver = {
     .probe = parallels_probe,
     .co_open = parallels_open,
     .co_close = parallels_close,
+    .attach = parallels_attach,
     .co_reopen = parallels_reopen,
     .co_read = parallels_read,
     .co_write = parallels_write,

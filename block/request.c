@@ -472,12 +472,12 @@ static void give_up_here(void *data)
 
 void vit_block_retry(VitBlockNode *node)
 {
-    vit_io_thread_call(node->thread, retry_here, vit_block_node_ref(node));
+    vit_block_call(node, retry_here, vit_block_node_ref(node));
 }
 
 void vit_block_give_up(VitBlockNode *node)
 {
-    vit_io_thread_call(node->thread, give_up_here, vit_block_node_ref(node));
+    vit_block_call(node, give_up_here, vit_block_node_ref(node));
 }
 
 /* ---- straight-line calls --------------------------------------------------------------------- */

@@ -65,6 +65,15 @@ void vit_block_claims_move(VitBlockNode *from, VitBlockNode *to)
     while (count-- > 0) vit_block_node_unref(from);
 }
 
+const char *vit_block_fixed_by(const VitBlockNode *node)
+{
+    for (GSList *l = node->claims; l; l = l->next) {
+        const VitBlockClaim *claim = l->data;
+        if (!(claim->use & VIT_CLAIM_FOLLOWS)) return claim->who;
+    }
+    return NULL;
+}
+
 const char *vit_block_claimant(const VitBlockNode *node, const char *prefix)
 {
     for (GSList *l = node->claims; l; l = l->next) {
@@ -114,8 +123,9 @@ VitBlockUse *vit_block_use(VitBlockNode *node, unsigned claim, const char *id,
     VitBlockUse *use = g_new(VitBlockUse, 1);
     Begin b = { .use = use, .who = who, .claim = claim, .error = error };
 
+    if (user->moved) b.claim |= VIT_CLAIM_FOLLOWS;
     *use = (VitBlockUse){ .node = node, .user = user, .opaque = opaque };
-    vit_fiber_run_sync(vit_block_node_thread(node), begin_fiber, &b);
+    vit_block_run(node, begin_fiber, &b);
     if (b.good) return use;
     g_free(use);
     return NULL;
@@ -132,7 +142,7 @@ static void end_fiber(void *opaque)
 void vit_block_use_end(VitBlockUse *use)
 {
     if (!use) return;
-    vit_fiber_run_sync(vit_block_node_thread(use->node), end_fiber, use);
+    vit_block_run(use->node, end_fiber, use);
     g_free(use);
 }
 
@@ -142,4 +152,50 @@ void vit_block_tell_resized(VitBlockNode *node)
         const VitBlockUse *use = l->data;
         if (use->user->resized) use->user->resized(use->opaque);
     }
+}
+
+void vit_block_tell_moved(VitBlockNode *node)
+{
+    for (GSList *l = node->users; l; l = l->next) {
+        const VitBlockUse *use = l->data;
+        if (use->user->moved) use->user->moved(use->opaque, node->thread);
+    }
+}
+
+/* ---- where a device works -------------------------------------------------------------------- */
+
+bool vit_block_place_take(VitBlockPlace *place, VitBlockObjects *objects, const char *id,
+                          GError **error)
+{
+    *place = (VitBlockPlace){ 0 };
+    if (!id) return true;
+    if (!objects) return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
+                                        _("object '%s' not found"), id);
+    place->object = vit_block_objects_use(objects, id, "iothread", error);
+    return place->object != NULL;
+}
+
+bool vit_block_place_bring(VitBlockPlace *place, VitBlockNode *node, VitIoThread *thread,
+                           GError **error)
+{
+    VitIoThread *back = vit_block_node_thread(node);
+
+    if (back == thread) return true;
+    if (!vit_block_move(node, thread, error)) return false;
+    place->back = back;
+    return true;
+}
+
+void vit_block_place_leave(VitBlockPlace *place, VitBlockNode *node)
+{
+    VitBlockObject *object = g_steal_pointer(&place->object);
+    VitIoThread *back = g_steal_pointer(&place->back);
+    g_autoptr(GError) error = NULL;
+
+    if (node && back && !vit_block_move(node, back, &error)) {
+        VitBlockGraph *graph = below(node)->graph;
+        g_debug("%s", error->message);
+        if (graph && object) vit_block_graph_keep(graph, g_steal_pointer(&object));
+    }
+    vit_block_object_release(object);
 }

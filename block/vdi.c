@@ -397,6 +397,11 @@ static bool vdi_create(VitBlockCreate *create, GError **error)
     return good;
 }
 
+static void vdi_attach(VitBlockNode *node)
+{
+    vit_block_map_attach(&((Vdi *)node)->map);
+}
+
 const VitBlockDriver vit_block_vdi_driver = {
     .name = "vdi",
     .kind = VIT_BLOCK_FORMAT,
@@ -406,6 +411,7 @@ const VitBlockDriver vit_block_vdi_driver = {
     .probe = vdi_probe,
     .co_open = vdi_open,
     .co_close = vdi_close,
+    .attach = vdi_attach,
     .co_read = vdi_read,
     .co_write = vdi_write,
     .co_write_zeroes = vdi_write_zeroes,

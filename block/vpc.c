@@ -506,6 +506,13 @@ static bool vpc_create(VitBlockCreate *create, GError **error)
     return good;
 }
 
+static void vpc_attach(VitBlockNode *node)
+{
+    Vpc *v = (Vpc *)node;
+
+    if (v->map.node) vit_block_map_attach(&v->map);
+}
+
 const VitBlockDriver vit_block_vpc_driver = {
     .name = "vpc",
     .kind = VIT_BLOCK_FORMAT,
@@ -515,6 +522,7 @@ const VitBlockDriver vit_block_vpc_driver = {
     .probe = vpc_probe,
     .co_open = vpc_open,
     .co_close = vpc_close,
+    .attach = vpc_attach,
     .co_read = vpc_read,
     .co_write = vpc_write,
     .co_write_zeroes = vpc_write_zeroes,

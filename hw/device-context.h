@@ -4,6 +4,7 @@
  * Everything is borrowed; tables may be NULL when the machine has none of that kind. */
 #pragma once
 #include "block/node.h"
+#include "block/objects.h"
 #include "display/input.h"
 #include "display/scanout.h"
 #include "engine/core/char.h"
@@ -18,6 +19,8 @@ typedef struct {
         *buses; /* id -> VitPciBus*: secondary buses, added by the bridges' create functions */
     VitInputHub  *input;
     GHashTable   *drives;       /* id -> VitBlockNode* */
+    VitBlockObjects *objects;   /* where "iothread=ID" is found */
+    unsigned      n_cpus;       /* of the machine; 0: not known */
     GHashTable   *netdevs;      /* id -> VitNetdev* */
     GHashTable   *chardevs;     /* id -> VitChar* */
     GPtrArray    *scanouts;     /* of VitScanout*: devices add theirs, the devices own them */

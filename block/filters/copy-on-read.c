@@ -117,13 +117,18 @@ static void cor_info(VitBlockNode *node, VitBlockInfo *info)
     info->read_only |= read_only;
 }
 
+static void cor_attach(VitBlockNode *node)
+{
+    ((CopyOnRead *)node)->copying.cond.thread = node->thread;
+}
+
 static bool cor_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     CopyOnRead *c = (CopyOnRead *)node;
     const char *bottom = vit_block_args_str(args, "bottom");
 
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILTERED, error)) return false;
-    c->copying.cond.thread = node->thread;
+    cor_attach(node);
     node->size = node->file->node->size;
     if (!bottom) return true;
     VitBlockNode *n = node->file->node;
@@ -146,6 +151,7 @@ const VitBlockDriver vit_block_copy_on_read_driver = {
     .instance_size = sizeof(CopyOnRead),
     .co_open = cor_open,
     .co_close = cor_close,
+    .attach = cor_attach,
     .co_read = cor_read,
     .co_write = cor_write,
     .co_write_zeroes = cor_write_zeroes,

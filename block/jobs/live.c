@@ -156,6 +156,7 @@ VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options, const VitBlockJ
         return NULL;
     }
     VitLiveJob *live = (VitLiveJob *)job;
+    job->thread = job->wake.thread = source->thread; /* and the claims keep it there */
     live->graph = options->graph;
     live->source = vit_block_node_ref(source);
     live->target = target ? vit_block_node_ref(target) : NULL;

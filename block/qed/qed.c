@@ -74,11 +74,18 @@ static bool settle(Qed *q, GError **error)
                                 node->file->node->filename);
 }
 
-static bool qed_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+static void qed_attach(VitBlockNode *node)
 {
     Qed *q = (Qed *)node;
 
     q->tables.thread = q->allocating.cond.thread = node->thread;
+}
+
+static bool qed_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+{
+    Qed *q = (Qed *)node;
+
+    qed_attach(node);
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     bool good = load_header(q, error) && load_backing_name(q, error) && qed_load_l1(q, error) &&
                 (node->how.read_only || settle(q, error));
@@ -222,6 +229,7 @@ const VitBlockDriver vit_block_qed_driver = {
     .probe = probe,
     .co_open = qed_open,
     .co_close = qed_close,
+    .attach = qed_attach,
     .co_reopen = qed_reopen,
     .co_read = qed_read,
     .co_write = qed_write,

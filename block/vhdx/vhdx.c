@@ -260,6 +260,14 @@ static int vhdx_check(VitBlockNode *node, VitBlockCheck *check, unsigned fix)
     return 0;
 }
 
+static void vhdx_attach(VitBlockNode *node)
+{
+    Vhdx *v = (Vhdx *)node;
+
+    v->starting.thread = node->thread;
+    vit_block_map_attach(&v->map);
+}
+
 const VitBlockDriver vit_block_vhdx_driver = {
     .name = "vhdx",
     .kind = VIT_BLOCK_FORMAT,
@@ -269,6 +277,7 @@ const VitBlockDriver vit_block_vhdx_driver = {
     .probe = vhdx_probe,
     .co_open = vhdx_open,
     .co_close = vhdx_close,
+    .attach = vhdx_attach,
     .co_reopen = vhdx_reopen,
     .co_read = vhdx_read,
     .co_write = vhdx_write,

@@ -125,12 +125,19 @@ static bool open_all(Vmdk *v, VitBlockArgs *args, GError **error)
     return sparse ? open_whole(v, error) : open_extents(v, args, d, error);
 }
 
-static bool vmdk_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+static void vmdk_attach(VitBlockNode *node)
 {
     Vmdk *v = (Vmdk *)node;
 
     v->allocating.cond.thread = v->flushing.thread = v->renewing.thread = v->loading.thread =
         node->thread;
+}
+
+static bool vmdk_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
+{
+    Vmdk *v = (Vmdk *)node;
+
+    vmdk_attach(node);
     if (!vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error)) return false;
     if (!*node->filename) { /* names of extents begin in its folder */
         g_free(node->filename);
@@ -217,6 +224,7 @@ const VitBlockDriver vit_block_vmdk_driver = {
     .probe = vmdk_probe,
     .co_open = vmdk_open,
     .co_close = vmdk_close,
+    .attach = vmdk_attach,
     .co_reopen = vmdk_reopen,
     .co_read = vmdk_co_read,
     .co_write = vmdk_co_write,

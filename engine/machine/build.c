@@ -194,6 +194,7 @@ bool engine_build(VitEngine *e, GError **error)
         return false;
     e->context = (VitDeviceContext) {
         .sys = e->sys, .pci = e->board->pci, .input = e->input, .drives = e->drives,
+        .objects = vit_block_graph_objects(e->block->graph), .n_cpus = e->config->n_cpus,
         .netdevs = e->netdevs, .chardevs = e->chardevs, .scanouts = e->scanouts,
         .iothread = e->block_thread, .isa_irq = vit_board_isa_irq, .isa_irq_opaque = e->board,
         .buses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),

@@ -486,6 +486,8 @@ static bool scsi_init(VitDevice *device, GError **error)
     VitScsiDisk *d = (VitScsiDisk *)device;
 
     d->type = device->klass == &vit_scsi_cd_class ? VIT_SCSI_CD_TYPE : VIT_SCSI_DISK_TYPE;
+    if (d->node && d->thread && !vit_block_place_bring(&d->place, d->node, d->thread, error))
+        return false;
     if (d->node) d->info = vit_block_info(d->node);
     d->block = d->type == VIT_SCSI_CD_TYPE ? 2048 : MAX(d->logical_block, d->info.logical_block);
     if (d->block < 512 || d->block > 4096 || (d->block & (d->block - 1))) {
@@ -514,6 +516,7 @@ static void scsi_finish(VitDevice *device)
 
     vit_block_use_end(d->use);
     if (d->adapter) d->adapter_class->detach(d->adapter, device);
+    vit_block_place_leave(&d->place, d->node);
 }
 
 static const VitField scsi_hidden[] = {

@@ -32,6 +32,8 @@ typedef struct {
     VitBlockNode *node;             /* borrowed; NULL: a CD drive without a disc */
     VitBlockInfo info;             /* of node, when the device was made */
     VitBlockUse *use;              /* owned; NULL without a node */
+    VitIoThread *thread;           /* borrowed: the adapter's, where it brings node; NULL: any */
+    VitBlockPlace place;           /* where node was before */
     uint8_t type;             /* peripheral device type */
     uint32_t block;            /* bytes of a logical block */
     uint32_t target, lun;

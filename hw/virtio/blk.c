@@ -37,8 +37,10 @@ typedef struct {
     VitVirtio     virtio;       /* first member */
     VitBlockNode *node;         /* borrowed; NULL: an empty drive that fails every request */
     VitBlockUse  *use;          /* owned; NULL without a node */
+    VitBlockObjects *objects;   /* borrowed */
+    VitBlockPlace place;        /* of iothread */
     VitBlockInfo  info;         /* its size changes on the iothread: atomic elsewhere */
-    char         *serial;
+    char         *serial, *iothread;
     uint32_t      num_queues, queue_entries, logical_block, physical_block;
     bool          discard, write_zeroes, share_rw;
     struct {
@@ -300,12 +302,23 @@ static void blk_resized(void *opaque)
     vit_virtio_config_changed(&b->virtio);
 }
 
-static const VitBlockUser blk_user = { .resized = blk_resized };
+static void blk_moved(void *opaque, VitIoThread *thread)
+{
+    vit_virtio_set_thread(opaque, thread);
+}
+
+static const VitBlockUser blk_user = { .resized = blk_resized, .moved = blk_moved };
 
 static bool blk_init(VitDevice *d, GError **error)
 {
     Blk *b = (Blk *) d;
 
+    if (!vit_block_place_take(&b->place, b->objects, b->iothread, error))
+        return false;
+    if (b->place.object &&
+        !vit_block_place_bring(&b->place, b->node, vit_block_object_io_thread(b->place.object),
+                               error))
+        return false;
     if (b->node) {
         b->info = vit_block_info(b->node);
         b->virtio.thread = vit_block_node_thread(b->node);
@@ -343,8 +356,11 @@ static bool blk_init(VitDevice *d, GError **error)
 
 static void blk_finish(VitDevice *d)
 {
-    vit_block_use_end(((Blk *) d)->use);
+    Blk *b = (Blk *) d;
+
+    vit_block_use_end(b->use);
     vit_virtio_finish(d);
+    vit_block_place_leave(&b->place, b->node);
 }
 
 static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
@@ -353,7 +369,9 @@ static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
 
 static const VitProp blk_props[] = {
     VIT_PROP("serial", VIT_PROP_STR, Blk, serial, NULL, "serial number, at most 20 characters"),
-    VIT_PROP("num-queues", VIT_PROP_U32, Blk, num_queues, "1", "request queues"),
+    VIT_PROP("iothread", VIT_PROP_STR, Blk, iothread, NULL, "where the disk's work is done"),
+    VIT_PROP("num-queues", VIT_PROP_U32, Blk, num_queues, "0",
+             "request queues, 0 = one for each processor"),
     VIT_PROP("queue-size", VIT_PROP_U32, Blk, queue_entries, "256", "entries of a queue"),
     VIT_PROP("logical_block_size", VIT_PROP_U32, Blk, logical_block, "512", "bytes"),
     VIT_PROP("physical_block_size", VIT_PROP_U32, Blk, physical_block, "0", "bytes, 0 = logical"),
@@ -381,6 +399,9 @@ static bool blk_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, 
     uint64_t bootindex = 0;     /* read by the machine assembler from the same text */
 
     b->node = vit_pci_take_backend(options, "drive", ctx->drives, "drive", error);
+    b->objects = ctx->objects;
+    if (!b->num_queues)
+        b->num_queues = CLAMP(ctx->n_cpus, 1, VIT_VIRTIO_QUEUES);
     return b->node && vit_options_take_uint(options, "bootindex", INT32_MAX, &bootindex, error);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* hw/virtio/scsi.c - virtio SCSI host adapter (Virtual I/O Device 1.2, section 5.6)
  *
- * Commands run on the adapter's iothread, which must be that of the disks' nodes.  Task management
+ * Commands run on the adapter's iothread, where it brings the disks' nodes.  Task management
  * waits for the commands of its unit instead of ending them early.  Not modelled: T10 protection
  * information, asynchronous notification events, multiple channels. */
 #include "hw/scsi/scsi.h"
@@ -45,6 +45,9 @@ typedef struct {
     GPtrArray *disks;               /* of VitScsiDisk*, borrowed */
     GQueue waiting;             /* of Wait*: task management that waits for commands */
     uint32_t num_queues, queue_entries;
+    VitBlockObjects *objects;   /* borrowed */
+    VitBlockPlace place;        /* of iothread */
+    char *iothread;
     struct {
         VitVirtioState virtio;
         uint32_t sense_size, cdb_size;    /* as the driver set them */
@@ -345,6 +348,8 @@ static bool scsi_init(VitDevice *device, GError **error)
                     VIT_VIRTIO_QUEUE_SIZE);
         return false;
     }
+    if (!vit_block_place_take(&s->place, s->objects, s->iothread, error)) return false;
+    if (s->place.object) s->virtio.thread = vit_block_object_io_thread(s->place.object);
     s->disks = g_ptr_array_new();
     g_queue_init(&s->waiting);
     s->virtio.n_queues = REQUESTS + s->num_queues;
@@ -364,6 +369,7 @@ static void scsi_finish(VitDevice *device)
     for (guint i = 0; s->disks && i < s->disks->len; i++)
         ((VitScsiDisk *)s->disks->pdata[i])->adapter = NULL;
     g_clear_pointer(&s->disks, g_ptr_array_unref);
+    vit_block_place_leave(&s->place, NULL);
 }
 
 static bool scsi_validate(VitDevice *device, const void *st, GError **error)
@@ -386,7 +392,9 @@ static const VitField scsi_hidden[] = {
 };
 
 static const VitProp scsi_props[] = {
-    VIT_PROP("num_queues", VIT_PROP_U32, Scsi, num_queues, "1", "request queues"),
+    VIT_PROP("iothread", VIT_PROP_STR, Scsi, iothread, NULL, "where the disks' work is done"),
+    VIT_PROP("num_queues", VIT_PROP_U32, Scsi, num_queues, "0",
+             "request queues, 0 = one for each processor"),
     VIT_PROP("virtqueue_size", VIT_PROP_U32, Scsi, queue_entries, "256", "entries of a queue"),
     { 0 },
 };
@@ -408,7 +416,11 @@ const VitDeviceClass vit_virtio_scsi_class = {
 
 static bool scsi_setup(VitDevice *d, VitDeviceContext *ctx, VitOptions *options, GError **error)
 {
-    ((VitVirtio *)d)->thread = ctx->iothread;
+    Scsi *s = (Scsi *)d;
+
+    if (!s->num_queues) s->num_queues = CLAMP(ctx->n_cpus, 1, VIT_VIRTIO_QUEUES - REQUESTS);
+    s->objects = ctx->objects;
+    s->virtio.thread = ctx->iothread;
     return true;
 }
 
@@ -487,15 +499,10 @@ static VitDevice *create_disk(VitDeviceContext *ctx, VitOptions *options,
     }
     Scsi *s = find_adapter(ctx, bus, error);
     if (!s) return NULL;
-    if (node && s->virtio.thread && vit_block_node_thread(node) != s->virtio.thread) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    _("-device %s: the drive belongs to another iothread than its adapter"),
-                    klass->name);
-        return NULL;
-    }
     VitDevice *d = vit_device_new(ctx->sys, klass, id);
     VitScsiDisk *disk = (VitScsiDisk *)d;
     disk->node = node;
+    disk->thread = s->virtio.thread;
     if (!vit_pci_take_props(d, options, error) || !vit_options_finish(options, error) ||
         !place(s, disk, target, lun, error)) {
         vit_device_free(d);

@@ -30,7 +30,7 @@ struct VitVirtioRings {
     atomic_int   ref_count;
     VitVirtio   *virtio;            /* NULL once the device is gone */
     VitSystem   *sys;               /* borrowed */
-    VitIoThread *thread;            /* borrowed; NULL = machine thread */
+    VitIoThread *thread;            /* borrowed; NULL = machine thread; atomic */
     unsigned     busy;              /* handlers running and elements outstanding */
     unsigned     quiesced;          /* nesting */
     unsigned     life;              /* grows with each reset and load */

@@ -95,6 +95,17 @@ static void wait_idle(VitVirtioRings *r)
 
 static void schedule(Virtqueue *q);
 
+static VitIoThread *queue_thread(VitVirtioRings *r)
+{
+    return __atomic_load_n(&r->thread, __ATOMIC_ACQUIRE) ?: r->sys->thread;
+}
+
+void vit_virtio_set_thread(VitVirtio *v, VitIoThread *thread)
+{
+    v->thread = thread;
+    __atomic_store_n(&v->rings->thread, thread, __ATOMIC_RELEASE);
+}
+
 static void process_queue(VitVirtio *v, unsigned queue)
 {
     VitVirtioRings *r = v->rings;
@@ -132,8 +143,13 @@ static void run_queue(void *opaque)
 {
     Virtqueue *q = opaque;
     VitVirtioRings *r = q->rings;
-    bool on_machine = !r->thread;
+    VitIoThread *thread = queue_thread(r);
+    bool on_machine = thread == r->sys->thread;
 
+    if (!vit_io_thread_is_current(thread)) {    /* the device has gone to another meanwhile */
+        vit_io_thread_call(thread, run_queue, q);
+        return;
+    }
     if (on_machine)
         vit_system_lock(r->sys);
     atomic_store(&q->kicked, false);
@@ -159,7 +175,7 @@ static void schedule(Virtqueue *q)
     if (atomic_exchange(&q->kicked, true))
         return;
     atomic_fetch_add(&r->ref_count, 1);
-    vit_io_thread_call(r->thread ? r->thread : r->sys->thread, run_queue, q);
+    vit_io_thread_call(queue_thread(r), run_queue, q);
 }
 
 void vit_virtio_kick(VitVirtio *v, unsigned queue)

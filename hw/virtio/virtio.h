@@ -166,6 +166,9 @@ void vit_virtio_leave(VitVirtio *v);
 void vit_virtio_config_changed(VitVirtio *v);
 /* The driver broke a rule that leaves no way on: DEVICE_NEEDS_RESET.  Any thread. */
 void vit_virtio_broken(VitVirtio *v, const char *why);
+/* The queues are handled on another iothread from now on: called there, or while the device rests,
+ * when the old one does no work for them. */
+void vit_virtio_set_thread(VitVirtio *v, VitIoThread *thread);
 /* Runs the queue's handler on its thread; coalesced.  Any thread. */
 void vit_virtio_kick(VitVirtio *v, unsigned queue);
 
