@@ -20,6 +20,7 @@ typedef struct {
     TestMachine      m;
     VitIoThread     *thread;
     VitBlockNode    *node;
+    VitBlockObjects *objects;
     VitDeviceContext ctx;
     VitDevice       *device;
     Guest            g;
@@ -43,6 +44,8 @@ static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
                              f->thread, &error);
     g_assert_no_error(error);
     f->ctx = (VitDeviceContext) { .sys = f->m.sys, .pci = f->m.bus };
+    f->ctx.objects = f->objects = vit_block_objects_new();
+    g_assert_true(vit_block_objects_add_text(f->objects, "iothread,id=t1", &error));
     f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
     g_hash_table_insert(f->ctx.drives, "d0", f->node);
     f->device = vit_pci_device_create(&f->ctx, options, &error);
@@ -58,6 +61,7 @@ static void teardown(Fixture *f)
 {
     test_machine_clear(&f->m);
     vit_block_node_close(f->node);
+    vit_block_objects_free(f->objects);
     vit_io_thread_free(f->thread);
     g_hash_table_unref(f->ctx.drives);
     g_unlink(f->path);
@@ -343,6 +347,110 @@ static void test_resize(void)
     teardown(&f);
 }
 
+static VitIoThread *other_thread(Fixture *f, VitBlockObject **use)
+{
+    GError *error = NULL;
+
+    *use = vit_block_objects_use(f->objects, "t1", "iothread", &error);
+    g_assert_no_error(error);
+    return vit_block_object_io_thread(*use);
+}
+
+static void test_iothread(void)
+{
+    Fixture f;
+    g_autoptr(GError) error = NULL;
+    VitBlockObject *use;
+
+    setup(&f, "virtio-blk-pci,drive=d0,iothread=t1,id=disk", true, BLK_FEATURES);
+    g_assert_true(vit_block_node_thread(f.node) == other_thread(&f, &use));
+    vit_block_object_release(use);
+    uint64_t data = guest_alloc(&f.g, 512);
+    g_assert_cmpuint(request(&f, &f.q, T_IN, 5, data, 512, false, NULL), ==, 0);
+    g_assert_cmpuint(*(uint32_t *) guest_ptr(&f.g, data), ==, 5 * 512);
+    expect_error(&f, "virtio-blk-pci,drive=d0,iothread=nope", "nope");
+    g_assert_false(vit_block_objects_remove(f.objects, "t1", &error));
+    vit_system_reset(f.m.sys);
+    vit_device_free(vit_system_find_device(f.m.sys, "disk.transport"));
+    vit_device_free(f.device);
+    g_assert_true(vit_block_node_thread(f.node) == f.thread);
+    g_clear_error(&error);
+    g_assert_true(vit_block_objects_remove(f.objects, "t1", &error));
+    teardown(&f);
+}
+
+typedef struct {
+    Fixture *f;
+    VitIoThread *threads[2];
+    int stop;                   /* atomic */
+    unsigned moves;
+} Mover;
+
+static gpointer mover(gpointer data)
+{
+    Mover *m = data;
+
+    while (!g_atomic_int_get(&m->stop)) {
+        g_autoptr(GError) error = NULL;
+        g_assert_true(vit_block_move(m->f->node, m->threads[++m->moves & 1], &error));
+        g_assert_no_error(error);
+    }
+    return NULL;
+}
+
+/* A driver works, resets and is reset, and the device goes, while the disk changes its thread. */
+static void test_move_under_load(void)
+{
+    enum { BATCH = 16, BYTES = 4096 };
+    Fixture f;
+    VitBlockObject *use;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    Mover m = { .f = &f, .threads = { f.thread, other_thread(&f, &use) } };
+    GThread *thread = g_thread_new("mover", mover, &m);
+    uint64_t data = guest_alloc(&f.g, BATCH * BYTES), status = guest_alloc(&f.g, BATCH);
+    for (unsigned round = 0; round < 300; round++) {
+        for (unsigned i = 0; i < BATCH; i++) {
+            struct { uint32_t type, ioprio; uint64_t sector; } h = {
+                round & 1 ? T_IN : T_OUT, 0, 64 + 8 * i
+            };
+            GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false },
+                                { data + i * BYTES, BYTES, round & 1 },
+                                { status + i, 1, true } };
+            if (round & 1)
+                memset(guest_ptr(&f.g, data + i * BYTES), 0xee, BYTES);
+            else
+                memset(guest_ptr(&f.g, data + i * BYTES), (int) (round + i) & 0xff, BYTES);
+            guest_add(&f.q, bufs, 3, true);
+        }
+        guest_kick(&f.q);
+        if (round % 40 == 39) {         /* whatever is under way is forgotten */
+            if (round % 80 == 79)
+                vit_system_reset(f.m.sys), guest_probe(&f.g, &f.m, 0, true);
+            (void) guest_negotiate(&f.g, BLK_FEATURES);
+            guest_queue(&f.g, &f.q, 0, 64);
+            guest_driver_ok(&f.g);
+            continue;
+        }
+        for (unsigned i = 0; i < BATCH; i++)
+            g_assert_true(guest_used(&f.q, NULL, NULL, 10000));
+        for (unsigned i = 0; i < BATCH; i++) {
+            g_assert_cmpuint(*(uint8_t *) guest_ptr(&f.g, status + i), ==, 0);
+            uint8_t *p = guest_ptr(&f.g, data + i * BYTES);
+            if ((round & 1) && round % 40 != 0)
+                g_assert_true(p[0] == ((round - 1 + i) & 0xff) && p[BYTES - 1] == p[0]);
+        }
+    }
+    vit_system_reset(f.m.sys);
+    vit_device_free(vit_system_find_device(f.m.sys, "virtio-blk0.transport"));
+    vit_device_free(f.device);
+    g_atomic_int_set(&m.stop, 1);
+    g_thread_join(thread);
+    g_assert_cmpuint(m.moves, >, 10);
+    g_test_message("%u moves", m.moves);
+    vit_block_object_release(use);
+    teardown(&f);
+}
+
 static void test_garbage(void)
 {
     Fixture f;
@@ -365,6 +473,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
     g_test_add_func("/virtio-blk/resize", test_resize);
+    g_test_add_func("/virtio-blk/iothread", test_iothread);
+    g_test_add_func("/virtio-blk/move-under-load", test_move_under_load);
     g_test_add_func("/virtio-blk/garbage", test_garbage);
     return g_test_run();
 }
