@@ -227,6 +227,19 @@ static void blk_element(VitVirtio *v, unsigned queue, VitVirtqElement *e)
         complete(r, ranged ? S_IOERR : S_UNSUPP);
 }
 
+/* The requests of one look at the queue reach the host with one system call. */
+static void blk_batch(VitVirtio *v, bool begin)
+{
+    VitBlockNode *node = ((Blk *) v)->node;
+
+    if (!node)
+        return;
+    if (begin)
+        vit_block_plug(node);
+    else
+        vit_block_unplug(node);
+}
+
 /* ---- Configuration --------------------------------------------------------------------------- */
 
 static void put16(uint8_t *p, uint16_t v) { v = GUINT16_TO_LE(v); memcpy(p, &v, 2); }
@@ -284,7 +297,7 @@ static void blk_reset(VitVirtio *v)
 
 static const VitVirtioClass blk_virtio = {
     .id = 2, .pci_class = 0x0100, .features = blk_features, .read_config = blk_read_config,
-    .write_config = blk_write_config, .element = blk_element, .reset = blk_reset,
+    .write_config = blk_write_config, .element = blk_element, .batch = blk_batch, .reset = blk_reset,
 };
 
 /* ---- The device ------------------------------------------------------------------------------ */

@@ -124,10 +124,14 @@ static void process_queue(VitVirtio *v, unsigned queue)
     do {
         VitVirtqElement *e;
         unsigned before = budget;
+        if (vc->batch)
+            vc->batch(v, true);
         while (budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
             vc->element(v, queue, e);
             budget--;
         }
+        if (vc->batch)
+            vc->batch(v, false);
         if (budget != before)       /* no interrupt for a queue that had nothing */
             vit_virtq_notify(v, queue);
         pthread_mutex_lock(&r->lock);

@@ -113,6 +113,8 @@ typedef struct {
     bool (*takes)(VitVirtio *v, unsigned queue);
     /* One chain of a queue that is taken; the device pushes it, now or later. */
     void (*element)(VitVirtio *v, unsigned queue, VitVirtqElement *element);
+    /* Around several calls of element(): what they start may start together; may be NULL. */
+    void (*batch)(VitVirtio *v, bool begin);
     /* A kick of a queue that is not taken; may be NULL. */
     void (*kicked)(VitVirtio *v, unsigned queue);
     void (*status)(VitVirtio *v, uint8_t status); /* driver changed it; machine lock; may be NULL */
