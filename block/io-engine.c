@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/io-engine.c - see io-engine.h.  io_uring(7) through liburing, completions by eventfd(2) */
+/* block/io-engine.c - see io-engine.h.  io_uring(7) through liburing, completions by eventfd(2)
+ *
+ * A regular file takes one write through the page cache at a time: the kernel holds the inode's lock
+ * while it copies, and others spin.  So large ones go to a thread of their own, one after the other,
+ * which leaves the other processors to reads. */
 #include "block/io-engine.h"
 
 #include <errno.h>
@@ -7,6 +11,7 @@
 #include <liburing.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { RING_ENTRIES = 128, WORKERS = 4, LARGE = 256 << 10 /* bytes */ };
@@ -24,10 +29,12 @@ struct VitIoEngine {
     unsigned     plugged;
     bool         retry_queued;
     bool         buffered;      /* through the page cache */
+    bool         one_writer;    /* buffered, and a regular file */
     bool         completing;    /* in completed(); what runs there may free the engine */
     bool         dead;          /* to be freed when completed() has ended */
     /* worker threads */
-    GThreadPool *pool;
+    GThreadPool *pool;          /* owned; NULL: io_uring */
+    GThreadPool *writer;        /* owned; of one thread; NULL until it is needed */
 };
 
 /* ---- io_uring -------------------------------------------------------------------------------- */
@@ -162,7 +169,6 @@ static bool start_ring(VitIoEngine *e)
 static void worker_done(void *opaque)
 {
     VitIo *io = opaque;
-    io->engine->in_flight--;
     io->done(io);
 }
 
@@ -202,6 +208,8 @@ VitIoEngine *vit_io_engine_new(VitIoThread *thread, int fd, bool threads)
     e->fd = fd;
     e->event_fd = -1;
     e->buffered = !(fcntl(fd, F_GETFL) & O_DIRECT);
+    struct stat st;
+    e->one_writer = e->buffered && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
     g_queue_init(&e->waiting);
     if (threads || !start_ring(e))
         e->pool = g_thread_pool_new(work, e, WORKERS, FALSE, NULL);
@@ -218,6 +226,8 @@ void vit_io_engine_free(VitIoEngine *e)
     }
     while (e->retry_queued)
         g_main_context_iteration(vit_io_thread_context(e->thread), TRUE);
+    if (e->writer)
+        g_thread_pool_free(e->writer, FALSE, TRUE);
     if (e->pool) {
         g_thread_pool_free(e->pool, FALSE, TRUE);
     } else {
@@ -231,8 +241,13 @@ void vit_io_engine_free(VitIoEngine *e)
 void vit_io_engine_submit(VitIoEngine *e, VitIo *io)
 {
     io->engine = e;
+    if (e->one_writer && io->kind == VIT_IO_WRITE && is_large(io)) {
+        if (!e->writer)
+            e->writer = g_thread_pool_new(work, e, 1, FALSE, NULL);
+        g_thread_pool_push(e->writer, io, NULL);
+        return;
+    }
     if (e->pool) {
-        e->in_flight++;
         g_thread_pool_push(e->pool, io, NULL);
         return;
     }

@@ -197,6 +197,40 @@ static void test_random(Fixture *f, gconstpointer data)
     g_assert_cmpmem(content, length, model, DISK);
 }
 
+/* Writes that are large enough to go one after the other, between reads that do not wait for them. */
+static void test_large(Fixture *f, gconstpointer data)
+{
+    enum { LANES = 8, SIZE = DISK / 2 / LANES };
+    VitBlockNode *node = open_mode(f, data);
+    if (!node)
+        return;
+    g_autofree uint8_t *written = g_malloc(DISK / 2), *seen = g_malloc0(DISK / 2);
+    g_autofree uint8_t *expected = g_malloc(DISK);
+    Call *calls[2 * LANES];
+
+    fill(expected, 0, DISK, 1);
+    fill(written, 0, DISK / 2, 9);
+    memcpy(expected, written, DISK / 2);
+    for (unsigned i = 0; i < 2 * LANES; i++) {
+        uint64_t at = (uint64_t) (i / 2) * SIZE;
+        bool read = i & 1;
+        Call *c = calls[i] = start(node, read ? VIT_BLOCK_READ : VIT_BLOCK_WRITE,
+                                   read ? DISK / 2 + at : at, SIZE);
+        c->iov[0] = (struct iovec) { (read ? seen : written) + at, SIZE };
+        c->req.niov = 1;
+        c->req.flags = i == 4 ? VIT_BLOCK_FUA : 0;
+        vit_io_thread_call(f->thread, call_submit, c);
+    }
+    for (unsigned i = 0; i < 2 * LANES; i++)
+        g_assert_cmpint(end(calls[i]), ==, 0);
+    vit_block_node_close(node);
+    g_assert_cmpmem(seen, DISK / 2, expected + DISK / 2, DISK / 2);
+    g_autofree char *content = NULL;
+    gsize length;
+    g_assert_true(g_file_get_contents(f->path, &content, &length, NULL));
+    g_assert_cmpmem(content, length, expected, DISK);
+}
+
 static void test_bounds(Fixture *f, gconstpointer data)
 {
     VitBlockNode *node = open_mode(f, data);
@@ -389,7 +423,8 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*fn)(Fixture *, gconstpointer); } each[] = {
-        { "random", test_random }, { "bounds", test_bounds }, { "ragged-end", test_ragged_end },
+        { "random", test_random },         { "large", test_large },
+        { "bounds", test_bounds },         { "ragged-end", test_ragged_end },
         { "cut-while-open", test_cut_while_open }, { "host-full", test_host_full },
         { "discard", test_discard },
     };
