@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/io-engine.c - see io-engine.h.  io_uring(7) through liburing, completions by eventfd(2)
  *
- * A regular file takes one write through the page cache at a time: the kernel holds the inode's lock
- * while it copies, and others spin.  So large ones go to a thread of their own, one after the other,
- * which leaves the other processors to reads. */
+ * A regular file takes one write through the page cache at a time: the kernel holds the inode's
+ * lock while it copies, and others spin.  So large ones go to a thread of their own, one after the
+ * other, which leaves the other processors to reads. */
 #include "block/io-engine.h"
 
 #include <errno.h>

@@ -297,7 +297,8 @@ static void blk_reset(VitVirtio *v)
 
 static const VitVirtioClass blk_virtio = {
     .id = 2, .pci_class = 0x0100, .features = blk_features, .read_config = blk_read_config,
-    .write_config = blk_write_config, .element = blk_element, .batch = blk_batch, .reset = blk_reset,
+    .write_config = blk_write_config, .element = blk_element, .batch = blk_batch,
+    .reset = blk_reset,
 };
 
 /* ---- The device ------------------------------------------------------------------------------ */

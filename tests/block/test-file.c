@@ -197,7 +197,7 @@ static void test_random(Fixture *f, gconstpointer data)
     g_assert_cmpmem(content, length, model, DISK);
 }
 
-/* Writes that are large enough to go one after the other, between reads that do not wait for them. */
+/* Writes that are large enough to go one after the other, between reads that need not wait. */
 static void test_large(Fixture *f, gconstpointer data)
 {
     enum { LANES = 8, SIZE = DISK / 2 / LANES };
