@@ -70,7 +70,6 @@ typedef struct {
     const char *id;
     bool hard, good;
     GError **error;
-    unsigned count;
     JsonArray *list;
 } Call;
 
@@ -265,7 +264,6 @@ static void list_fiber(void *opaque)
     Call *call = opaque;
     VitBlockExports *x = call->exports;
 
-    call->count = x->list->len;
     for (guint i = x->list->len; call->list && i-- > 0;) {
         const VitBlockExport *e = x->list->pdata[i];
         JsonObject *o = json_object_new();
@@ -283,14 +281,6 @@ JsonArray *vit_block_exports_list(VitBlockExports *x)
 
     vit_fiber_run_sync(vit_block_graph_thread(x->graph), list_fiber, &call);
     return call.list;
-}
-
-unsigned vit_block_exports_count(VitBlockExports *x)
-{
-    Call call = { .exports = x };
-
-    vit_fiber_run_sync(vit_block_graph_thread(x->graph), list_fiber, &call);
-    return call.count;
 }
 
 /* ---- the NBD server -------------------------------------------------------------------------- */

@@ -48,7 +48,6 @@ VitBlockGraph *vit_block_exports_graph(const VitBlockExports *exports);
 /* hard: clients are dropped; else one that is in use is refused.  Returns when it is gone. */
 [[nodiscard]] bool vit_block_exports_remove(VitBlockExports *exports, const char *id, bool hard,
                                             GError **error);
-unsigned vit_block_exports_count(VitBlockExports *exports);
 /* As "query-block-exports" says: id, type, node-name, shutting-down.  Owned by the caller. */
 JsonArray *vit_block_exports_list(VitBlockExports *exports);
 typedef void (*VitBlockExportFunc)(void *opaque, const char *id);

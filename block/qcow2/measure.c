@@ -56,17 +56,10 @@ static bool stored(const VitQcow2 *q, VitBlockNode *source, uint64_t *bytes, GEr
 
 static bool encryption(const VitQcow2 *q, VitBlockArgs *args, uint64_t *bytes, GError **error)
 {
-    g_autoptr(VitBlockArgs) encrypt = vit_block_args_sub(args, "encrypt");
-    const char *format = encrypt ? vit_block_args_str(encrypt, "format") : NULL;
+    VitLuksOptions options;
+    bool good = vit_qcow2_crypto_take(&options, args, bytes, error);
 
-    *bytes = 0;
-    if (!format || strcmp(format, "luks") != 0) return true;
-    VitLuksOptions options = { 0 };
-    bool good = vit_luks_options_take(&options, encrypt, error);
-    if (good && !options.key_secret)
-        good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("Parameter 'key-secret' is required for cipher"));
-    if (good) *bytes = round_up(vit_luks_header_size(&options), q->cluster_size);
+    *bytes = round_up(*bytes, q->cluster_size);
     vit_luks_options_clear(&options);
     return good;
 }

@@ -175,7 +175,41 @@ static bool run_set_speed(ControlBlock *b, JsonObject *args, JsonNode **result, 
     return good;
 }
 
-static bool query_jobs(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+static void describe(VitBlockJob *job, const VitBlockJobInfo *info, JsonObject *entry)
+{
+    json_object_set_int_member(entry, "current-progress", (gint64)info->current);
+    json_object_set_string_member(entry, "status", vit_block_job_status_name(info->status));
+    json_object_set_int_member(entry, "total-progress", (gint64)info->total);
+    json_object_set_string_member(entry, "type", vit_block_job_type(job));
+    json_object_set_string_member(entry, "id", vit_block_job_id(job));
+}
+
+static void describe_block_job(VitBlockJob *job, const VitBlockJobInfo *info, JsonObject *entry)
+{
+    bool ready = info->status == VIT_JOB_READY || info->status == VIT_JOB_STANDBY;
+
+    json_object_set_string_member(entry, "type", vit_block_job_type(job));
+    json_object_set_string_member(entry, "device", vit_block_job_id(job));
+    json_object_set_int_member(entry, "len", (gint64)info->total);
+    json_object_set_int_member(entry, "offset", (gint64)info->current);
+    json_object_set_int_member(entry, "speed", (gint64)job->speed);
+    json_object_set_boolean_member(entry, "busy", info->busy);
+    json_object_set_boolean_member(entry, "paused", job->user_paused);
+    json_object_set_string_member(entry, "io-status", "ok");
+    json_object_set_boolean_member(entry, "ready", ready);
+    json_object_set_string_member(entry, "status", vit_block_job_status_name(info->status));
+    json_object_set_boolean_member(entry, "auto-finalize",
+                                   (job->flags & VIT_JOB_AUTO_FINALIZE) != 0);
+    json_object_set_boolean_member(entry, "auto-dismiss", (job->flags & VIT_JOB_AUTO_DISMISS) != 0);
+    if (!strcmp(vit_block_job_type(job), "mirror"))
+        json_object_set_boolean_member(entry, "actively-synced",
+                                       vit_block_mirror_actively_synced(job));
+}
+
+typedef void (*Describe)(VitBlockJob *job, const VitBlockJobInfo *info, JsonObject *entry);
+
+/* fn adds to the entry of each job; all: also those that are no block jobs. */
+static bool query(ControlBlock *b, Describe fn, bool all, JsonNode **result)
 {
     g_autoptr(GPtrArray) jobs = vit_block_jobs_list(b->jobs);
     JsonArray *list = json_array_new();
@@ -184,13 +218,9 @@ static bool query_jobs(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
         VitBlockJob *job = jobs->pdata[i];
         VitBlockJobInfo info = vit_block_job_info(job);
         g_autofree char *failure = info.error;
-        if (!vit_block_job_id(job)) continue;
+        if (!vit_block_job_id(job) || !(all || is_block_job(job))) continue;
         JsonObject *entry = json_object_new();
-        json_object_set_int_member(entry, "current-progress", (gint64)info.current);
-        json_object_set_string_member(entry, "status", vit_block_job_status_name(info.status));
-        json_object_set_int_member(entry, "total-progress", (gint64)info.total);
-        json_object_set_string_member(entry, "type", vit_block_job_type(job));
-        json_object_set_string_member(entry, "id", vit_block_job_id(job));
+        fn(job, &info, entry);
         if (failure) json_object_set_string_member(entry, "error", failure);
         json_array_add_object_element(list, entry);
     }
@@ -198,40 +228,14 @@ static bool query_jobs(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
     return true;
 }
 
+static bool query_jobs(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
+{
+    return query(b, describe, true, result);
+}
+
 static bool query_block_jobs(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    g_autoptr(GPtrArray) jobs = vit_block_jobs_list(b->jobs);
-    JsonArray *list = json_array_new();
-
-    for (guint i = 0; i < jobs->len; i++) {
-        VitBlockJob *job = jobs->pdata[i];
-        VitBlockJobInfo info = vit_block_job_info(job);
-        g_autofree char *failure = info.error;
-        if (!vit_block_job_id(job) || !is_block_job(job)) continue;
-        JsonObject *entry = json_object_new();
-        json_object_set_string_member(entry, "type", vit_block_job_type(job));
-        json_object_set_string_member(entry, "device", vit_block_job_id(job));
-        json_object_set_int_member(entry, "len", (gint64)info.total);
-        json_object_set_int_member(entry, "offset", (gint64)info.current);
-        json_object_set_int_member(entry, "speed", (gint64)job->speed);
-        json_object_set_boolean_member(entry, "busy", info.busy);
-        json_object_set_boolean_member(entry, "paused", job->user_paused);
-        json_object_set_string_member(entry, "io-status", "ok");
-        json_object_set_boolean_member(
-            entry, "ready", info.status == VIT_JOB_READY || info.status == VIT_JOB_STANDBY);
-        json_object_set_string_member(entry, "status", vit_block_job_status_name(info.status));
-        json_object_set_boolean_member(entry, "auto-finalize",
-                                       (job->flags & VIT_JOB_AUTO_FINALIZE) != 0);
-        json_object_set_boolean_member(entry, "auto-dismiss",
-                                       (job->flags & VIT_JOB_AUTO_DISMISS) != 0);
-        if (!strcmp(vit_block_job_type(job), "mirror"))
-            json_object_set_boolean_member(entry, "actively-synced",
-                                           vit_block_mirror_actively_synced(job));
-        if (failure) json_object_set_string_member(entry, "error", failure);
-        json_array_add_object_element(list, entry);
-    }
-    *result = qmp_array(list);
-    return true;
+    return query(b, describe_block_job, false, result);
 }
 
 /* ---- What the starting commands share -------------------------------------------------------- */

@@ -535,3 +535,21 @@ void format_test_hostile(const FormatCase *c, uint64_t from, uint64_t bytes, uns
     g_rand_free(rand);
     format_fixture_free(f);
 }
+
+void format_test_refused(const char *format, const FormatDamage *damages, size_t n,
+                         void (*mend)(const char *path))
+{
+    FormatFixture *f = format_fixture_new();
+    g_autofree char *path = format_path(f, "disk");
+
+    for (size_t i = 0; i < n; i++) {
+        g_autoptr(GError) error = NULL;
+        g_assert_true(format_create(f, path, format, NULL, 8 << 20, &error));
+        format_poke(path, damages[i].offset, &damages[i].value, sizeof damages[i].value);
+        if (mend) mend(path);
+        g_assert_null(format_open(f, path, format, 0, &error));
+        g_assert_nonnull(error);
+        if (!strstr(error->message, damages[i].says)) g_error("%s", error->message);
+    }
+    format_fixture_free(f);
+}

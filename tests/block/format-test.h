@@ -27,6 +27,16 @@ void format_test_foreign(const FormatCase *c);
  * changed `rounds` times in an image with some content, and the file is cut short at random. */
 void format_test_hostile(const FormatCase *c, uint64_t from, uint64_t bytes, unsigned rounds);
 
+/* Images with one field changed, each of which must be refused in words that say so. */
+typedef struct {
+    uint64_t offset;
+    uint32_t value; /* as it is to be stored */
+    const char *says;
+} FormatDamage;
+/* mend: puts checksums right after each change; NULL: there are none. */
+void format_test_refused(const char *format, const FormatDamage *damages, size_t n,
+                         void (*mend)(const char *path));
+
 /* For tests of one format: a graph and a folder of their own. */
 typedef struct {
     VitIoThread *thread;

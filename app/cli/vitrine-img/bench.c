@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/bench.c - vitrine-img bench: how long so many requests take */
 #include "app/cli/vitrine-img/img.h"
 
+#include "app/cli/modes.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,7 +149,6 @@ int img_bench(Img *img, int argc, char **argv)
         IMG_OBJECT,
         { NULL },
     };
-    static const char *const aio[] = { "threads", "native", "io_uring", NULL };
     Bench b = { .img = img, .count = 75000, .depth = 64, .size = 4096 };
     const char *cache = NULL;
     unsigned flags = 0;
@@ -162,7 +163,7 @@ int img_bench(Img *img, int argc, char **argv)
         case 'n': break; /* the engine is the file node's own choice */
         case OPT_NO_DRAIN: b.no_drain = true; break;
         case 'i':
-            if (!g_strv_contains(aio, optarg))
+            if (!cli_aio_mode(optarg))
                 return img_fail(img, 1, "Invalid aio option: %s", optarg);
             break;
         default:

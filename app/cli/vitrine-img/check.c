@@ -2,6 +2,7 @@
 /* app/cli/vitrine-img/check.c - vitrine-img check: whether an image is whole, and repairing it */
 #include "app/cli/vitrine-img/img.h"
 
+#include "app/cli/values.h"
 #include "block/jobs/jobs.h"
 
 #include <stdio.h>
@@ -68,7 +69,7 @@ static void print_json(const Check *c, const char *filename)
         if (fields[i].show) json_object_set_int_member(o, fields[i].key, (int64_t)fields[i].value);
     json_object_set_string_member(o, "filename", filename);
     json_object_set_string_member(o, "format", vit_block_node_format(c->node));
-    img_print_json(node);
+    cli_print_json(node);
 }
 
 static void print_human(const Check *c)

@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/common.c - options, messages, opening and progress of all subcommands */
 #include "app/cli/vitrine-img/img.h"
 
+#include "app/cli/modes.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -96,25 +98,8 @@ int img_next_option(Img *img, int argc, char **argv, const char *letters,
 
 bool img_cache_flags(const char *cache, unsigned *flags, bool *fua)
 {
-    static const struct {
-        const char *name;
-        unsigned flags;
-        bool fua;
-    } modes[] = {
-        { "none", VIT_OPEN_DIRECT, false },      { "off", VIT_OPEN_DIRECT, false },
-        { "directsync", VIT_OPEN_DIRECT, true }, { "writeback", 0, false },
-        { "unsafe", VIT_OPEN_NO_FLUSH, false },  { "writethrough", 0, true },
-    };
-
     *fua = false;
-    if (!cache) return true;
-    for (unsigned i = 0; i < G_N_ELEMENTS(modes); i++) {
-        if (strcmp(cache, modes[i].name) != 0) continue;
-        *flags |= modes[i].flags;
-        *fua = modes[i].fua;
-        return true;
-    }
-    return false;
+    return !cache || cli_cache_mode(cache, flags, fua);
 }
 
 bool img_parse_size(const char *text, uint64_t *size)

@@ -86,11 +86,6 @@ enum { IMG_JOB_FLAGS = VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS };
 /* Runs fn on a fiber of the tool's thread. */
 void img_run(Img *img, VitFiberFunc fn, void *opaque);
 
-/* ---- json.c: as QEMU lays it out ---- */
-void img_print_json(JsonNode *node);
-/* For people: "key: value" lines of an object, indented. */
-void img_print_values(JsonObject *object, int indent);
-
 /* ---- the subcommands ---- */
 int img_amend(Img *img, int argc, char **argv);
 int img_bench(Img *img, int argc, char **argv);

@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/info.c - vitrine-img info: what an image is, and what it stands on */
 #include "app/cli/vitrine-img/info.h"
 
+#include "app/cli/values.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -219,7 +221,7 @@ static void print_info(JsonObject *o, const char *path, int indent)
     if (data && JSON_NODE_HOLDS_OBJECT(data) &&
         json_object_get_size(json_node_get_object(data)) > 0) {
         LINE("Format specific information:\n");
-        img_print_values(json_node_get_object(data), indent + 4);
+        cli_print_values(json_node_get_object(data), indent + 4);
     }
     JsonArray *children = json_object_get_array_member(o, "children");
     for (guint i = 0; i < json_array_get_length(children); i++) {
@@ -282,7 +284,7 @@ int img_info(Img *img, int argc, char **argv)
         g_autoptr(JsonNode) node = json_node_alloc();
         if (chain) json_node_init_array(node, list);
         else json_node_init_object(node, json_array_get_object_element(list, 0));
-        img_print_json(node);
+        cli_print_json(node);
         return 0;
     }
     for (guint i = 0; i < json_array_get_length(list); i++) {

@@ -2,6 +2,8 @@
 /* app/cli/vitrine-img/measure.c - vitrine-img measure: how big the file of a new image would be */
 #include "app/cli/vitrine-img/create.h"
 
+#include "app/cli/values.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -42,7 +44,7 @@ static void print(const Img *img, const VitBlockMeasure *r)
         if (r->has_bitmaps) json_object_set_int_member(o, "bitmaps", (int64_t)r->bitmaps);
         json_object_set_int_member(o, "required", (int64_t)r->required);
         json_object_set_int_member(o, "fully-allocated", (int64_t)r->fully_allocated);
-        img_print_json(node);
+        cli_print_json(node);
         return;
     }
     printf("required size: %" G_GUINT64_FORMAT "\nfully allocated size: %" G_GUINT64_FORMAT "\n",

@@ -3,6 +3,8 @@
  * info */
 #include "app/cli/vitrine-io/io.h"
 
+#include "app/cli/modes.h"
+#include "app/cli/values.h"
 #include "block/driver.h"
 
 #include <getopt.h>
@@ -107,34 +109,6 @@ static void specific_fiber(void *opaque)
     if (node->driver->co_specific) w->specific = node->driver->co_specific(node, &w->error);
 }
 
-static void print_value(const char *key, JsonNode *value, int depth)
-{
-    g_autofree char *name = g_strdelimit(g_strdup(key), "-", ' ');
-
-    printf("%*s%s:", depth * 4, "", name);
-    if (JSON_NODE_HOLDS_OBJECT(value)) {
-        JsonObject *object = json_node_get_object(value);
-        g_autoptr(GList) keys = json_object_get_members(object);
-        putchar('\n');
-        for (GList *k = keys; k; k = k->next)
-            print_value(k->data, json_object_get_member(object, k->data), depth + 1);
-    } else if (JSON_NODE_HOLDS_ARRAY(value)) {
-        JsonArray *array = json_node_get_array(value);
-        putchar('\n');
-        for (guint i = 0; i < json_array_get_length(array); i++) {
-            char number[16];
-            g_snprintf(number, sizeof number, "[%u]", i);
-            print_value(number, json_array_get_element(array, i), depth + 1);
-        }
-    } else if (json_node_get_value_type(value) == G_TYPE_STRING) {
-        printf(" %s\n", json_node_get_string(value));
-    } else if (json_node_get_value_type(value) == G_TYPE_BOOLEAN) {
-        printf(" %s\n", json_node_get_boolean(value) ? "true" : "false");
-    } else {
-        printf(" %" G_GINT64_FORMAT "\n", json_node_get_int(value));
-    }
-}
-
 static int cmd_info(IoTool *tool, int argc, char **argv)
 {
     VitBlockInfo info = vit_block_info(tool->node);
@@ -153,10 +127,8 @@ static int cmd_info(IoTool *tool, int argc, char **argv)
     printf("vm state offset: %s\n", state);
     if (!w.specific) return 0;
     JsonObject *data = json_object_get_object_member(w.specific, "data");
-    g_autoptr(GList) keys = data ? json_object_get_members(data) : NULL;
     printf("Format specific information:\n");
-    for (GList *k = keys; k; k = k->next)
-        print_value(k->data, json_object_get_member(data, k->data), 1);
+    if (data) cli_print_values(data, 4);
     json_object_unref(w.specific);
     return 0;
 }
@@ -219,6 +191,7 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
     unsigned flags = tool->flags;
     g_autoptr(VitBlockArgs) options = NULL;
     g_autoptr(GError) error = NULL;
+    bool writethrough;
     int c;
 
     while ((c = getopt(argc, argv, "rsCnkUi:t:d:o:")) != -1) {
@@ -229,14 +202,16 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
         case 'k':
         case 'i': break;
         case 't':
-            if (!io_cache_flags(optarg, &flags)) {
+            if (!cli_cache_mode(optarg, &flags, &writethrough)) {
                 fprintf(stderr, "vitrine-io: Invalid cache option: %s\n", optarg);
                 return -1;
             }
             break;
         case 'd':
-            if (strcmp(optarg, "unmap") == 0 || strcmp(optarg, "on") == 0)
-                flags |= VIT_OPEN_DISCARD;
+            if (!cli_discard_mode(optarg, &flags)) {
+                fprintf(stderr, "vitrine-io: Invalid discard option: %s\n", optarg);
+                return -1;
+            }
             break;
         case 'o':
             if (!(options = vit_block_args_parse("-o", optarg, NULL, &error))) {

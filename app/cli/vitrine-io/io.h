@@ -35,7 +35,6 @@ const IoCommand *io_find(const char *name);
 bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *options,
              unsigned flags);
 void io_close(IoTool *tool);
-bool io_cache_flags(const char *mode, unsigned *flags);
 
 /* "64k" to a number; prints what is wrong and returns -1.  Values up to INT64_MAX. */
 int64_t io_number(const char *text);

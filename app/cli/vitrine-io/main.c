@@ -3,6 +3,7 @@
  * curious: the options and commands of qemu-io */
 #include "app/cli/vitrine-io/io.h"
 
+#include "app/cli/modes.h"
 #include "block/objects.h"
 #include "engine/core/options.h"
 
@@ -63,28 +64,6 @@ char *io_size(double value)
 }
 
 /* ---- the image ------------------------------------------------------------------------------- */
-
-bool io_cache_flags(const char *mode, unsigned *flags)
-{
-    static const struct {
-        const char *name;
-        unsigned flags;
-    } modes[] = {
-        { "writeback", 0 },
-        { "writethrough", 0 },
-        { "none", VIT_OPEN_DIRECT },
-        { "directsync", VIT_OPEN_DIRECT },
-        { "unsafe", VIT_OPEN_NO_FLUSH },
-    };
-
-    for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
-        if (strcmp(mode, modes[i].name) == 0) {
-            *flags = (*flags & ~(unsigned)(VIT_OPEN_DIRECT | VIT_OPEN_NO_FLUSH)) | modes[i].flags;
-            return true;
-        }
-    }
-    return false;
-}
 
 bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *options,
              unsigned flags)
@@ -249,6 +228,7 @@ typedef struct {
 /* False: ends with status *status. */
 static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv, int *status)
 {
+    bool writethrough;
     int c;
 
     *status = 1;
@@ -262,17 +242,21 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
         case 'm':
         case 'k':
             break; /* memory is aligned as the host needs it; io_uring is what native was for */
-        case 'i': json_object_set_string_member(line->options, "file.aio", optarg); break;
+        case 'i':
+            if (!cli_aio_mode(optarg)) {
+                fprintf(stderr, "vitrine-io: Invalid aio option: %s\n", optarg);
+                return false;
+            }
+            json_object_set_string_member(line->options, "file.aio", optarg);
+            break;
         case 'd':
-            if (strcmp(optarg, "unmap") == 0 || strcmp(optarg, "on") == 0) {
-                tool->flags |= VIT_OPEN_DISCARD;
-            } else if (strcmp(optarg, "ignore") != 0 && strcmp(optarg, "off") != 0) {
+            if (!cli_discard_mode(optarg, &tool->flags)) {
                 fprintf(stderr, "vitrine-io: Invalid discard option: %s\n", optarg);
                 return false;
             }
             break;
         case 't':
-            if (!io_cache_flags(optarg, &tool->flags)) {
+            if (!cli_cache_mode(optarg, &tool->flags, &writethrough)) {
                 fprintf(stderr, "vitrine-io: Invalid cache option: %s\n", optarg);
                 return false;
             }

@@ -45,9 +45,7 @@ static JsonObject *extra_options(const NbdOptions *o)
 
 static unsigned open_flags(const NbdOptions *o)
 {
-    return (o->read_only || o->temporary ? VIT_OPEN_READ_ONLY : 0u) |
-           (o->direct ? VIT_OPEN_DIRECT : 0u) | (o->no_flush ? VIT_OPEN_NO_FLUSH : 0u) |
-           (o->discard ? VIT_OPEN_DISCARD : 0u);
+    return o->flags | (o->read_only || o->temporary ? VIT_OPEN_READ_ONLY : 0u);
 }
 
 static VitBlockNode *open_given(Serve *s, GError **error)
@@ -61,9 +59,9 @@ static VitBlockNode *open_given(Serve *s, GError **error)
     g_autoptr(VitBlockArgs) args = vit_block_args_parse("--image-opts", o->file, NULL, error);
     if (!args) return NULL;
     if (open_flags(o) & VIT_OPEN_READ_ONLY) vit_block_args_set(args, "read-only", "on");
-    if (o->direct) vit_block_args_set_default(args, "cache.direct", "on");
-    if (o->no_flush) vit_block_args_set_default(args, "cache.no-flush", "on");
-    if (o->discard) vit_block_args_set_default(args, "discard", "unmap");
+    if (o->flags & VIT_OPEN_DIRECT) vit_block_args_set_default(args, "cache.direct", "on");
+    if (o->flags & VIT_OPEN_NO_FLUSH) vit_block_args_set_default(args, "cache.no-flush", "on");
+    if (o->flags & VIT_OPEN_DISCARD) vit_block_args_set_default(args, "discard", "unmap");
     if (o->detect_zeroes) vit_block_args_set_default(args, "detect-zeroes", o->detect_zeroes);
     return vit_block_graph_open(s->graph, args, error);
 }

@@ -2,6 +2,9 @@
 /* app/cli/vitrine-nbd/options.c - see options.h */
 #include "app/cli/vitrine-nbd/options.h"
 
+#include "app/cli/modes.h"
+#include "block/graph.h"
+
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,23 +126,6 @@ static void set(char **to, const char *value)
     *to = g_strdup(value);
 }
 
-static bool set_cache(NbdOptions *o, const char *mode)
-{
-    if (strcmp(mode, "none") == 0 || strcmp(mode, "off") == 0) o->direct = true;
-    else if (strcmp(mode, "directsync") == 0) o->direct = o->writethrough = true;
-    else if (strcmp(mode, "writethrough") == 0) o->writethrough = true;
-    else if (strcmp(mode, "unsafe") == 0) o->no_flush = true;
-    else if (strcmp(mode, "writeback") != 0) return complain("Invalid cache mode `%s'", mode);
-    return true;
-}
-
-static bool set_discard(NbdOptions *o, const char *mode)
-{
-    o->discard = strcmp(mode, "unmap") == 0 || strcmp(mode, "on") == 0;
-    if (o->discard || strcmp(mode, "ignore") == 0 || strcmp(mode, "off") == 0) return true;
-    return complain("Invalid discard mode `%s'", mode);
-}
-
 static bool number(const char *text, uint64_t max, uint64_t *value)
 {
     return g_ascii_string_to_unsigned(text, 10, 0, max, value, NULL);
@@ -158,20 +144,19 @@ static bool take_value(NbdOptions *o, Seen *seen, int option, const char *arg)
     case CACHE:
         if (seen->cache) return complain("-n and --cache can only be specified once");
         seen->cache = true;
-        return set_cache(o, option == 'n' ? "none" : arg);
+        return cli_cache_mode(option == 'n' ? "none" : arg, &o->flags, &o->writethrough) ||
+               complain("Invalid cache mode `%s'", arg);
     case AIO:
         if (o->aio) return complain("--aio can only be specified once");
-        if (strcmp(arg, "native") != 0 && strcmp(arg, "io_uring") != 0 &&
-            strcmp(arg, "threads") != 0)
-            return complain("Invalid aio mode '%s'", arg);
+        if (!cli_aio_mode(arg)) return complain("Invalid aio mode '%s'", arg);
         set(&o->aio, arg);
         return true;
     case DISCARD:
         if (seen->discard) return complain("--discard can only be specified once");
         seen->discard = true;
-        return set_discard(o, arg);
+        return cli_discard_mode(arg, &o->flags) || complain("Invalid discard mode `%s'", arg);
     case DETECT_ZEROES:
-        if (strcmp(arg, "off") != 0 && strcmp(arg, "on") != 0 && strcmp(arg, "unmap") != 0)
+        if (!cli_detect_zeroes_mode(arg))
             return complain("Failed to parse detect_zeroes mode: invalid parameter value: %s", arg);
         set(&o->detect_zeroes, arg);
         return true;
@@ -291,7 +276,7 @@ static bool check(NbdOptions *o, const Seen *seen, int left)
     if (o->socket && (o->bind || o->port))
         return complain("Unix socket path and TCP options are mutually exclusive");
     if (o->image_opts && o->format) return complain("--image-opts and -f are mutually exclusive");
-    if (!o->discard && g_strcmp0(o->detect_zeroes, "unmap") == 0)
+    if (!(o->flags & VIT_OPEN_DISCARD) && g_strcmp0(o->detect_zeroes, "unmap") == 0)
         return complain("setting detect-zeroes to unmap is not allowed without setting discard "
                         "operation to unmap");
     return o->list || find_activation(o);

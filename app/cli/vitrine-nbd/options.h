@@ -17,7 +17,8 @@ typedef struct {
     unsigned shared; /* 0: any number */
     unsigned handshake_limit; /* seconds, 0: none */
     bool read_only, temporary, persistent, allocation_depth, image_opts, list, fork;
-    bool direct, no_flush, writethrough, discard;
+    bool writethrough;
+    unsigned flags; /* VIT_OPEN_DIRECT, _NO_FLUSH, _DISCARD */
     int done; /* -1: go on; else the exit code of what has been shown */
 } NbdOptions;
 

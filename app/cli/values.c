@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/vitrine-img/json.c - JSON and lists of values, laid out as QEMU's tools do */
-#include "app/cli/vitrine-img/img.h"
+/* app/cli/values.c - see values.h */
+#include "app/cli/values.h"
 
 #include <stdio.h>
 
@@ -84,7 +84,7 @@ static void print_node(JsonNode *node, int indent)
     }
 }
 
-void img_print_json(JsonNode *node)
+void cli_print_json(JsonNode *node)
 {
     print_node(node, 0);
     putchar('\n');
@@ -97,7 +97,7 @@ static void print_named(const char *name, JsonNode *node, int indent)
     printf("%*s%s:", indent, "", name);
     if (JSON_NODE_HOLDS_OBJECT(node)) {
         putchar('\n');
-        img_print_values(json_node_get_object(node), indent + 4);
+        cli_print_values(json_node_get_object(node), indent + 4);
     } else if (JSON_NODE_HOLDS_ARRAY(node)) {
         JsonArray *array = json_node_get_array(node);
         putchar('\n');
@@ -115,7 +115,7 @@ static void print_named(const char *name, JsonNode *node, int indent)
     }
 }
 
-void img_print_values(JsonObject *object, int indent)
+void cli_print_values(JsonObject *object, int indent)
 {
     g_autoptr(GList) keys = json_object_get_members(object);
 

@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* app/cli/values.h - JSON and lists of values on the standard output, laid out as QEMU's tools do */
+#pragma once
+#include <json-glib/json-glib.h>
+
+void cli_print_json(JsonNode *node);
+/* For people: "key: value" lines of an object, indented. */
+void cli_print_values(JsonObject *object, int indent);
