@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* app/cli/values.h - JSON and lists of values on the standard output, laid out as by QEMU's tools */
+/* app/cli/values.h - JSON and lists of values, laid out as by the tools of QEMU */
 #pragma once
 #include <json-glib/json-glib.h>
 
