@@ -189,11 +189,17 @@ struct VitBlockNode { /* first member of each driver's instance */
     VitFiberCond idle, resumed;
     VitBlockRangeLock serial; /* unaligned writes, see alignment */
     VitBlockRequest *pool; /* of child requests, linked by opaque */
-    VitBlockFullFunc full; /* NULL: a full host is an error like others */
-    void *full_opaque;
+    VitBlockFailedFunc failed; /* NULL: every error is reported */
+    void *failed_opaque;
+    uint8_t on_error[2]; /* of VitBlockOnError: reads, the others; atomic */
+    uint8_t io_status; /* of VitBlockIoStatus; atomic */
     bool given_up; /* nothing is held until the next retry */
+    bool implicit; /* a filter that -drive put in: users of the root see what is below */
     bool opened;
-    GQueue held; /* of VitBlockRequest*: writes that found the host full */
+    GQueue held; /* of VitBlockRequest*: they failed and wait for a retry */
+    uint64_t write_threshold; /* a write that ends past it is told, once; 0: none */
+    VitBlockThresholdFunc crossed;
+    void *crossed_opaque;
     GSList *claims; /* of those who use it, see vit_block_claim() */
     GSList *users; /* of VitBlockUse*: devices that are told */
     struct {

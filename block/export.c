@@ -4,6 +4,7 @@
 
 #include "block/driver.h"
 #include "block/nbd/server.h"
+#include "block/node-private.h"
 #include "engine/core/suggest.h"
 
 #include <glib/gi18n-lib.h>
@@ -190,7 +191,9 @@ bool vit_block_exports_add(VitBlockExports *x, VitBlockArgs *args, GError **erro
 static void stop(VitBlockExports *x, VitBlockExport *e)
 {
     e->shutting_down = true;
+    GPtrArray *hurried = vit_block_hurry(e->node, NULL);
     e->klass->co_stop(e);
+    vit_block_hurry_end(hurried);
     g_ptr_array_remove(x->list, e);
     g_autofree char *id = g_strdup(e->id);
     free_export(e);

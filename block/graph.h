@@ -125,7 +125,20 @@ void vit_block_graph_keep(VitBlockGraph *graph, VitBlockObject *object);
 /* A root: what a device or an export holds, so that the graph below it can change.  A node of its
  * own that passes requests on; owns a reference of node. */
 [[nodiscard]] VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id);
-VitBlockNode *vit_block_root_node(VitBlockNode *root); /* borrowed: what is below now */
+/* Borrowed: what is below now, past filters that -drive put in. */
+VitBlockNode *vit_block_root_node(VitBlockNode *root);
+/* Requests wait for the limits of a throttle-group object, whose use is taken over; NULL: they do
+ * not.  The object is borrowed back.  A fiber of the root's thread or any other thread. */
+void vit_block_root_throttle(VitBlockNode *root, VitBlockObject *group);
+VitBlockObject *vit_block_root_throttle_group(VitBlockNode *root);
+/* What QMP calls the root: the id of its -drive, "" for a node of -blockdev (anonymous); and the
+ * QOM path of the device that holds it, NULL: none.  Set before the first request. */
+void vit_block_root_set_anonymous(VitBlockNode *root);
+const char *vit_block_root_device(const VitBlockNode *root);
+void vit_block_root_set_user(VitBlockNode *root, const char *path);
+const char *vit_block_root_user(const VitBlockNode *root);
+/* cache=writethrough, directsync: before the first request. */
+void vit_block_root_set_write_through(VitBlockNode *root, bool write_through);
 
 const VitBlockDriver *vit_block_driver_find(const char *name); /* NULL: none */
 /* NULL-ended, in order of drivers.c; with a phrase for "did you mean" in messages. */

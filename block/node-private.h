@@ -15,6 +15,10 @@ void vit_block_tell_resized(VitBlockNode *node); /* use.c: devices, like the nex
 void vit_block_tell_moved(VitBlockNode *node);
 const char *vit_block_fixed_by(const VitBlockNode *node); /* who holds it on its iothread */
 GMutex *vit_block_graph_moves(VitBlockGraph *graph); /* graph.c: held by who moves nodes */
+/* node.c: until the end, nothing on the node and below it is kept waiting by its driver.  already:
+ * what another call gave, to be added to and given back; NULL: none.  On the node's thread. */
+GPtrArray *vit_block_hurry(VitBlockNode *node, GPtrArray *already);
+void vit_block_hurry_end(GPtrArray *hurried); /* frees it */
 void vit_block_tell_idle(VitBlockNode *node); /* node.c: nothing is in flight any more */
 void vit_block_start_waiting(
     VitBlockNode *node); /* request.c: requests that waited for a drain's end */

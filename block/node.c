@@ -34,8 +34,7 @@ static void collect_below(VitBlockNode *node, GPtrArray *seen)
         collect_below(((VitBlockEdge *)node->edges->pdata[i])->node, seen);
 }
 
-/* The node and all below it, but those in `already`: references to who was hurried. */
-static GPtrArray *hurry_below(VitBlockNode *node, GPtrArray *already)
+GPtrArray *vit_block_hurry(VitBlockNode *node, GPtrArray *already)
 {
     g_autoptr(GPtrArray) seen = g_ptr_array_new();
     GPtrArray *hurried = already ?: g_ptr_array_new();
@@ -51,20 +50,22 @@ static GPtrArray *hurry_below(VitBlockNode *node, GPtrArray *already)
     return hurried;
 }
 
-static void hurry_end(GPtrArray *hurried)
+void vit_block_hurry_end(GPtrArray *hurried)
 {
     for (guint i = 0; i < hurried->len; i++) {
         VitBlockNode *n = hurried->pdata[i];
         n->driver->hurry(n, false);
     }
+    g_ptr_array_unref(hurried);
 }
 
 void vit_block_node_destroy(VitBlockNode *node)
 {
     if (node->in_flight > 0) {
-        g_autoptr(GPtrArray) hurried = hurry_below(node, NULL);
+        g_atomic_int_inc(&node->refs); /* so that what hurries it does not end it again */
+        GPtrArray *hurried = vit_block_hurry(node, NULL);
         while (node->in_flight > 0) vit_fiber_cond_wait(&node->idle, NULL);
-        hurry_end(hurried);
+        vit_block_hurry_end(hurried);
     }
     if (node->opened && node->driver->co_close) node->driver->co_close(node);
     while (node->edges->len > 0) vit_block_drop_edge(node->edges->pdata[node->edges->len - 1]);
@@ -188,8 +189,7 @@ static void drain_end(void *data)
 {
     Drain *d = data;
 
-    if (d->hurried) hurry_end(d->hurried);
-    g_clear_pointer(&d->hurried, g_ptr_array_unref);
+    g_clear_pointer(&d->hurried, vit_block_hurry_end);
     g_mutex_lock(&d->lock);
     d->idle = true;
     g_cond_signal(&d->cond);
@@ -205,7 +205,7 @@ static void drain_start(void *data)
         return;
     }
     d->node->drains = g_slist_prepend(d->node->drains, d);
-    d->hurried = hurry_below(d->node, NULL);
+    d->hurried = vit_block_hurry(d->node, NULL);
 }
 
 void vit_block_tell_idle(VitBlockNode *node)
@@ -219,12 +219,12 @@ void vit_block_drain(VitBlockNode *node)
     Drain d = { .node = node };
 
     if (vit_io_thread_is_current(vit_block_node_thread(node))) {
-        g_autoptr(GPtrArray) hurried = hurry_below(node, NULL);
+        GPtrArray *hurried = vit_block_hurry(node, NULL);
         while (node->in_flight > 0 && vit_fiber_self(node->thread))
             vit_fiber_cond_wait(&node->idle, NULL);
         while (node->in_flight > 0)
             g_main_context_iteration(vit_io_thread_context(node->thread), TRUE);
-        hurry_end(hurried);
+        vit_block_hurry_end(hurried);
         return;
     }
     g_mutex_init(&d.lock);
@@ -252,7 +252,7 @@ void vit_co_drain_begin(VitBlockNode *node)
     GPtrArray *hurried = NULL;
 
     collect(node, found);
-    for (guint i = 0; i < found->len; i++) hurried = hurry_below(found->pdata[i], hurried);
+    for (guint i = 0; i < found->len; i++) hurried = vit_block_hurry(found->pdata[i], hurried);
     node->hurried = g_slist_prepend(node->hurried, hurried);
     for (guint i = 0; i < found->len; i++) {
         VitBlockNode *n = vit_block_node_ref(found->pdata[i]);
@@ -269,11 +269,11 @@ void vit_co_drain_begin(VitBlockNode *node)
 void vit_co_drain_end(VitBlockNode *node)
 {
     g_autoptr(GPtrArray) found = node->drained->data;
-    g_autoptr(GPtrArray) hurried = node->hurried->data;
+    GPtrArray *hurried = node->hurried->data;
 
     node->drained = g_slist_delete_link(node->drained, node->drained);
     node->hurried = g_slist_delete_link(node->hurried, node->hurried);
-    hurry_end(hurried);
+    vit_block_hurry_end(hurried);
     for (guint i = found->len; i-- > 0;) {
         VitBlockNode *n = found->pdata[i];
         if (--n->quiesced == 0) vit_block_start_waiting(n);

@@ -61,6 +61,7 @@ typedef struct {
     bool dirty; /* not closed cleanly */
     bool encrypted;
     uint64_t vm_state_offset; /* where saved machine state begins, 0: has none */
+    bool write_through; /* every write is stable when it ends: there is no cache to flush */
 } VitBlockInfo;
 
 typedef struct {
@@ -77,7 +78,20 @@ typedef struct {
     bool no_backing; /* the image alone */
 } VitBlockOptions;
 
-typedef void (*VitBlockFullFunc)(void *opaque, VitBlockNode *node, int error);
+/* What becomes of a request that failed: "rerror" and "werror" of a disk, "on-source-error" and
+ * "on-target-error" of a job. */
+typedef enum {
+    VIT_ON_ERROR_REPORT, /* its submitter is told; the job fails */
+    VIT_ON_ERROR_IGNORE, /* its submitter is told that it went well */
+    VIT_ON_ERROR_ENOSPC, /* STOP when the host is full (ENOSPC, EDQUOT), else REPORT */
+    VIT_ON_ERROR_STOP, /* it is held until it is tried again or given up; the job pauses */
+    VIT_ON_ERROR_AUTO, /* REPORT for reads, ENOSPC for what is written */
+} VitBlockOnError;
+typedef enum { VIT_IO_STATUS_OK, VIT_IO_STATUS_FAILED, VIT_IO_STATUS_NOSPACE } VitBlockIoStatus;
+
+/* req->result is the error; action: REPORT, IGNORE or STOP.  On the node's iothread. */
+typedef void (*VitBlockFailedFunc)(void *opaque, VitBlockNode *node, const VitBlockRequest *req,
+                                   VitBlockOnError action);
 
 /* ---- opening and closing: any thread but the node's own, or a fiber of it -------------------- */
 
@@ -111,12 +125,21 @@ void vit_block_unplug(VitBlockNode *node);
 /* Waits until no request is in flight.  Any thread; completions run meanwhile, so no lock that they
  * take may be held.  On the node's own thread not from within a queued call or a completion. */
 void vit_block_drain(VitBlockNode *node);
-/* A write that finds the host full (ENOSPC, EDQUOT) is held instead of failing, and fn is told, on
- * the node's iothread, of the first one: it has the machine paused.  Held requests count as in
- * flight until they are tried again or given up.  Before the first request; NULL turns it off. */
-void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque);
+/* What becomes of submitted requests that fail; both REPORT at first.  Held requests count as in
+ * flight until they are tried again or given up.  Any thread. */
+void vit_block_set_on_error(VitBlockNode *node, VitBlockOnError read, VitBlockOnError write);
+void vit_block_get_on_error(const VitBlockNode *node, VitBlockOnError *read,
+                            VitBlockOnError *write);
+/* "report", "ignore", "enospc" (writes alone), "stop", "auto"; false for other words. */
+[[nodiscard]] bool vit_block_on_error_parse(const char *text, bool write, VitBlockOnError *value);
+/* fn is told of each failure: it has the machine paused when a request is held.  Without one every
+ * error is reported.  Any thread but, with requests in flight, the node's own; the one before is
+ * not called any more afterwards. */
+void vit_block_set_failed_handler(VitBlockNode *node, VitBlockFailedFunc fn, void *opaque);
+/* The newest failure for which a request was held, since the last retry.  Any thread. */
+VitBlockIoStatus vit_block_io_status(const VitBlockNode *node);
 void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
-/* Held requests end with their error, and so do others that find the host full, until a retry. */
+/* Held requests end with their error, and nothing is held until a retry. */
 void vit_block_give_up(VitBlockNode *node);
 /* Runs fn on a fiber of the node's thread, wherever the node goes meanwhile, and waits for its end:
  * not on that thread outside of fibers.  Afterwards the node may move. */
@@ -127,6 +150,12 @@ void vit_block_call(VitBlockNode *node, VitIoFunc fn, void *opaque);
  * first, what comes waits.  Refused, by name, while somebody uses one of them who cannot follow.
  * Like vit_block_run(); not on `to`. */
 [[nodiscard]] bool vit_block_move(VitBlockNode *node, VitIoThread *to, GError **error);
+/* A write of this node that ends past offset is told to fn, once; 0: none is.  Both on the node's
+ * thread. */
+typedef void (*VitBlockThresholdFunc)(void *opaque, VitBlockNode *node, uint64_t exceeded,
+                                      uint64_t threshold);
+void vit_block_set_write_threshold(VitBlockNode *node, uint64_t offset, VitBlockThresholdFunc fn,
+                                   void *opaque);
 /* Blocking helpers for tools, firmware tables and slow devices: any thread but the node's own. */
 int vit_block_read_sync(VitBlockNode *node, uint64_t offset, void *buf, uint64_t bytes);
 int vit_block_write_sync(VitBlockNode *node, uint64_t offset, const void *buf, uint64_t bytes);

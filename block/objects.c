@@ -50,7 +50,13 @@ VitBlockObjects *vit_block_objects_new(void)
 
 void vit_block_object_release(VitBlockObject *object)
 {
-    if (!object || !g_atomic_int_dec_and_test(&object->references)) return;
+    VitBlockObjects *objects = object && object->internal ? object->table : NULL;
+
+    if (objects) g_mutex_lock(&objects->mutex); /* it must not be found any more */
+    bool last = object && g_atomic_int_dec_and_test(&object->references);
+    if (last && objects) g_ptr_array_remove(objects->list, object);
+    if (objects) g_mutex_unlock(&objects->mutex);
+    if (!last) return;
     if (object->klass->destroy) object->klass->destroy(object);
     g_free(object->id);
     g_free(object);
@@ -62,7 +68,7 @@ void vit_block_objects_free(VitBlockObjects *objects)
     for (guint i = objects->list->len; i-- > 0;) { /* those that need others come after them */
         VitBlockObject *object = objects->list->pdata[i];
         object->table = NULL;
-        vit_block_object_release(object);
+        if (!object->internal) vit_block_object_release(object);
     }
     g_ptr_array_unref(objects->list);
     g_mutex_clear(&objects->mutex);
@@ -110,12 +116,31 @@ VitBlockObject *vit_block_objects_use(VitBlockObjects *objects, const char *id, 
     return object;
 }
 
+VitBlockObject *vit_block_objects_use_group(VitBlockObjects *objects, const char *id,
+                                            GError **error)
+{
+    g_mutex_lock(&objects->mutex);
+    if (!find(objects, id)) {
+        VitBlockObject *object = g_malloc0(vit_block_throttle_group_class.instance_size);
+        g_autoptr(VitBlockArgs) none = vit_block_args_new(id, NULL, NULL);
+        *object = (VitBlockObject){ &vit_block_throttle_group_class, g_strdup(id), 1, true,
+                                    objects };
+        bool good = object->klass->create(object, none, NULL);
+        g_assert(good); /* there is nothing to refuse */
+        g_ptr_array_add(objects->list, object);
+        g_mutex_unlock(&objects->mutex);
+        return object;
+    }
+    g_mutex_unlock(&objects->mutex);
+    return vit_block_objects_use(objects, id, "throttle-group", error);
+}
+
 void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, void *opaque)
 {
     g_mutex_lock(&objects->mutex);
     for (guint i = 0; i < objects->list->len; i++) {
         VitBlockObject *object = objects->list->pdata[i];
-        fn(opaque, object->id, object->klass->type);
+        if (!object->internal) fn(opaque, object->id, object->klass->type);
     }
     g_mutex_unlock(&objects->mutex);
 }
@@ -162,7 +187,7 @@ bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError 
                                 "'_', starting with a letter"));
 
     VitBlockObject *object = g_malloc0(klass->instance_size);
-    *object = (VitBlockObject){ klass, g_strdup(id), 1, objects };
+    *object = (VitBlockObject){ klass, g_strdup(id), 1, false, objects };
     if (!klass->create(object, args, error) || !vit_block_args_finish(args, error)) {
         vit_block_object_release(object);
         return false;
@@ -202,6 +227,7 @@ bool vit_block_objects_remove(VitBlockObjects *objects, const char *id, GError *
 {
     g_mutex_lock(&objects->mutex);
     VitBlockObject *object = find(objects, id);
+    if (object && object->internal) object = NULL;
     bool used = object && g_atomic_int_get(&object->references) > 1;
     if (object && !used) g_ptr_array_remove(objects->list, object);
     g_mutex_unlock(&objects->mutex);

@@ -28,6 +28,10 @@ const char *const *vit_block_object_types(void); /* NULL-ended, sorted */
 [[nodiscard]] VitBlockObject *vit_block_objects_use(VitBlockObjects *objects, const char *id,
                                                     const char *type, GError **error);
 void vit_block_object_release(VitBlockObject *object); /* NULL is fine */
+/* The throttle group of that name; one that nobody has made is made, without limits, and goes with
+ * its last user.  NULL when another object has the name. */
+[[nodiscard]] VitBlockObject *vit_block_objects_use_group(VitBlockObjects *objects, const char *id,
+                                                          GError **error);
 const char *vit_block_object_id(const VitBlockObject *object);
 /* Calls fn for each, in order of creation, with the table locked: fn may not call back here. */
 typedef void (*VitBlockObjectFunc)(void *opaque, const char *id, const char *type);

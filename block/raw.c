@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/raw.c - the raw format (the file's bytes are the disk's), and the root that devices hold
+/* block/raw.c - the raw format: the file's bytes are the disk's
  *
  * The size is rounded up to whole 512-byte sectors; what lies past the file's end reads as zero and
  * comes into being when it is written.  "offset" and "size" cut out a part. */
@@ -19,7 +19,7 @@ static bool forward(VitBlockNode *node, VitBlockRequest *req)
 {
     VitBlockRequest *child = vit_block_child_request(req);
 
-    child->offset += node->driver == &vit_block_raw_driver ? ((Raw *)node)->offset : 0;
+    child->offset += ((Raw *)node)->offset;
     vit_block_submit(node->file->node, child);
     return true;
 }
@@ -130,37 +130,3 @@ const VitBlockDriver vit_block_raw_driver = {
     .co_create = raw_create,
     .co_measure = raw_measure,
 };
-
-/* ---- roots ----------------------------------------------------------------------------------- */
-
-static int root_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
-const VitBlockDriver vit_block_root_driver = {
-    .name = "root",
-    .kind = VIT_BLOCK_FILTER,
-    .instance_size = sizeof(VitBlockNode),
-    .try_submit = forward,
-    .info = child_info,
-    .co_status = root_status,
-};
-
-VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id)
-{
-    VitBlockNode *root = vit_block_node_new(&vit_block_root_driver, node->filename, node->thread);
-
-    g_free(root->name);
-    root->name = g_strdup(id);
-    root->size = node->size;
-    root->how = node->how;
-    root->opened = true;
-    vit_block_add_edge(root, node, "root", VIT_EDGE_FILTERED);
-    return root;
-}
-
-VitBlockNode *vit_block_root_node(VitBlockNode *root)
-{
-    return root->file->node;
-}

@@ -31,6 +31,22 @@ static int check(VitBlockNode *node, const VitBlockRequest *req)
     return 0;
 }
 
+void vit_block_set_write_threshold(VitBlockNode *node, uint64_t offset, VitBlockThresholdFunc fn,
+                                   void *opaque)
+{
+    node->write_threshold = offset;
+    node->crossed = fn;
+    node->crossed_opaque = opaque;
+}
+
+static void cross_threshold(VitBlockNode *node, uint64_t end)
+{
+    uint64_t threshold = node->write_threshold;
+
+    node->write_threshold = 0;
+    node->crossed(node->crossed_opaque, node, end - threshold, threshold);
+}
+
 static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
 {
     bool changes = req->op == VIT_BLOCK_WRITE || req->op == VIT_BLOCK_WRITE_ZEROES ||
@@ -50,6 +66,9 @@ static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
         __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     if (changes && node->bitmaps) /* also of a failed write: parts of it may have happened */
         vit_block_bitmaps_mark(node, req->offset, req->bytes);
+    if (node->write_threshold && changes && req->op != VIT_BLOCK_DISCARD &&
+        req->offset + req->bytes > node->write_threshold)
+        cross_threshold(node, req->offset + req->bytes);
 }
 
 static void leave(VitBlockNode *node)
@@ -230,7 +249,8 @@ static int perform(VitBlockNode *node, const VitBlockRequest *given)
     if (req.op == VIT_BLOCK_WRITE && node->detect_zeroes && !(req.flags & VIT_BLOCK_COMPRESSED) &&
         vit_block_iov_is_zero(req.iov, req.niov)) {
         req.op = VIT_BLOCK_WRITE_ZEROES;
-        if (node->detect_zeroes == VIT_DETECT_ZEROES_UNMAP) req.flags |= VIT_BLOCK_MAY_UNMAP;
+        if (node->detect_zeroes == VIT_DETECT_ZEROES_UNMAP && node->how.discard)
+            req.flags |= VIT_BLOCK_MAY_UNMAP;
     }
     switch (req.op) {
     case VIT_BLOCK_READ:
@@ -360,27 +380,55 @@ static void end_request(VitBlockNode *node, VitBlockRequest *req)
     leave(node);
 }
 
+/* A failure, after req->result was set: decides what becomes of it, and tells. */
+static VitBlockOnError judge(VitBlockNode *node, const VitBlockRequest *req)
+{
+    bool full = req->result == -ENOSPC || req->result == -EDQUOT;
+    VitBlockOnError action = __atomic_load_n(&node->on_error[req->op != VIT_BLOCK_READ],
+                                             __ATOMIC_RELAXED);
+
+    /* That something is not supported is an answer. */
+    if (!node->failed || req->result == -ENOTSUP) return VIT_ON_ERROR_REPORT;
+    if (action == VIT_ON_ERROR_AUTO)
+        action = req->op == VIT_BLOCK_READ ? VIT_ON_ERROR_REPORT : VIT_ON_ERROR_ENOSPC;
+    if (action == VIT_ON_ERROR_ENOSPC) action = full ? VIT_ON_ERROR_STOP : VIT_ON_ERROR_REPORT;
+    if (action == VIT_ON_ERROR_STOP && node->given_up) action = VIT_ON_ERROR_REPORT;
+    if (action == VIT_ON_ERROR_STOP)
+        __atomic_store_n(&node->io_status, full ? VIT_IO_STATUS_NOSPACE : VIT_IO_STATUS_FAILED,
+                         __ATOMIC_RELAXED);
+    node->failed(node->failed_opaque, node, req, action);
+    return action;
+}
+
+static void end_failed(VitBlockNode *node, VitBlockRequest *req)
+{
+    switch (judge(node, req)) {
+    case VIT_ON_ERROR_STOP:
+        if (node->quiesced > 0) { /* a drain waits for it, and starts it again */
+            g_queue_push_tail(&node->waiting, req);
+            leave(node);
+        } else {
+            g_queue_push_tail(&node->held, req);
+        }
+        return;
+    case VIT_ON_ERROR_IGNORE:
+        account(node, req, req->result);
+        req->result = 0;
+        req->done(req);
+        leave(node);
+        return;
+    default: end_request(node, req);
+    }
+}
+
 void vit_block_complete(VitBlockRequest *req, int result)
 {
     VitBlockNode *node = req->node_private[REQUEST_NODE];
-    bool full = (result == -ENOSPC || result == -EDQUOT) && req->op != VIT_BLOCK_READ;
 
     req->result = result;
-    if (!node) { /* perform_fast() counts for itself */
-        req->done(req);
-        return;
-    }
-    if (!full || !node->full || node->given_up) {
-        end_request(node, req);
-        return;
-    }
-    if (node->quiesced > 0) { /* a drain waits for it, and starts it again */
-        g_queue_push_tail(&node->waiting, req);
-        leave(node);
-        return;
-    }
-    g_queue_push_tail(&node->held, req);
-    if (g_queue_get_length(&node->held) == 1) node->full(node->full_opaque, node, result);
+    if (!node) req->done(req); /* perform_fast() counts for itself */
+    else if (result < 0) end_failed(node, req);
+    else end_request(node, req);
 }
 
 typedef struct {
@@ -434,12 +482,56 @@ VitBlockRequest *vit_block_child_request(VitBlockRequest *req)
     return child;
 }
 
-/* ---- a full host ----------------------------------------------------------------------------- */
+/* ---- failures -------------------------------------------------------------------------------- */
 
-void vit_block_set_full_handler(VitBlockNode *node, VitBlockFullFunc fn, void *opaque)
+void vit_block_set_on_error(VitBlockNode *node, VitBlockOnError read, VitBlockOnError write)
 {
-    node->full = fn;
-    node->full_opaque = opaque;
+    __atomic_store_n(&node->on_error[0], read, __ATOMIC_RELAXED);
+    __atomic_store_n(&node->on_error[1], write, __ATOMIC_RELAXED);
+}
+
+void vit_block_get_on_error(const VitBlockNode *node, VitBlockOnError *read, VitBlockOnError *write)
+{
+    *read = __atomic_load_n(&node->on_error[0], __ATOMIC_RELAXED);
+    *write = __atomic_load_n(&node->on_error[1], __ATOMIC_RELAXED);
+}
+
+bool vit_block_on_error_parse(const char *text, bool write, VitBlockOnError *value)
+{
+    static const char *const words[] = { "report", "ignore", "enospc", "stop", "auto" };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(words); i++) {
+        if (strcmp(words[i], text) != 0 || (i == VIT_ON_ERROR_ENOSPC && !write)) continue;
+        *value = i;
+        return true;
+    }
+    return false;
+}
+
+typedef struct {
+    VitBlockNode *node;
+    VitBlockFailedFunc fn;
+    void *opaque;
+} Handler;
+
+static void set_handler(void *data)
+{
+    Handler *h = data;
+
+    h->node->failed = h->fn;
+    h->node->failed_opaque = h->opaque;
+}
+
+void vit_block_set_failed_handler(VitBlockNode *node, VitBlockFailedFunc fn, void *opaque)
+{
+    Handler h = { node, fn, opaque };
+
+    vit_io_thread_call_sync(node->thread, set_handler, &h);
+}
+
+VitBlockIoStatus vit_block_io_status(const VitBlockNode *node)
+{
+    return __atomic_load_n(&node->io_status, __ATOMIC_RELAXED);
 }
 
 static void release_held(VitBlockNode *node, bool again)
@@ -457,6 +549,7 @@ static void retry_here(void *data)
     VitBlockNode *node = data;
 
     node->given_up = false;
+    __atomic_store_n(&node->io_status, VIT_IO_STATUS_OK, __ATOMIC_RELAXED);
     release_held(node, true);
     vit_block_node_unref(node);
 }

@@ -2,6 +2,7 @@
 /* app/cli/run-options.c - the options of vitrine-run, one row each */
 #include "app/cli/run-options.h"
 
+#include "app/cli/run-drive.h"
 #include "engine/core/options.h"
 #include "engine/core/suggest.h"
 #include "engine/guest/x86/cpuid.h"
@@ -228,48 +229,11 @@ static bool on_action(RunOptions *o, const char *name, const char *value, GError
 
 static bool on_drive(RunOptions *o, const char *name, const char *value, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-drive", value, NULL, error);
-    uint64_t index = UINT64_MAX;
+    VitDriveConfig *d = run_drive_parse(value, error);
 
-    if (!options)
-        return false;
-    VitDriveConfig *d = vit_drive_config_new(vit_options_take(options, "file"));
-    g_ptr_array_add(o->config->drives, d);
-    set(&d->id, vit_options_take(options, "id"));
-    set(&d->format, vit_options_take(options, "format"));
-    const char *interface = vit_options_take(options, "if") ?: "ide";
-    const char *media = vit_options_take(options, "media") ?: "disk";
-    const char *cache = vit_options_take(options, "cache") ?: "writeback";
-    const char *discard = vit_options_take(options, "discard") ?: "ignore";
-    bool readonly_alias = false;
-    if (!vit_options_take_uint(options, "index", 31, &index, error) ||
-        !vit_options_take_bool(options, "readonly", &d->read_only, error) ||
-        !vit_options_take_bool(options, "read-only", &readonly_alias, error) ||
-        !vit_options_take_bool(options, "snapshot", &d->snapshot, error) ||
-        !vit_options_finish(options, error))
-        return false;
-    d->read_only |= readonly_alias;
-    if (index != UINT64_MAX)
-        d->index = (int) index;
-    if (!strcmp(interface, "virtio"))
-        d->interface = VIT_DRIVE_VIRTIO;
-    else if (!strcmp(interface, "none"))
-        d->interface = VIT_DRIVE_NONE;
-    else if (strcmp(interface, "ide"))
-        return fail(error, "-drive if=%s: not supported (ide, virtio, none are)", interface);
-    if (!strcmp(media, "cdrom"))
-        d->cdrom = true;
-    else if (strcmp(media, "disk"))
-        return fail(error, "-drive media=%s: disk or cdrom", media);
-    d->direct = !strcmp(cache, "none") || !strcmp(cache, "directsync");
-    d->no_flush = !strcmp(cache, "unsafe");
-    if (!d->direct && !d->no_flush && strcmp(cache, "writeback") && strcmp(cache, "writethrough"))
-        return fail(error, "-drive cache=%s: none, writeback, writethrough, directsync or unsafe",
-                    cache);
-    d->discard = !strcmp(discard, "unmap") || !strcmp(discard, "on");
-    if (!d->file && !d->cdrom)
-        return fail(error, "-drive: file= is missing");
-    return true;
+    if (d)
+        g_ptr_array_add(o->config->drives, d);
+    return d != NULL;
 }
 
 static bool on_disk(RunOptions *o, const char *name, const char *value, GError **error)
@@ -290,6 +254,8 @@ static bool on_list(RunOptions *o, const char *name, const char *value, GError *
 
     if (!strcmp(name, "blockdev"))
         g_ptr_array_add(c->blockdevs, g_strdup(value));
+    else if (!strcmp(name, "object"))
+        g_ptr_array_add(c->objects, g_strdup(value));
     else if (!strcmp(name, "device"))
         g_ptr_array_add(c->devices, g_strdup(value));
     else if (!strcmp(name, "chardev"))
@@ -386,6 +352,7 @@ static const Row rows[] = {
     { "hdc", "FILE", on_disk, "disk image 2" },
     { "hdd", "FILE", on_disk, "disk image 3" },
     { "blockdev", "driver=D,node-name=N,...", on_list, "a block node" },
+    { "object", "throttle-group|secret|...,id=ID,...", on_list, "an object that disks use" },
     { "device", "NAME[,option=value]...", on_list, "a device (-device help lists them)" },
     { "netdev", "user,id=ID[,hostfwd=...]", on_list, "host end of a network" },
     { "nic", "user|none[,model=...][,hostfwd=...]", on_nic, "network card and host end in one" },

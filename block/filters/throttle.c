@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/filters/throttle.c - requests wait until the limits of a throttle group let them run
- *
- * Writes, zeroes and discards are writes to the group; a flush never waits. */
+/* block/filters/throttle.c - requests wait until the limits of a throttle group let them run */
 #include "block/drivers.h"
-#include "block/throttle/pool.h"
+#include "block/throttle/submit.h"
 
 #include <glib/gi18n-lib.h>
 
@@ -12,37 +10,9 @@ typedef struct {
     VitThrottleMember *member; /* owned */
 } Throttle;
 
-typedef struct {
-    VitThrottlePass pass; /* first member */
-    VitBlockNode *node;
-    VitBlockRequest *child;
-} Delayed;
-
-static void go(VitThrottlePass *pass)
-{
-    Delayed *d = (Delayed *)pass;
-    VitBlockNode *node = d->node;
-    VitBlockRequest *child = d->child;
-
-    g_free(d);
-    vit_block_submit(node->file->node, child);
-}
-
 static bool throttle_submit(VitBlockNode *node, VitBlockRequest *req)
 {
-    VitBlockRequest *child = vit_block_child_request(req);
-
-    if (req->op != VIT_BLOCK_FLUSH) {
-        Delayed *d = g_new0(Delayed, 1);
-        d->pass.go = go;
-        d->pass.ticket.bytes = req->bytes;
-        d->pass.ticket.write = req->op != VIT_BLOCK_READ;
-        d->node = node;
-        d->child = child;
-        if (!vit_throttle_enter(((Throttle *)node)->member, &d->pass)) return true;
-        g_free(d);
-    }
-    vit_block_submit(node->file->node, child);
+    vit_throttle_submit(((Throttle *)node)->member, node, vit_block_child_request(req));
     return true;
 }
 

@@ -10,14 +10,6 @@
 #include "block/graph.h"
 #include "block/job.h"
 
-typedef enum {
-    VIT_ON_ERROR_REPORT, /* the job fails */
-    VIT_ON_ERROR_IGNORE,
-    VIT_ON_ERROR_ENOSPC, /* stop when the host is full, else report */
-    VIT_ON_ERROR_STOP, /* the job pauses and tries again when it is resumed */
-    VIT_ON_ERROR_AUTO, /* report for what is read, enospc for what is written */
-} VitBlockOnError;
-
 typedef struct {
     VitBlockGraph *graph; /* borrowed, like all that follows */
     VitBlockJobs *jobs;

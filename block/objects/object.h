@@ -15,6 +15,7 @@ struct VitBlockObject {
     const VitBlockObjectClass *klass;
     char *id; /* owned */
     int references; /* of the table and of users; atomic */
+    bool internal; /* nobody's but its users': goes with the last of them */
     VitBlockObjects *table; /* borrowed; NULL: no longer in one; for create() */
 };
 

@@ -26,7 +26,7 @@ static const char *const bucket_names[VIT_THROTTLE_BUCKETS] = {
     "bps-total", "bps-read", "bps-write", "iops-total", "iops-read", "iops-write",
 };
 
-static bool check(const VitThrottleLimits *limits, GError **error)
+bool vit_throttle_limits_check(const VitThrottleLimits *limits, GError **error)
 {
     const char *why = NULL;
 
@@ -56,6 +56,14 @@ static bool check(const VitThrottleLimits *limits, GError **error)
     return !why || vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "%s", why);
 }
 
+bool vit_throttle_limits_any(const VitThrottleLimits *limits)
+{
+    for (unsigned i = 0; i < VIT_THROTTLE_BUCKETS; i++) {
+        if (limits->bucket[i].average) return true;
+    }
+    return false;
+}
+
 static bool take(VitBlockArgs *args, const char *prefix, const char *name, const char *suffix,
                  uint64_t *value, GError **error)
 {
@@ -75,7 +83,8 @@ bool vit_throttle_limits_take(VitThrottleLimits *limits, VitBlockArgs *args, con
             !take(args, prefix, bucket_names[i], "-max-length", &l.bucket[i].burst_length, error))
             return false;
     }
-    if (!take(args, prefix, "iops-size", "", &l.iops_size, error) || !check(&l, error))
+    if (!take(args, prefix, "iops-size", "", &l.iops_size, error) ||
+        !vit_throttle_limits_check(&l, error))
         return false;
     *limits = l;
     return true;

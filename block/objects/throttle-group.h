@@ -31,6 +31,9 @@ extern const VitThrottleLimits vit_throttle_no_limits;
  * stays. False with an error in QEMU's words when they contradict each other. */
 [[nodiscard]] bool vit_throttle_limits_take(VitThrottleLimits *limits, VitBlockArgs *args,
                                             const char *prefix, GError **error);
+/* What take() checks. */
+[[nodiscard]] bool vit_throttle_limits_check(const VitThrottleLimits *limits, GError **error);
+bool vit_throttle_limits_any(const VitThrottleLimits *limits); /* whether they limit anything */
 /* "iops-total": 0, ... - all of them, for "qom-get".  Caller unrefs. */
 JsonObject *vit_throttle_limits_describe(const VitThrottleLimits *limits);
 

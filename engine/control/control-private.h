@@ -36,6 +36,9 @@ struct VitControl {
     unsigned     quitting;      /* atomic bool: a command asked for the end */
 };
 
+/* BLOCK_IO_ERROR. */
+void control_disk_failed(VitControl *control, const VitDiskFailure *failure);
+
 /* ---- Sessions: a connection, its thread, bounded queues (session.c) -------------------------- */
 
 typedef struct {

@@ -65,8 +65,14 @@ static void on_guest_reset(void *opaque, const char *reason)
     emit_by(opaque, "RESET", true, "guest-reset");
 }
 
+static void on_disk_failed(void *opaque, const VitDiskFailure *failure)
+{
+    control_disk_failed(opaque, failure);
+}
+
 static const VitEngineListener listener = { .state_changed = on_state,
-                                            .guest_reset = on_guest_reset };
+                                            .guest_reset = on_guest_reset,
+                                            .disk_failed = on_disk_failed };
 
 /* ---- What commands do ------------------------------------------------------------------------ */
 

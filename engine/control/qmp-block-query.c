@@ -72,11 +72,9 @@ static JsonObject *image(VitBlockNode *node, bool flat, unsigned depth)
     return o;
 }
 
-/* BlockDeviceInfo */
-static JsonObject *describe(VitBlockNode *node, bool flat)
+/* BlockDeviceInfo; root: of the device, NULL: a node alone. */
+static JsonObject *describe(VitBlockNode *root, VitBlockNode *node, bool flat)
 {
-    static const char *const limits[] = { "bps",     "bps_rd",  "bps_wr",         "iops",
-                                          "iops_rd", "iops_wr", "write_threshold" };
     static const char *const detects[] = { "off", "on", "unmap" };
     JsonObject *o = json_object_new(), *cache = json_object_new();
     int depth = 0;
@@ -93,8 +91,10 @@ static JsonObject *describe(VitBlockNode *node, bool flat)
     json_object_set_int_member(o, "backing_file_depth", depth);
     if (node->backing)
         json_object_set_string_member(o, "backing_file", node->backing->node->filename);
-    for (size_t i = 0; i < G_N_ELEMENTS(limits); i++) json_object_set_int_member(o, limits[i], 0);
-    json_object_set_boolean_member(cache, "writeback", TRUE);
+    block_describe_limits(root, o);
+    json_object_set_int_member(o, "write_threshold", (gint64)node->write_threshold);
+    json_object_set_boolean_member(cache, "writeback",
+                                   !root || !vit_block_info(root).write_through);
     json_object_set_boolean_member(cache, "direct", node->how.direct);
     json_object_set_boolean_member(cache, "no-flush", node->how.no_flush);
     json_object_set_object_member(o, "cache", cache);
@@ -111,8 +111,8 @@ static bool query_nodes(ControlBlock *b, JsonObject *args, JsonNode **result, GE
     JsonArray *list = json_array_new();
 
     for (guint i = nodes->len; i-- > 0;)
-        json_array_add_object_element(list,
-                                      describe(nodes->pdata[i], block_bool(args, "flat", false)));
+        json_array_add_object_element(
+            list, describe(NULL, nodes->pdata[i], block_bool(args, "flat", false)));
     *result = qmp_array(list);
     return true;
 }
@@ -124,19 +124,23 @@ static GList *sorted(GHashTable *table)
 
 static bool query_block(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
+    static const char *const states[] = { "ok", "failed", "nospace" };
     g_autoptr(GList) ids = sorted(b->drives);
     JsonArray *list = json_array_new();
 
     for (GList *l = ids; l; l = l->next) {
+        VitBlockNode *root = block_drive(b, l->data);
+        const char *user = vit_block_root_user(root);
         JsonObject *entry = json_object_new();
-        json_object_set_string_member(entry, "device", l->data);
+        json_object_set_string_member(entry, "device", vit_block_root_device(root));
+        if (user) json_object_set_string_member(entry, "qdev", user);
         json_object_set_string_member(entry, "type", "unknown");
         json_object_set_boolean_member(entry, "locked", FALSE);
         json_object_set_boolean_member(entry, "removable",
                                        control_drive_is_cd(b->control, l->data));
-        json_object_set_string_member(entry, "io-status", "ok");
-        json_object_set_object_member(
-            entry, "inserted", describe(vit_block_root_node(block_drive(b, l->data)), false));
+        json_object_set_string_member(entry, "io-status", states[vit_block_io_status(root)]);
+        json_object_set_object_member(entry, "inserted",
+                                      describe(root, vit_block_root_node(root), false));
         json_array_add_object_element(list, entry);
     }
     *result = qmp_array(list);
@@ -211,7 +215,9 @@ static bool query_stats(ControlBlock *b, JsonObject *args, JsonNode **result, GE
             const VitBlockNode *root = block_drive(b, l->data);
             JsonObject *entry = figures(vit_block_root_node((VitBlockNode *)root), 0);
             g_autoptr(JsonObject) of_device = figures(root, MAX_DEPTH);
-            json_object_set_string_member(entry, "device", l->data);
+            json_object_set_string_member(entry, "device", vit_block_root_device(root));
+            if (vit_block_root_user(root))
+                json_object_set_string_member(entry, "qdev", vit_block_root_user(root));
             json_object_set_member(entry, "stats", json_object_dup_member(of_device, "stats"));
             json_array_add_object_element(list, entry);
         }

@@ -65,7 +65,12 @@ bool block_bitmap_usable(VitBlockBitmap *bitmap, GError **error);
 bool block_bitmap_merge_all(ControlBlock *b, JsonObject *args, VitBlockBitmap *into,
                             GError **error);
 
+/* qmp-block-limits.c: BlockDeviceInfo's limits; root NULL: none.  And before the control goes, on
+ * the graph's thread. */
+void block_describe_limits(VitBlockNode *root, JsonObject *info);
+void block_forget_thresholds(ControlBlock *b);
+
 /* The tables; each ended by a NULL name. */
 extern const QmpCommand qmp_block_node_commands[], qmp_block_query_commands[],
     qmp_block_job_commands[], qmp_block_bitmap_commands[], qmp_block_snapshot_commands[],
-    qmp_block_export_commands[], qmp_block_transaction_commands[];
+    qmp_block_export_commands[], qmp_block_transaction_commands[], qmp_block_limit_commands[];

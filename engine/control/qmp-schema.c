@@ -85,7 +85,8 @@ static char *add_args(JsonArray *schema, const QmpCommand *row)
 bool qmp_query_schema(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     static const char *const events[] = { "SHUTDOWN", "POWERDOWN", "RESET", "STOP", "RESUME",
-                                         "BLOCK_EXPORT_DELETED", "BLOCK_JOB_CANCELLED",
+                                         "BLOCK_EXPORT_DELETED", "BLOCK_IO_ERROR",
+                                         "BLOCK_JOB_CANCELLED", "BLOCK_WRITE_THRESHOLD",
                                          "BLOCK_JOB_COMPLETED", "BLOCK_JOB_ERROR",
                                          "BLOCK_JOB_PENDING", "BLOCK_JOB_READY",
                                          "JOB_STATUS_CHANGE" };

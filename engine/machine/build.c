@@ -177,6 +177,20 @@ static bool build_cpus(VitEngine *e, GError **error)
     return true;
 }
 
+static bool make_objects(VitEngine *e, GError **error)
+{
+    VitBlockObjects *objects = vit_block_graph_objects(e->block->graph);
+
+    for (guint i = 0; i < e->config->objects->len; i++) {
+        const char *text = e->config->objects->pdata[i];
+        if (!vit_block_objects_add_text(objects, text, error)) {
+            g_prefix_error(error, "-object %s: ", text);
+            return false;
+        }
+    }
+    return true;
+}
+
 bool engine_build(VitEngine *e, GError **error)
 {
     VitBoardConfig board = { 0 };
@@ -189,8 +203,8 @@ bool engine_build(VitEngine *e, GError **error)
                                       (GDestroyNotify) vit_block_node_close);
     e->netdevs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
                                        (GDestroyNotify) vit_netdev_free);
-    if (!open_chars(e, &board, error) || !engine_open_drives(e, error) || !open_netdevs(e, error) ||
-        !build_board(e, &board, error))
+    if (!make_objects(e, error) || !open_chars(e, &board, error) ||
+        !engine_open_drives(e, error) || !open_netdevs(e, error) || !build_board(e, &board, error))
         return false;
     e->context = (VitDeviceContext) {
         .sys = e->sys, .pci = e->board->pci, .input = e->input, .drives = e->drives,

@@ -16,7 +16,7 @@ const ConfigRow config_rows[] = {
     { "ram_size", CONFIG_UINT64, offsetof(VitMachineConfig, ram_size) },
     { "n_cpus", CONFIG_UINT, offsetof(VitMachineConfig, n_cpus) },
     STR(kernel), STR(initrd), STR(cmdline), STR(bios), STR(boot_order), BOOL(boot_menu),
-    { "drives", CONFIG_DRIVES, offsetof(VitMachineConfig, drives) },
+    STRS(objects), { "drives", CONFIG_DRIVES, offsetof(VitMachineConfig, drives) },
     STRS(blockdevs), STRS(netdevs), STRS(devices), STRS(chardevs), STRS(serials),
     STR(debugcon), STR(vga), BOOL(input_defaults), BOOL(rtc_localtime),
     { "rtc_base", CONFIG_INT64, offsetof(VitMachineConfig, rtc_base) },
@@ -31,8 +31,12 @@ const ConfigRow config_rows[] = {
 const ConfigRow config_drive_rows[] = {
     STR(id), STR(file), STR(format),
     { "interface", CONFIG_INTERFACE, offsetof(VitDriveConfig, interface) },
-    BOOL(cdrom), BOOL(read_only), BOOL(snapshot), BOOL(direct), BOOL(no_flush), BOOL(discard),
+    BOOL(cdrom), BOOL(read_only), BOOL(snapshot), BOOL(auto_read_only), BOOL(direct),
+    BOOL(no_flush), BOOL(discard), BOOL(write_through), BOOL(copy_on_read), STR(serial), STR(aio),
+    STR(detect_zeroes), STR(werror), STR(rerror), STR(throttle), STR(throttle_group), STR(options),
     { "index", CONFIG_INT, offsetof(VitDriveConfig, index) },
+    { "bus", CONFIG_INT, offsetof(VitDriveConfig, bus) },
+    { "unit", CONFIG_INT, offsetof(VitDriveConfig, unit) },
     { NULL },
 };
 const char *const config_interface_names[] = { "ide", "virtio", "none", NULL };
@@ -46,6 +50,7 @@ VitMachineConfig *vit_machine_config_new(void)
     c->ram_size = 512ULL << 20;
     c->n_cpus = 1;
     c->rtc_base = INT64_MIN;
+    c->objects = g_ptr_array_new_with_free_func(g_free);
     c->drives = g_ptr_array_new_with_free_func((GDestroyNotify) vit_drive_config_free);
     c->blockdevs = g_ptr_array_new_with_free_func(g_free);
     c->netdevs = g_ptr_array_new_with_free_func(g_free);
@@ -60,7 +65,7 @@ VitDriveConfig *vit_drive_config_new(const char *file)
     VitDriveConfig *d = g_new0(VitDriveConfig, 1);
 
     d->file = g_strdup(file);
-    d->index = -1;
+    d->index = d->bus = d->unit = -1;
     return d;
 }
 

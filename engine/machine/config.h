@@ -17,8 +17,19 @@ typedef struct {
     char *format;               /* "raw"; NULL = probe */
     VitDriveInterface interface;
     bool  cdrom, read_only, snapshot;
+    bool  auto_read_only;       /* falls back to reading when the image cannot be written */
     bool  direct, no_flush, discard;
+    bool  write_through;        /* a write is stable when it ends */
+    bool  copy_on_read;
     int   index;                /* -1: next free */
+    int   bus, unit;            /* in place of index; -1: not given */
+    char *serial;               /* of the guest's disk; NULL: its default */
+    char *aio;                  /* "threads", "native", "io_uring"; NULL: io_uring where it works */
+    char *detect_zeroes;        /* "off", "on", "unmap"; NULL = "off" */
+    char *werror, *rerror;      /* "report", "ignore", "stop", werror "enospc"; NULL = "auto" */
+    char *throttle;             /* "iops-total=100,bps-read-max=..."; NULL: no limits */
+    char *throttle_group;       /* whose limits they are; NULL: the drive's own */
+    char *options;              /* more of the image: "lazy-refcounts=on,..."; NULL: none */
 } VitDriveConfig;
 
 typedef struct {
@@ -31,6 +42,7 @@ typedef struct {
     char    *kernel, *initrd, *cmdline, *bios;
     char    *boot_order;        /* "cdn"; NULL = default */
     bool     boot_menu;
+    GPtrArray *objects;         /* of char*: -object values */
     GPtrArray *drives;          /* of VitDriveConfig* */
     GPtrArray *blockdevs;       /* of char*: -blockdev values */
     GPtrArray *netdevs;         /* of char*: -netdev values */

@@ -96,6 +96,24 @@ static const struct {
     { "isa-serial", create_serial },
 };
 
+/* Tells the drive who holds it, as QMP names devices. */
+static void name_user(VitEngine *e, const VitOptions *options)
+{
+    const char *drive = vit_options_get(options, "drive"), *id = vit_options_get(options, "id");
+    VitBlockNode *root = drive ? g_hash_table_lookup(e->drives, drive) : NULL;
+    const char *backend = g_strcmp0(vit_options_get(options, "driver"), "virtio-blk-pci")
+                              ? "" : "/virtio-backend";
+    g_autofree char *path = NULL;
+
+    if (id)
+        path = g_strdup_printf("/machine/peripheral/%s%s", id, backend);
+    else
+        path = g_strdup_printf("/machine/peripheral-anon/device[%u]%s", e->next_anonymous++,
+                               backend);
+    if (root)
+        vit_block_root_set_user(root, path);
+}
+
 bool engine_create_device(VitEngine *e, const char *spec, GError **error)
 {
     g_autoptr(VitOptions) options = vit_options_parse("-device", spec, "driver", error);
@@ -104,6 +122,7 @@ bool engine_create_device(VitEngine *e, const char *spec, GError **error)
         return false;
     if (vit_options_get(options, "drive"))
         engine_use_node(e, vit_options_get(options, "drive"));
+    name_user(e, options);
     for (size_t i = 0; i < G_N_ELEMENTS(isa_devices); i++) {
         if (!g_strcmp0(vit_options_get(options, "driver"), isa_devices[i].name)) {
             vit_options_take(options, "driver");

@@ -22,6 +22,7 @@ struct VitEngine {
     GPtrArray        *cpus;         /* VitCpu*, owned */
     VitDeviceContext  context;
     unsigned          next_drive[3];/* next free index of each interface */
+    unsigned          next_anonymous;   /* number of the next device without an id */
 
     GMutex            control;   /* one lifecycle change at a time; outermost, no other lock held */
     VitEngineState    state;        /* guarded by control */
@@ -29,6 +30,7 @@ struct VitEngine {
     int               exit_code;
     unsigned          requests;     /* atomic VitRequest bits not yet handled */
     char             *request_reason;   /* guarded by request_lock, owned */
+    GQueue            failures; /* of VitDiskFailure* not yet told; guarded by request_lock */
     GMutex            request_lock;     /* leaf */
     unsigned          stop_cause;   /* atomic VitRequest */
     struct { const VitEngineListener *ops; void *opaque; } listeners[VIT_ENGINE_LISTENERS];
@@ -42,7 +44,13 @@ struct VitEngine {
 [[nodiscard]] bool engine_attach_drives(VitEngine *e, GError **error);
 /* A -device value may name a node of -blockdev: it becomes a drive, with a root of its own. */
 void engine_use_node(VitEngine *e, const char *name);
-/* Tries writes again that found the host full (true), or lets them fail from now on. */
+/* engine.c, any thread: tells listeners; takes the failure.  reason: why the machine must pause,
+ * NULL: it need not. */
+void engine_disk_failed(VitEngine *e, VitDiskFailure *failure, const char *reason);
+void engine_failure_free(VitDiskFailure *failure);
+/* Nothing is heard of failures any more. */
+void engine_leave_drives(VitEngine *e);
+/* Tries requests again that failed and were held (true), or lets them fail from now on. */
 void engine_retry_drives(VitEngine *e, bool retry);
 /* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk
  * controllers. */

@@ -57,6 +57,49 @@ static void set_stop_cause(VitEngine *e, VitRequest cause)
     __atomic_store_n(&e->stop_cause, cause, __ATOMIC_SEQ_CST);
 }
 
+/* Control locked. */
+static void tell_failures(VitEngine *e)
+{
+    for (;;) {
+        g_mutex_lock(&e->request_lock);
+        VitDiskFailure *f = g_queue_pop_head(&e->failures);
+        g_mutex_unlock(&e->request_lock);
+        if (!f)
+            return;
+        for (unsigned i = 0; i < VIT_ENGINE_LISTENERS; i++) {
+            if (e->listeners[i].ops && e->listeners[i].ops->disk_failed)
+                e->listeners[i].ops->disk_failed(e->listeners[i].opaque, f);
+        }
+        engine_failure_free(f);
+    }
+}
+
+static void handle_failures(void *opaque)
+{
+    VitEngine *e = opaque;
+
+    g_mutex_lock(&e->control);
+    tell_failures(e);
+    g_mutex_unlock(&e->control);
+}
+
+void engine_disk_failed(VitEngine *e, VitDiskFailure *failure, const char *reason)
+{
+    enum { MAX_UNTOLD = 256 };      /* a guest may fail faster than anybody listens */
+
+    g_mutex_lock(&e->request_lock);
+    guint untold = g_queue_get_length(&e->failures);
+    if (untold < MAX_UNTOLD)
+        g_queue_push_tail(&e->failures, failure);
+    else
+        engine_failure_free(failure);
+    g_mutex_unlock(&e->request_lock);
+    if (untold == 0)
+        vit_io_thread_call(e->sys->thread, handle_failures, e);
+    if (reason)
+        vit_system_request(e->sys, VIT_REQUEST_PAUSE, 0, reason);
+}
+
 static void handle_requests(void *opaque)
 {
     VitEngine *e = opaque;
@@ -66,6 +109,7 @@ static void handle_requests(void *opaque)
     g_autofree char *reason = g_steal_pointer(&e->request_reason);
     g_mutex_unlock(&e->request_lock);
     g_mutex_lock(&e->control);
+    tell_failures(e);               /* why it pauses comes before that it does */
     if (e->state == VIT_ENGINE_STOPPED) {
         /* nothing more can happen to it */
     } else if (requests & (VIT_REQUEST_SHUTDOWN | VIT_REQUEST_EXIT)) {
@@ -155,6 +199,7 @@ void vit_engine_free(VitEngine *e)
     e->state = VIT_ENGINE_STOPPED;  /* requests still on their way do nothing */
     memset(e->listeners, 0, sizeof e->listeners);
     g_mutex_unlock(&e->control);
+    engine_leave_drives(e);
     vit_io_thread_call_sync(e->sys->thread, nothing, NULL);
     free_cpus(e);
     engine_retry_drives(e, false);
@@ -177,6 +222,7 @@ void vit_engine_free(VitEngine *e)
     g_ptr_array_unref(e->scanouts);
     vit_machine_config_free(e->config);
     g_free(e->request_reason);
+    g_queue_clear_full(&e->failures, (GDestroyNotify) engine_failure_free);
     g_mutex_clear(&e->control);
     g_mutex_clear(&e->request_lock);
     g_free(e);

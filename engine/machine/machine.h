@@ -21,10 +21,20 @@ typedef enum {
     VIT_ENGINE_FAILED,          /* host failure: paused, see reason */
 } VitEngineState;
 
+typedef struct { /* a request of a disk that failed; strings are borrowed */
+    const char *drive; /* id of the -drive, "" for a node of -blockdev */
+    const char *node; /* node-name */
+    const char *user; /* QOM path of the device, or NULL */
+    bool read;
+    VitBlockOnError action; /* REPORT, IGNORE or STOP */
+    int error; /* positive errno */
+} VitDiskFailure;
+
 /* Any thread, no lock held; must not block nor call back into functions that wait. */
 typedef struct {
     void (*state_changed)(void *opaque, VitEngineState state, const char *reason);
     void (*guest_reset)(void *opaque, const char *reason);
+    void (*disk_failed)(void *opaque, const VitDiskFailure *failure);
 } VitEngineListener;
 
 /* Builds everything or nothing: on failure names the option and the remedy and leaves nothing

@@ -466,7 +466,7 @@ void vit_scsi_disk_reset_unit(VitScsiDisk *d)
     d->st.attention = true;
     d->st.resized = false;
     d->st.tray_locked = false;
-    d->st.write_cache = true;
+    d->st.write_cache = d->cache;
 }
 
 /* ---- the devices ----------------------------------------------------------------------------- */
@@ -495,12 +495,20 @@ static bool scsi_init(VitDevice *device, GError **error)
                     _("%s: a block size must be 512, 1024, 2048 or 4096"), device->id);
         return false;
     }
+    if (!vit_drive_props_apply(&d->drive, d->node, device->id, &d->cache, error)) return false;
     vit_scsi_disk_reset_unit(d);
     if (!d->node) return true;
     bool read_only = d->info.read_only || d->type == VIT_SCSI_CD_TYPE;
     d->use = vit_block_use(d->node, vit_block_device_claim(read_only, d->share_rw), device->id,
                            &disk_user, d, error);
     return d->use != NULL;
+}
+
+static void scsi_reset(VitDevice *device)
+{
+    VitScsiDisk *d = (VitScsiDisk *)device;
+
+    d->st.write_cache = d->cache;
 }
 
 static void scsi_quiesce(VitDevice *device, bool on)
@@ -539,6 +547,7 @@ static const VitProp scsi_props[] = {
     VIT_PROP("physical_block_size", VIT_PROP_U32, VitScsiDisk, physical_block, "512", "bytes"),
     VIT_PROP("share-rw", VIT_PROP_BOOL, VitScsiDisk, share_rw, "off",
              "others may write to the drive too"),
+    VIT_DRIVE_PROPS(VitScsiDisk, drive),
     { 0 },
 };
 
@@ -551,6 +560,7 @@ const VitDeviceClass vit_scsi_hd_class = {
     .props = scsi_props,
     .init = scsi_init,
     .finish = scsi_finish,
+    .reset = scsi_reset,
     .quiesce = scsi_quiesce,
 };
 
@@ -563,5 +573,6 @@ const VitDeviceClass vit_scsi_cd_class = {
     .props = scsi_props,
     .init = scsi_init,
     .finish = scsi_finish,
+    .reset = scsi_reset,
     .quiesce = scsi_quiesce,
 };

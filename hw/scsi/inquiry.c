@@ -69,12 +69,15 @@ static size_t page_identification(const VitScsiDisk *d, uint8_t *p)
 
 static size_t page_limits(const VitScsiDisk *d, uint8_t *p)
 {
-    uint32_t granularity = MAX(d->info.cluster_size, d->physical_block) / d->block;
+    uint32_t bytes = d->drive.discard_granularity != VIT_DRIVE_AUTO
+                         ? d->drive.discard_granularity
+                         : MAX(d->info.cluster_size, d->physical_block);
+    uint32_t granularity = MAX(bytes / d->block, 1);
 
     vit_scsi_put16(p + 2, MAX(d->physical_block / d->block, 1)); /* optimal transfer granularity */
     vit_scsi_put32(p + 16, UNMAP_LIMIT);
     vit_scsi_put32(p + 20, 255); /* unmap descriptors */
-    vit_scsi_put32(p + 24, MAX(granularity, 1));
+    vit_scsi_put32(p + 24, granularity);
     vit_scsi_put64(p + 32, WRITE_SAME_LIMIT);
     return 60;
 }

@@ -5,7 +5,7 @@
  * command runs while the state is saved or reset: the host adapter rests then. */
 #pragma once
 #include "block/graph.h"
-#include "engine/core/device.h"
+#include "hw/drive-props.h"
 
 enum {
     VIT_SCSI_CDB = 32,              /* bytes of the longest command */
@@ -41,6 +41,8 @@ typedef struct {
     uint32_t logical_block, physical_block;
     uint64_t wwn;
     bool share_rw;
+    VitDriveProps drive;
+    bool cache;                /* what write_cache is after a reset */
     unsigned in_flight;        /* commands that the node has; the adapter's thread */
     struct {
         bool attention;             /* to be told of: power on, reset */

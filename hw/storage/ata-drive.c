@@ -183,6 +183,8 @@ static bool drive_init(VitDevice *dev, GError **error)
                     dev->id, vit_block_node_filename(d->node));
         return false;
     }
+    if (!vit_drive_props_apply(&d->drive, d->node, dev->id, &d->cache, error))
+        return false;
     if (!d->serial)
         d->serial = g_strdup_printf("VT%05u", g_str_hash(dev->id) % 100000);
     if (!d->model)
@@ -212,6 +214,7 @@ static void drive_reset(VitDevice *dev)
 
     d->st.heads = d->heads;
     d->st.per_track = d->per_track;
+    d->st.write_cache = d->cache;
 }
 
 static const VitField drive_fields[] = {
@@ -244,6 +247,7 @@ static const VitProp drive_props[] = {
     VIT_PROP("wwn", VIT_PROP_U64, VitAtaDrive, wwn, "0", "world wide name, 0 = none"),
     VIT_PROP("share-rw", VIT_PROP_BOOL, VitAtaDrive, share_rw, "off",
              "others may write to the drive too"),
+    VIT_DRIVE_PROPS(VitAtaDrive, drive),
     {},
 };
 

@@ -7,6 +7,7 @@
 #pragma once
 #include "block/graph.h"
 #include "engine/core/device.h"
+#include "hw/drive-props.h"
 #include "hw/storage/transfer.h"
 
 typedef struct VitAtaDrive VitAtaDrive;
@@ -71,6 +72,8 @@ struct VitAtaDrive {
     char             *serial, *model, *version;     /* options */
     uint64_t          wwn;                          /* option */
     bool              share_rw;                     /* option */
+    VitDriveProps     drive;                        /* options */
+    bool              cache;    /* what write_cache is after a reset */
     uint64_t          sectors;  /* of 512 bytes */
     uint16_t          cylinders, heads, per_track;  /* default geometry */
     void            (*detach)(void *controller, VitAtaDrive *drive);    /* the drive goes */

@@ -4,6 +4,7 @@
  * Requests go to the block node with the guest's own buffers; queues run on the node's iothread.
  * Not modelled: zoned devices, secure erase, lifetime. */
 #include "block/graph.h"
+#include "hw/drive-props.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <errno.h>
@@ -43,6 +44,8 @@ typedef struct {
     char         *serial, *iothread;
     uint32_t      num_queues, queue_entries, logical_block, physical_block;
     bool          discard, write_zeroes, share_rw;
+    VitDriveProps drive;
+    bool          cache;        /* what write_cache is after a reset */
     struct {
         VitVirtioState virtio;
         bool           write_cache;     /* read on the iothread, changed between requests: atomic */
@@ -277,7 +280,9 @@ static void blk_read_config(VitVirtio *v, uint8_t *c)
     put16(c + 34, (uint16_t) b->num_queues);
     put32(c + 36, MAX_RANGE_SECTORS);
     put32(c + 40, MAX_SEGMENTS);
-    put32(c + 44, MAX(logical, b->info.request_alignment) / SECTOR);
+    put32(c + 44, (b->drive.discard_granularity != VIT_DRIVE_AUTO
+                       ? b->drive.discard_granularity
+                       : MAX(logical, b->info.request_alignment)) / SECTOR);
     put32(c + 48, MAX_RANGE_SECTORS);
     put32(c + 52, MAX_SEGMENTS);
     c[56] = 1;                                                      /* write zeroes may unmap */
@@ -292,7 +297,8 @@ static void blk_write_config(VitVirtio *v, unsigned offset, unsigned size, uint3
 
 static void blk_reset(VitVirtio *v)
 {
-    __atomic_store_n(&((Blk *) v)->st.write_cache, true, __ATOMIC_RELAXED);
+    Blk *b = (Blk *) v;
+    __atomic_store_n(&b->st.write_cache, b->cache, __ATOMIC_RELAXED);
 }
 
 static const VitVirtioClass blk_virtio = {
@@ -355,6 +361,8 @@ static bool blk_init(VitDevice *d, GError **error)
                     VIT_VIRTIO_QUEUE_SIZE);
         return false;
     }
+    if (!vit_drive_props_apply(&b->drive, b->node, d->id, &b->cache, error))
+        return false;
     b->virtio.n_queues = b->num_queues;
     for (unsigned i = 0; i < b->num_queues; i++)
         b->virtio.queue_size[i] = (uint16_t) b->queue_entries;
@@ -392,6 +400,7 @@ static const VitProp blk_props[] = {
     VIT_PROP("discard", VIT_PROP_BOOL, Blk, discard, "on", "offer discard when the node can do it"),
     VIT_PROP("write-zeroes", VIT_PROP_BOOL, Blk, write_zeroes, "on", "offer write-zeroes"),
     VIT_PROP("share-rw", VIT_PROP_BOOL, Blk, share_rw, "off", "others may write to the drive too"),
+    VIT_DRIVE_PROPS(Blk, drive),
     { 0 },
 };
 

@@ -12,91 +12,11 @@ import time
 
 import nbd
 from nbd_common import Folder, check, equal, report, run
+from qmp import Qmp
 
 OURS, RUN = sys.argv[1:3]
 THEIRS = "qemu-storage-daemon"
 MIB = 1 << 20
-PATIENCE = 60
-
-
-class Qmp:
-    """A storage daemon with a monitor on its standard streams."""
-
-    def __init__(self, program, *options):
-        monitor = ["-qmp", "stdio"] if program == RUN else [
-            "--chardev", "stdio,id=monitor", "--monitor", "monitor"]
-        self.process = subprocess.Popen([program, *monitor, *options], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self.events = []
-        self.greeting = self.read()
-        self("qmp_capabilities")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.process.stdin.close()
-        self.process.terminate()
-        try:
-            check(self.process.wait(30) == 0, f"exit {self.process.returncode}")
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            raise
-        finally:
-            self.process.stdout.close()
-
-    def read(self):
-        timer = threading.Timer(PATIENCE, self.process.kill)
-        timer.start()
-        line = self.process.stdout.readline()
-        timer.cancel()
-        check(line, "the daemon has ended")
-        return json.loads(line)
-
-    def __call__(self, command, arguments=None, **more):
-        """The answer: what "return" or "error" holds."""
-        arguments = dict(arguments or {}) | {k.replace("_", "-"): v for k, v in more.items()}
-        self.process.stdin.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
-        self.process.stdin.flush()
-        while True:
-            answer = self.read()
-            if "event" in answer:
-                self.events.append(answer)
-                continue
-            return answer["return"] if "return" in answer else answer["error"]
-
-    def good(self, command, arguments=None, **more):
-        answer = self(command, arguments, **more)
-        check(not (isinstance(answer, dict) and "class" in answer), f"{command}: {answer}")
-        return answer
-
-    def wait(self, name, **data):
-        """The first event of that name and data that has not been waited for."""
-        while True:
-            for event in self.events:
-                if event["event"] == name and all(event["data"].get(k) == v
-                                                  for k, v in data.items()):
-                    self.events.remove(event)
-                    return event["data"]
-            answer = self.read()
-            check("event" in answer, answer)
-            self.events.append(answer)
-
-    def gone(self, job):
-        data = self.wait("BLOCK_JOB_COMPLETED", device=job)
-        self.wait("JOB_STATUS_CHANGE", id=job, status="null")
-        return data
-
-    def add(self, node, path, form="qcow2", **more):
-        self.good("blockdev-add", driver=form, node_name=node,
-                  file={"driver": "file", "filename": path}, **more)
-
-    def export(self, folder, node, writable=True):
-        path = folder("nbd-" + node)
-        self.good("nbd-server-start", addr={"type": "unix", "data": {"path": path}})
-        self.good("block-export-add", type="nbd", id="export-" + node, node_name=node, name=node,
-                  writable=writable)
-        return f"nbd+unix:///{node}?socket={path}"
 
 
 class Load(threading.Thread):
@@ -628,7 +548,8 @@ def machine():
             q.good("cont")
             q.good("block-job-complete", device="d0")
             check("error" not in q.gone("d0"), "the mirror has failed")
-            disks = {d["device"]: d["inserted"] for d in q.good("query-block")}
+            disks = {d["device"] or d["inserted"]["node-name"]: d["inserted"]
+                     for d in q.good("query-block")}
             equal(disks["d0"]["file"], folder("mirror"))
             equal([disks["d1"]["drv"], disks["d1"]["backing_file"]], ["qcow2", plain])
             equal(disks["n"]["node-name"], "n")

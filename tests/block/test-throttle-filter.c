@@ -303,6 +303,41 @@ static void test_threads(void)
     vit_block_objects_free(objects);
 }
 
+/* ---- roots ----------------------------------------------------------------------------------- */
+
+static void test_root(void)
+{
+    g_autofree Fixture *f = g_new0(Fixture, 1);
+    VitBlockObjects *objects;
+    g_autoptr(GError) error = NULL;
+
+    start(f, "x-iops-total=1000000", false);
+    objects = vit_block_graph_objects(f->graph);
+    VitBlockNode *root = vit_block_root_new(vit_block_node_ref(f->node), "r"), *below = f->node;
+    f->node = root;
+    for (int round = 0; round < 2; round++) { /* limits come and go while requests run */
+        VitBlockObject *own = vit_block_objects_use_group(objects, "own", &error);
+        g_assert_no_error(error);
+        VitThrottleLimits l = vit_throttle_no_limits;
+        l.bucket[VIT_THROTTLE_IOPS_TOTAL].average = 10;
+        vit_throttle_group_set_limits(own, &l);
+        vit_io_thread_call_sync(f->thread, submit_all, f);
+        vit_block_root_throttle(root, own);
+        g_assert_cmpint(f->done, ==, REQUESTS); /* they had passed already */
+        vit_io_thread_call_sync(f->thread, submit_all, f);
+        g_usleep(2000);
+        g_assert_cmpint(f->done, <, 4);
+        g_assert_cmpstr(vit_block_object_id(vit_block_root_throttle_group(root)), ==, "own");
+        g_assert_false(vit_block_objects_remove(objects, "own", NULL)); /* nobody's */
+        vit_block_root_throttle(root, NULL);
+        g_assert_cmpint(f->done, ==, REQUESTS);
+        g_assert_null(vit_block_root_throttle_group(root));
+        g_assert_null(vit_block_objects_use(objects, "own", NULL, NULL)); /* gone with its user */
+    }
+    vit_block_node_unref(below);
+    stop(f);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static void test_refused(void)
@@ -335,6 +370,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block/throttle-filter/fiber", test_fiber);
     g_test_add_func("/block/throttle-filter/timer", test_timer);
     g_test_add_func("/block/throttle-filter/threads", test_threads);
+    g_test_add_func("/block/throttle-filter/root", test_root);
     g_test_add_func("/block/throttle-filter/refused", test_refused);
     return g_test_run();
 }
