@@ -197,6 +197,7 @@ bool engine_build(VitEngine *e, GError **error)
 
     e->block_thread = vit_io_thread_new("block");
     e->net_thread = vit_io_thread_new("net");
+    e->boot = engine_boot_new();
     e->chardevs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     e->block = vit_block_service_new(e->block_thread);
     e->drives = g_hash_table_new_full(g_str_hash, g_str_equal, g_free,
@@ -213,5 +214,8 @@ bool engine_build(VitEngine *e, GError **error)
         .iothread = e->block_thread, .isa_irq = vit_board_isa_irq, .isa_irq_opaque = e->board,
         .buses = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
     };
-    return create_devices(e, error) && build_cpus(e, error);
+    if (!create_devices(e, error))
+        return false;
+    engine_set_boot_order(e);
+    return build_cpus(e, error);
 }

@@ -129,5 +129,6 @@ bool engine_create_device(VitEngine *e, const char *spec, GError **error)
             return isa_devices[i].create(e, options, error);
         }
     }
-    return vit_pci_device_create(&e->context, spec, error) != NULL;
+    VitDevice *d = vit_pci_device_create(&e->context, spec, error);
+    return d && engine_note_boot(e, spec, d, error);
 }

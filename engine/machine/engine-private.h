@@ -22,6 +22,7 @@ struct VitEngine {
     GPtrArray        *cpus;         /* VitCpu*, owned */
     VitDeviceContext  context;
     unsigned          next_drive[3];/* next free index of each interface */
+    GPtrArray        *boot;         /* owned: bootindex and device path of each that has one */
     unsigned          next_anonymous;   /* number of the next device without an id */
 
     GMutex            control;   /* one lifecycle change at a time; outermost, no other lock held */
@@ -55,6 +56,10 @@ void engine_retry_drives(VitEngine *e, bool retry);
 /* devices.c: a -device value: PCI devices by name, else those of the ISA bus and the disk
  * controllers. */
 [[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
+/* boot-order.c: takes a device's bootindex from its -device value; then tells the firmware. */
+GPtrArray *engine_boot_new(void);
+[[nodiscard]] bool engine_note_boot(VitEngine *e, const char *spec, VitDevice *d, GError **error);
+void engine_set_boot_order(VitEngine *e);
 /* x86-glue.c: vCPUs, each with the local APIC of its number; registers of a direct boot. */
 void engine_connect_cpu(VitEngine *e, unsigned n);
 void engine_reset_cpus(VitEngine *e);       /* vCPUs parked, machine lock held */

@@ -207,6 +207,7 @@ void vit_engine_free(VitEngine *e)
         e->accel->klass->destroy(e->accel);
     vit_board_free(e->board);
     vit_system_free(e->sys);        /* devices let go of their backends */
+    g_clear_pointer(&e->boot, g_ptr_array_unref);
     g_clear_pointer(&e->context.buses, g_hash_table_unref);
     g_clear_pointer(&e->chardevs, g_hash_table_unref);
     g_clear_pointer(&e->netdevs, g_hash_table_unref);

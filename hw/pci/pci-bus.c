@@ -29,6 +29,17 @@ bool vit_pci_bus_is_express(const VitPciBus *bus)
     return bus->host.express;
 }
 
+char *vit_pci_firmware_path(const VitPciFunction *fn, const char *name)
+{
+    const VitPciFunction *bridge = fn->bus ? vit_pci_bus_bridge(fn->bus) : NULL;
+    g_autofree char *parent = bridge ? vit_pci_firmware_path(bridge, "pci-bridge")
+                                     : g_strdup("/pci@i0cf8");
+    unsigned slot = fn->devfn >> 3, function = fn->devfn & 7;
+
+    return function ? g_strdup_printf("%s/%s@%x,%x", parent, name, slot, function)
+                    : g_strdup_printf("%s/%s@%x", parent, name, slot);
+}
+
 VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus)
 {
     return bus->bridge;

@@ -99,6 +99,8 @@ typedef struct {                /* what a host bridge gives its root bus */
 void vit_pci_bus_free(VitPciBus *bus);      /* after its functions; NULL is fine */
 VitPciFunction *vit_pci_bus_function(VitPciBus *bus, unsigned devfn);   /* or NULL */
 bool vit_pci_bus_is_express(const VitPciBus *bus);
+/* "/pci@i0cf8/NAME@slot,function", as firmware names devices; the caller frees. */
+char *vit_pci_firmware_path(const VitPciFunction *fn, const char *name);
 VitPciFunction *vit_pci_bus_bridge(VitPciBus *bus);         /* NULL for a root bus */
 
 /* ---- Bridges --------------------------------------------------------------------------------- */

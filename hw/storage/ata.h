@@ -76,6 +76,8 @@ struct VitAtaDrive {
     bool              cache;    /* what write_cache is after a reset */
     uint64_t          sectors;  /* of 512 bytes */
     uint16_t          cylinders, heads, per_track;  /* default geometry */
+    VitDevice        *host;     /* borrowed: the controller; with its place there */
+    unsigned          bus, unit;
     void            (*detach)(void *controller, VitAtaDrive *drive);    /* the drive goes */
     void             *controller;
     struct {

@@ -99,9 +99,16 @@ static VitDevice *find_bus(VitDeviceContext *ctx, const char *name, uint64_t *nu
 
 static bool attach(VitDevice *controller, unsigned bus, unsigned unit, VitAtaDrive *drive)
 {
-    if (controller->klass == &vit_ahci_class)
-        return unit == 0 && vit_ahci_attach(controller, bus, drive);
-    return vit_ide_attach(controller, bus, unit, drive);
+    bool done = controller->klass == &vit_ahci_class
+                    ? unit == 0 && vit_ahci_attach(controller, bus, drive)
+                    : vit_ide_attach(controller, bus, unit, drive);
+
+    if (done) {
+        drive->host = controller;
+        drive->bus = bus;
+        drive->unit = unit;
+    }
+    return done;
 }
 
 static bool attach_anywhere(VitDevice *controller, VitAtaDrive *drive)
@@ -117,10 +124,11 @@ static VitDevice *create_drive(VitDeviceContext *ctx, VitOptions *options,
                                const VitDeviceClass *klass, GError **error)
 {
     const char *id = vit_options_take(options, "id"), *bus = vit_options_take(options, "bus");
-    uint64_t number = 0, unit = 0;
+    uint64_t number = 0, unit = 0, bootindex = 0;  /* the latter is the machine assembler's */
     VitBlockNode *node = NULL;
 
-    if (!vit_options_take_uint(options, "unit", IDE_UNITS - 1, &unit, error))
+    if (!vit_options_take_uint(options, "unit", IDE_UNITS - 1, &unit, error) ||
+        !vit_options_take_uint(options, "bootindex", INT32_MAX, &bootindex, error))
         return NULL;
     if (klass == &vit_ide_hd_class || vit_options_get(options, "drive")) {
         node = vit_pci_take_backend(options, "drive", ctx->drives, "drive", error);

@@ -319,5 +319,32 @@ def reports():
     check("x" in text, text)
 
 
+def boot_order():
+    """bootindex says which disk the firmware starts, on whatever bus."""
+    codes = {"one": 0x21, "two": 0x22}
+    for first, second in [("virtio-blk-pci", "virtio-blk-pci"), ("ide-hd", "ide-hd"),
+                          ("scsi-hd", "virtio-blk-pci"), ("virtio-blk-pci", "ide-hd")]:
+        for chosen in codes:
+            with Folder() as folder:
+                options = ["-device", "virtio-scsi-pci"]
+                for kind, name in ((first, "one"), (second, "two")):
+                    path = folder.raw(name, MIB)
+                    with open(path, "r+b") as file:
+                        file.write(BOOT.replace(b"\xb8\x21", bytes([0xb8, codes[name]])))
+                    options += ["-drive", f"file={path},format=raw,if=none,id={name}", "-device",
+                                f"{kind},drive={name},bootindex={0 if name == chosen else 7}"]
+                done = subprocess.run([RUN, "-M", "q35", "-display", "none", "-nodefaults", *options,
+                                       "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+                                      timeout=30, check=False)
+                equal([first, second, chosen, done.returncode],
+                      [first, second, chosen, codes[chosen] * 2 + 1])
+    with Folder() as folder:
+        text = run(RUN, "-display", "none", "-S", "-drive",
+                   f"file={folder.raw('d', MIB)},format=raw,if=none,id=d", "-device",
+                   "virtio-blk-pci,drive=d,bootindex=1", "-device",
+                   "virtio-net-pci,netdev=n,bootindex=1", "-netdev", "user,id=n", rc=1)
+        check("The bootindex 1 has already been used" in text, text)
+
+
 sys.exit(report([groups, rates, tools, thresholds, zeroes, devices, refused, accepted, stops,
-                 reports]))
+                 reports, boot_order]))
