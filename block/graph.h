@@ -128,7 +128,7 @@ void vit_block_graph_keep(VitBlockGraph *graph, VitBlockObject *object);
 /* Borrowed: what is below now, past filters that -drive put in. */
 VitBlockNode *vit_block_root_node(VitBlockNode *root);
 /* Requests wait for the limits of a throttle-group object, whose use is taken over; NULL: they do
- * not.  The object is borrowed back.  A fiber of the root's thread or any other thread. */
+ * not.  A fiber of the graph's thread, or any thread that is none of an iothread. */
 void vit_block_root_throttle(VitBlockNode *root, VitBlockObject *group);
 VitBlockObject *vit_block_root_throttle_group(VitBlockNode *root);
 /* What QMP calls the root: the id of its -drive, "" for a node of -blockdev (anonymous); and the

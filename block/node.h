@@ -133,8 +133,7 @@ void vit_block_get_on_error(const VitBlockNode *node, VitBlockOnError *read,
 /* "report", "ignore", "enospc" (writes alone), "stop", "auto"; false for other words. */
 [[nodiscard]] bool vit_block_on_error_parse(const char *text, bool write, VitBlockOnError *value);
 /* fn is told of each failure: it has the machine paused when a request is held.  Without one every
- * error is reported.  Any thread but, with requests in flight, the node's own; the one before is
- * not called any more afterwards. */
+ * error is reported.  Like vit_block_run(); the one before is not called any more afterwards. */
 void vit_block_set_failed_handler(VitBlockNode *node, VitBlockFailedFunc fn, void *opaque);
 /* The newest failure for which a request was held, since the last retry.  Any thread. */
 VitBlockIoStatus vit_block_io_status(const VitBlockNode *node);

@@ -526,7 +526,7 @@ void vit_block_set_failed_handler(VitBlockNode *node, VitBlockFailedFunc fn, voi
 {
     Handler h = { node, fn, opaque };
 
-    vit_io_thread_call_sync(node->thread, set_handler, &h);
+    vit_block_run(node, set_handler, &h);
 }
 
 VitBlockIoStatus vit_block_io_status(const VitBlockNode *node)

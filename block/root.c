@@ -149,8 +149,13 @@ static void throttle_fiber(void *opaque)
 void vit_block_root_throttle(VitBlockNode *root, VitBlockObject *group)
 {
     Throttle t = { (Root *)root, group };
+    VitBlockGraph *graph = root->file->node->graph;
+    VitIoThread *home = graph ? vit_block_graph_thread(graph) : NULL;
 
-    vit_fiber_run_sync(root->thread, throttle_fiber, &t);
+    /* A command's fiber must not hold up its thread: the root's may need it. */
+    if (home && vit_io_thread_is_current(home))
+        vit_co_block_run(home, root, throttle_fiber, &t);
+    else vit_block_run(root, throttle_fiber, &t);
 }
 
 VitBlockObject *vit_block_root_throttle_group(VitBlockNode *root)

@@ -248,6 +248,26 @@ static void crossed(void *opaque, VitBlockNode *node, uint64_t exceeded, uint64_
     control_emit(b->control, "BLOCK_WRITE_THRESHOLD", data);
 }
 
+typedef struct {
+    ControlBlock *block;
+    VitBlockNode *node;
+    uint64_t offset;
+} Threshold;
+
+static void set_there(void *opaque)
+{
+    Threshold *t = opaque;
+
+    vit_block_set_write_threshold(t->node, t->offset, crossed, t->block);
+}
+
+static void set_threshold(ControlBlock *b, VitBlockNode *node, uint64_t offset)
+{
+    Threshold t = { b, node, offset };
+
+    vit_co_block_run(b->thread, node, set_there, &t);
+}
+
 static const QmpArg threshold_args[] = { { "node-name", QMP_STR },
                                          { "write-threshold", QMP_INT },
                                          { 0 } };
@@ -258,8 +278,7 @@ static bool run_threshold(ControlBlock *b, JsonObject *args, JsonNode **result, 
     VitBlockNode *node = vit_block_graph_find(b->graph, name);
 
     if (!node) return control_fail(error, "Device '%s' not found", name);
-    vit_block_set_write_threshold(node, (uint64_t)block_int(args, "write-threshold", 0), crossed,
-                                  b);
+    set_threshold(b, node, (uint64_t)block_int(args, "write-threshold", 0));
     return true;
 }
 
@@ -267,8 +286,9 @@ void block_forget_thresholds(ControlBlock *b)
 {
     g_autoptr(GPtrArray) nodes = vit_block_graph_nodes(b->graph);
 
-    for (guint i = 0; i < nodes->len; i++)
-        vit_block_set_write_threshold(nodes->pdata[i], 0, NULL, NULL);
+    g_ptr_array_set_free_func(nodes, (GDestroyNotify)vit_block_node_unref);
+    for (guint i = 0; i < nodes->len; i++) vit_block_node_ref(nodes->pdata[i]);
+    for (guint i = 0; i < nodes->len; i++) set_threshold(b, nodes->pdata[i], 0);
 }
 
 /* ---- Failures -------------------------------------------------------------------------------- */

@@ -92,7 +92,8 @@ static JsonObject *describe(VitBlockNode *root, VitBlockNode *node, bool flat)
     if (node->backing)
         json_object_set_string_member(o, "backing_file", node->backing->node->filename);
     block_describe_limits(root, o);
-    json_object_set_int_member(o, "write_threshold", (gint64)node->write_threshold);
+    json_object_set_int_member(
+        o, "write_threshold", (gint64)__atomic_load_n(&node->write_threshold, __ATOMIC_RELAXED));
     json_object_set_boolean_member(cache, "writeback",
                                    !root || !vit_block_info(root).write_through);
     json_object_set_boolean_member(cache, "direct", node->how.direct);

@@ -46,7 +46,7 @@ void control_block_free(ControlBlock *b)
     if (!b) return;
     vit_block_jobs_listen(b->jobs, NULL, NULL);
     vit_block_exports_on_deleted(b->exports, NULL, NULL);
-    vit_io_thread_call_sync(b->thread, forget, b); /* who is telling just now has told */
+    vit_fiber_run_sync(b->thread, forget, b); /* who is telling just now has told */
     g_hash_table_unref(b->told);
     g_mutex_clear(&b->told_lock);
     g_free(b);

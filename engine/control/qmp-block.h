@@ -65,8 +65,8 @@ bool block_bitmap_usable(VitBlockBitmap *bitmap, GError **error);
 bool block_bitmap_merge_all(ControlBlock *b, JsonObject *args, VitBlockBitmap *into,
                             GError **error);
 
-/* qmp-block-limits.c: BlockDeviceInfo's limits; root NULL: none.  And before the control goes, on
- * the graph's thread. */
+/* qmp-block-limits.c: BlockDeviceInfo's limits; root NULL: none.  And before the control goes, on a
+ * fiber of the graph's thread. */
 void block_describe_limits(VitBlockNode *root, JsonObject *info);
 void block_forget_thresholds(ControlBlock *b);
 

@@ -333,8 +333,9 @@ def boot_order():
                         file.write(BOOT.replace(b"\xb8\x21", bytes([0xb8, codes[name]])))
                     options += ["-drive", f"file={path},format=raw,if=none,id={name}", "-device",
                                 f"{kind},drive={name},bootindex={0 if name == chosen else 7}"]
-                done = subprocess.run([RUN, "-M", "q35", "-display", "none", "-nodefaults", *options,
-                                       "-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+                done = subprocess.run([RUN, "-M", "q35", "-display", "none", "-nodefaults",
+                                       *options, "-device",
+                                       "isa-debug-exit,iobase=0xf4,iosize=4"],
                                       timeout=30, check=False)
                 equal([first, second, chosen, done.returncode],
                       [first, second, chosen, codes[chosen] * 2 + 1])
