@@ -11,8 +11,9 @@
 
 typedef struct VitBlockArgs VitBlockArgs;
 
-/* object: borrowed, copied; NULL is empty.  context: how messages begin, e.g. "-blockdev",
- * "disk.qcow2". */
+/* object: borrowed, copied; NULL is empty.  context: how messages begin, e.g. "-blockdev"; NULL:
+ * the arguments of a command of the control protocol; "": an image that a tool was given by name,
+ * which it has said already. */
 [[nodiscard]] VitBlockArgs *vit_block_args_new(const char *context, JsonObject *object,
                                                GError **error);
 /* From "a=b,c.d=e,flag": implied names the key of a first part without "=" (NULL: none). */
@@ -20,8 +21,21 @@ typedef struct VitBlockArgs VitBlockArgs;
                                                  const char *implied, GError **error);
 void vit_block_args_free(VitBlockArgs *args);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitBlockArgs, vit_block_args_free)
-const char *vit_block_args_context(const VitBlockArgs *args);
 JsonObject *vit_block_args_object(const VitBlockArgs *args); /* borrowed: what was given, nested */
+/* Failing, with what messages begin with; both return false.  The second says that key is missing,
+ * in the words given for an image that is named to a tool. */
+bool vit_block_args_fail(const VitBlockArgs *args, GError **error, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+bool vit_block_args_fail_missing(const VitBlockArgs *args, const char *key, GError **error,
+                                 const char *format, ...) G_GNUC_PRINTF(4, 5);
+/* "Parameter ... does not accept value ...": names (ended by NULL) is what would be. */
+bool vit_block_args_fail_value(const VitBlockArgs *args, const char *key, const char *value,
+                               const char *const *names, GError **error);
+bool vit_block_args_named(const VitBlockArgs *args); /* an image named to a tool */
+/* Only values of JSON's own types are taken: no "on" for true, no "1" for 1. */
+void vit_block_args_set_strict(VitBlockArgs *args);
+/* From here on the options are a node's own, of this driver: messages name it. */
+void vit_block_args_set_driver(VitBlockArgs *args, const char *name, bool is_protocol);
 bool vit_block_args_has(const VitBlockArgs *args, const char *key);
 /* Adds or replaces (also with key "a.b"); the text is parsed when it is read. */
 void vit_block_args_set(VitBlockArgs *args, const char *key, const char *value);
@@ -44,3 +58,6 @@ VitBlockArgs *vit_block_args_sub(VitBlockArgs *args, const char *key);
 JsonNode *vit_block_args_node(VitBlockArgs *args,
                               const char *key); /* any value; borrowed, NULL: not given */
 [[nodiscard]] bool vit_block_args_finish(const VitBlockArgs *args, GError **error);
+
+/* Letters, digits, "-._", and a letter first: what nodes, exports, jobs, objects may be called. */
+bool vit_block_id_is_valid(const char *id);

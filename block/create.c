@@ -29,9 +29,11 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
 {
     g_autoptr(JsonObject) options = vit_block_filename_options(create->filename, error);
     VitBlockOptions how = { .lock = true };
-    VitBlockCreate file = {
-        .graph = create->graph, .thread = create->thread, .filename = create->filename, .size = size
-    };
+    VitBlockCreate file = { .graph = create->graph,
+                            .thread = create->thread,
+                            .filename = create->filename,
+                            .size = size,
+                            .format = create->driver ? create->driver->name : NULL };
 
     if (!options) return NULL;
     const char *name = json_object_get_string_member_with_default(options, "driver", "file");

@@ -53,6 +53,7 @@ typedef struct {
     VitBlockArgs *options; /* the rest, names of create_options; the driver takes them */
     const VitBlockDriver *driver; /* of the image */
     GPtrArray *made; /* of char*: files made for it, to be taken back; NULL: nobody asks */
+    const char *format; /* what a protocol node is made for, or NULL */
 } VitBlockCreate;
 
 typedef struct {
@@ -221,6 +222,9 @@ struct VitBlockNode { /* first member of each driver's instance */
                                               VitBlockRole role, GError **error);
 /* A name found inside the image `base`, as seen from here; the caller frees. */
 char *vit_block_filename_join(const char *base, const char *name);
+/* "nbd" of "nbd://host", NULL: a path; the driver of such a name, or NULL. */
+char *vit_block_filename_protocol(const char *filename);
+const VitBlockDriver *vit_block_protocol_driver(const char *protocol);
 /* The core opens the backing file itself, after co_open: what args has under "backing" (null:
  * none), else what co_open has put into node->backing_file and backing_format. */
 VitBlockEdge *vit_block_add_edge(VitBlockNode *parent,

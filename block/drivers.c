@@ -16,6 +16,8 @@ static const VitBlockDriver *const drivers[] = {
     &vit_block_host_device_driver,
     &vit_block_luks_driver,
     &vit_block_nbd_driver,
+    &vit_block_null_aio_driver,
+    &vit_block_null_co_driver,
     &vit_block_parallels_driver,
     &vit_block_qcow2_driver,
     &vit_block_qed_driver,

@@ -5,6 +5,7 @@
 
 extern const VitBlockDriver vit_block_file_driver, vit_block_host_device_driver;
 extern const VitBlockDriver vit_block_nbd_driver;
+extern const VitBlockDriver vit_block_null_aio_driver, vit_block_null_co_driver;
 extern const VitBlockDriver vit_block_qcow2_driver;
 extern const VitBlockDriver vit_block_qed_driver;
 extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/error.c - how drivers tell what is wrong */
 #include "block/driver.h"
+#include "block/graph.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 /* clang-format off: not a subtraction */
 G_DEFINE_QUARK(vit-block-error-quark, vit_block_error)
@@ -54,4 +56,13 @@ void vit_block_check_corrupt(VitBlockCheck *check, const char *format, ...)
     va_start(args, format);
     say(check, format, args);
     va_end(args);
+}
+
+const char *vit_block_error_text(const GError *error)
+{
+    static const char opening[] = "“", closing[] = "”: ";
+    const char *end = g_str_has_prefix(error->message, opening) ? strstr(error->message, closing)
+                                                               : NULL;
+
+    return end ? end + strlen(closing) : error->message;
 }

@@ -102,14 +102,6 @@ static void free_export(VitBlockExport *e)
     g_free(e);
 }
 
-static bool well_formed(const char *id)
-{
-    if (!g_ascii_isalpha(*id)) return false;
-    for (const char *p = id; *p; p++)
-        if (!g_ascii_isalnum(*p) && !strchr("-._", *p)) return false;
-    return true;
-}
-
 static bool fill(VitBlockExport *e, VitBlockArgs *args, GError **error)
 {
     VitBlockExports *x = e->exports;
@@ -123,7 +115,7 @@ static bool fill(VitBlockExport *e, VitBlockArgs *args, GError **error)
         !vit_block_args_bool(args, "writethrough", &e->writethrough, error) ||
         !vit_block_args_bool(args, "fixed-iothread", &fixed, error))
         return false;
-    if (!well_formed(id))
+    if (!vit_block_id_is_valid(id))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Invalid block export id"));
     if (find(x, id))
         return vit_block_fail(error, VIT_BLOCK_ERROR_EXISTS,

@@ -481,10 +481,10 @@ static void file_close(VitBlockNode *node)
     if (f->fd >= 0) close(f->fd);
 }
 
-static bool fail(GError **error, int code, const char *path, const char *remedy)
+static bool fail(GError **error, int code, const char *path)
 {
     g_set_error(error, G_FILE_ERROR, (int)g_file_error_from_errno(code),
-                _("Could not open “%s”: %s%s"), path, g_strerror(code), remedy);
+                _("Could not open '%s': %s"), path, g_strerror(code));
     return false;
 }
 
@@ -511,16 +511,14 @@ static bool open_fd(File *f, const char *path, GError **error)
         code = errno;
     }
     if (f->fd >= 0) return true;
-    if (code == ENOENT)
-        return fail(error, code, path, _("; check the path, or create the disk first"));
-    if (code == EISDIR) return fail(error, code, path, _("; a disk is a file or a block device"));
-    if (code == EINVAL && direct)
-        return fail(error, code, path,
-                    _("; its file system has no direct I/O: leave out cache.direct=on"));
-    if (forbidden && !how->read_only)
-        return fail(error, code, path,
-                    _(" for writing; make it writable or open it with read-only=on"));
-    return fail(error, code, path, "");
+    if (code == EINVAL && direct) {
+        g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
+                    _("Could not open '%s': its file system has no direct I/O: leave out "
+                      "cache.direct=on"),
+                    path);
+        return false;
+    }
+    return fail(error, code, path);
 }
 
 static bool examine(File *f, const char *path, GError **error)
@@ -529,25 +527,31 @@ static bool examine(File *f, const char *path, GError **error)
     struct stat st;
     struct statx stx;
 
-    if (fstat(f->fd, &st) < 0) return fail(error, errno, path, "");
-    if (S_ISDIR(st.st_mode))
-        return fail(error, EISDIR, path, _("; a disk is a file or a block device"));
+    if (fstat(f->fd, &st) < 0) return fail(error, errno, path);
     if (S_ISREG(st.st_mode)) {
         f->parent.size = (uint64_t)st.st_size;
     } else if (S_ISBLK(st.st_mode)) {
         int sector = 512, read_only = 0;
         f->is_device = true;
-        if (ioctl(f->fd, BLKGETSIZE64, &f->parent.size) < 0) return fail(error, errno, path, "");
+        if (ioctl(f->fd, BLKGETSIZE64, &f->parent.size) < 0) return fail(error, errno, path);
         if (ioctl(f->fd, BLKSSZGET, &sector) == 0 && sector > 512)
             f->logical_block = (uint32_t)sector;
         if (ioctl(f->fd, BLKROGET, &read_only) == 0 && read_only && !how->read_only) {
-            if (!how->auto_read_only)
-                return fail(error, EROFS, path, _("; open it with read-only=on"));
+            if (!how->auto_read_only) return fail(error, EROFS, path);
             how->read_only = true;
         }
-    } else {
+    } else if (S_ISCHR(st.st_mode)) {
+        off_t end = lseek(f->fd, 0, SEEK_END);
+        f->is_device = true;
+        f->parent.size = end > 0 ? (uint64_t)end : 0;
+    }
+    bool wants_device = f->parent.driver == &vit_block_host_device_driver;
+    if (wants_device ? !f->is_device : !f->is_device && !S_ISREG(st.st_mode)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    _("“%s” is neither a regular file nor a block device"), path);
+                    wants_device ? _("'host_device' driver requires '%s' to be either a character "
+                                     "or block device")
+                                 : _("'file' driver requires '%s' to be a regular file"),
+                    path);
         return false;
     }
     fcntl(f->fd, F_SETFL, fcntl(f->fd, F_GETFL) & ~O_NONBLOCK);
@@ -584,8 +588,9 @@ static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         !vit_block_args_enum(args, "aio", aio, &how, error))
         return false;
     if (!path || !*path)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: driver %s needs filename="),
-                              vit_block_args_context(args), node->driver->name);
+        return vit_block_args_fail_missing(args, "filename", error,
+                                           _("The '%s' block driver requires a file name"),
+                                           node->driver->name);
     g_free(node->filename);
     node->filename = g_strdup(path);
     f->logical_block = 512;
@@ -789,24 +794,51 @@ static const VitBlockOption create_options[] = {
     { "size", VIT_OPT_SIZE, "Virtual disk size", NULL, false },
     { "preallocation", VIT_OPT_STRING, "Preallocation mode (allowed values: off, falloc, full)",
       "off", false },
+    { "nocow", VIT_OPT_BOOL, "Turn off copy-on-write (valid only on btrfs)", NULL, false },
+    { "extent_size_hint", VIT_OPT_SIZE, "Extent size hint for the image file, 0 to disable", NULL,
+      false },
     { .name = NULL },
 };
+
+/* Hints to the file system, which may have no ear for them. */
+static void hint(int fd, bool nocow, uint64_t extent_size)
+{
+    struct fsxattr attributes;
+    int flags;
+
+    if (nocow && ioctl(fd, FS_IOC_GETFLAGS, &flags) == 0) {
+        flags |= FS_NOCOW_FL;
+        (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
+    }
+    if (extent_size && extent_size <= UINT32_MAX &&
+        ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0) {
+        attributes.fsx_xflags |= FS_XFLAG_EXTSIZE;
+        attributes.fsx_extsize = (uint32_t)extent_size;
+        (void)ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+    }
+}
 
 static bool file_create(VitBlockCreate *create, GError **error)
 {
     static const char *const modes[] = { "off", "metadata", "falloc", "full", NULL };
     int mode = VIT_PREALLOC_OFF, fd;
+    uint64_t extent_size = 0;
+    bool nocow = false;
 
-    if (!vit_block_args_enum(create->options, "preallocation", modes, &mode, error)) return false;
+    if (!vit_block_args_enum(create->options, "preallocation", modes, &mode, error) ||
+        !vit_block_args_size(create->options, "extent_size_hint", &extent_size, error) ||
+        !vit_block_args_bool(create->options, "nocow", &nocow, error))
+        return false;
     if (mode == VIT_PREALLOC_METADATA)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                               _("Unsupported preallocation mode 'metadata'"));
     do fd = open(create->filename, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
     while (fd < 0 && errno == EINTR);
     if (fd < 0)
-        return vit_block_fail_errno(error, -errno, _("Could not create “%s”"), create->filename);
+        return vit_block_fail_errno(error, -errno, _("Could not create '%s'"), create->filename);
     struct stat st;
-    if (fstat(fd, &st) < 0 || !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode))) {
+    if (fstat(fd, &st) < 0 ||
+        !(S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode))) {
         close(fd);
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("“%s” is neither a regular file nor a block device"),
@@ -815,14 +847,18 @@ static bool file_create(VitBlockCreate *create, GError **error)
     bool good = vit_block_lock_file(fd, create->filename, true, error);
     if (good && S_ISREG(st.st_mode)) {
         Resize r = { .fd = fd, .to = create->size, .prealloc = (VitPrealloc)mode };
+        hint(fd, nocow, extent_size);
         bool emptied = ftruncate(fd, 0) == 0; /* only now: another's image is refused untouched */
         int result = emptied ? resize(create->thread, &r) : -errno;
-        if (result < 0) {
+        if (result == -EFBIG)
+            good = vit_block_fail(error, VIT_BLOCK_ERROR_IO,
+                                  _("The image size is too large for file format '%s'"),
+                                  create->format ?: create->driver->name);
+        else if (result < 0)
             good = vit_block_fail_errno(error, result,
-                                        _("Could not create “%s” with %" PRIu64 " bytes"),
+                                        _("Could not create '%s' with %" PRIu64 " bytes"),
                                         create->filename, create->size);
-            if (emptied) vit_block_remove_file(create->filename);
-        }
+        if (result < 0 && emptied) vit_block_remove_file(create->filename);
     }
     close(fd);
     return good;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* block/filename.c - names of images: paths, "protocol:..." and "json:{...}" */
+#include "block/drivers.h"
 #include "block/node-private.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 char *vit_block_filename_protocol(const char *filename)
 {
@@ -39,37 +41,47 @@ char *vit_block_filename_join(const char *base, const char *name)
 JsonObject *vit_block_filename_options(const char *filename, GError **error)
 {
     g_autofree char *protocol = vit_block_filename_protocol(filename);
-    g_autoptr(JsonObject) options = json_object_new();
     const VitBlockDriver *driver = NULL;
 
     if (protocol && strcmp(protocol, "json") == 0) {
         g_autoptr(JsonParser) parser = json_parser_new();
         g_autoptr(GError) why = NULL;
         if (!json_parser_load_from_data(parser, filename + strlen("json:"), -1, &why) ||
-            !JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+            !json_parser_get_root(parser)) {
             vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                           _("Could not parse the JSON options in “%s”%s%s"), filename,
-                           why ? ": " : "", why ? why->message : "");
+                           _("Could not parse the JSON options: %s"),
+                           why ? why->message : _("Expecting a JSON value"));
+            return NULL;
+        }
+        if (!JSON_NODE_HOLDS_OBJECT(json_parser_get_root(parser))) {
+            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Invalid JSON object given"));
             return NULL;
         }
         return json_node_dup_object(json_parser_get_root(parser));
     }
     if (protocol && !(driver = vit_block_protocol_driver(protocol))) {
-        vit_block_fail(
-            error, VIT_BLOCK_ERROR_INVALID,
-            _("“%s”: Unknown protocol '%s'; a path with a colon is written ./%s or file:%s"),
-            filename, protocol, filename, filename);
+        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Unknown protocol '%s'"), protocol);
         return NULL;
     }
     if (!driver) {
-        json_object_set_string_member(options, "driver", "file");
-        json_object_set_string_member(options, "filename", filename);
-        return g_steal_pointer(&options);
+        struct stat st;
+        bool device = stat(filename, &st) == 0 && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode));
+        driver = device ? &vit_block_host_device_driver : &vit_block_file_driver;
     }
+    return vit_block_filename_options_of(filename, driver, error);
+}
+
+JsonObject *vit_block_filename_options_of(const char *filename, const VitBlockDriver *driver,
+                                          GError **error)
+{
+    g_autofree char *protocol = vit_block_filename_protocol(filename);
+    g_autoptr(JsonObject) options = json_object_new();
+
     json_object_set_string_member(options, "driver", driver->name);
-    if (driver->parse_filename ? !driver->parse_filename(filename, options, error) : false)
-        return NULL;
-    if (!driver->parse_filename)
-        json_object_set_string_member(options, "filename", filename + strlen(protocol) + 1);
+    if (driver->parse_filename)
+        return driver->parse_filename(filename, options, error) ? g_steal_pointer(&options) : NULL;
+    bool own = protocol && vit_block_protocol_driver(protocol) == driver;
+    json_object_set_string_member(options, "filename",
+                                  own ? filename + strlen(protocol) + 1 : filename);
     return g_steal_pointer(&options);
 }

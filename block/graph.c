@@ -165,6 +165,7 @@ typedef struct {
     VitBlockArgs *args;
     const char *filename, *format;
     JsonObject *extra;
+    bool with_flags; /* args with flags */
     unsigned flags;
     GError **error;
     VitBlockNode *node;
@@ -174,7 +175,7 @@ static void open_fiber(void *opaque)
 {
     Open *o = opaque;
 
-    if (o->args && !o->filename) {
+    if (o->args && !o->with_flags) {
         o->node = vit_co_open(o->graph, o->graph->here, o->args, NULL, o->error);
         return;
     }
@@ -209,11 +210,7 @@ VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args, GEr
 VitBlockNode *vit_block_graph_open_with(VitBlockGraph *graph, VitBlockArgs *args, unsigned flags,
                                         GError **error)
 {
-    Open o = { .graph = graph,
-               .args = args,
-               .filename = vit_block_args_context(args),
-               .flags = flags,
-               .error = error };
+    Open o = { .graph = graph, .args = args, .with_flags = true, .flags = flags, .error = error };
 
     vit_fiber_run_sync(graph->here, open_fiber, &o);
     return o.node;

@@ -143,3 +143,7 @@ void vit_block_root_set_write_through(VitBlockNode *root, bool write_through);
 const VitBlockDriver *vit_block_driver_find(const char *name); /* NULL: none */
 /* NULL-ended, in order of drivers.c; with a phrase for "did you mean" in messages. */
 const VitBlockDriver *const *vit_block_drivers(void);
+
+/* The message without the name in “ ” that it may begin with, for who has said the name already.
+ * Borrowed from error. */
+const char *vit_block_error_text(const GError *error);

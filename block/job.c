@@ -130,19 +130,10 @@ GPtrArray *vit_block_jobs_list(VitBlockJobs *jobs)
 
 /* ---- one job --------------------------------------------------------------------------------- */
 
-static bool is_good_id(const char *id)
-{
-    if (!g_ascii_isalpha(*id)) return false;
-    for (const char *p = id; *p; p++) {
-        if (!g_ascii_isalnum(*p) && !strchr("-._", *p)) return false;
-    }
-    return true;
-}
-
 VitBlockJob *vit_block_job_new(VitBlockJobs *jobs, const VitBlockJobClass *klass, const char *id,
                                unsigned flags, GError **error)
 {
-    if (id && !is_good_id(id)) {
+    if (id && !vit_block_id_is_valid(id)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Invalid job ID '%s'"), id);
         return NULL;
     }

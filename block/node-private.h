@@ -41,11 +41,12 @@ VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const
 bool vit_block_graph_enter(VitBlockGraph *graph, VitBlockNode *node, GError **error);
 void vit_block_graph_leave(VitBlockGraph *graph, VitBlockNode *node);
 
-/* filename.c: "nbd" of "nbd://host", NULL for paths; the driver of it. */
-char *vit_block_filename_protocol(const char *filename);
-const VitBlockDriver *vit_block_protocol_driver(const char *protocol);
+/* ---- filename.c ---- */
 /* Options of a protocol node for a name. */
 JsonObject *vit_block_filename_options(const char *filename, GError **error);
+/* The same by a protocol that was asked for, whatever the name looks like. */
+JsonObject *vit_block_filename_options_of(const char *filename, const VitBlockDriver *driver,
+                                          GError **error);
 
 /* probe.c: the format that fits best, "raw" for none. */
 const VitBlockDriver *vit_block_probe(const uint8_t *head, size_t head_size, const uint8_t *tail,

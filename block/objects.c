@@ -163,15 +163,6 @@ static const VitBlockObjectClass *find_class(const char *type, GError **error)
     return NULL;
 }
 
-static bool is_identifier(const char *id)
-{
-    if (!g_ascii_isalpha(*id)) return false;
-    for (; *id; id++) {
-        if (!g_ascii_isalnum(*id) && !strchr("-._", *id)) return false;
-    }
-    return true;
-}
-
 bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError **error)
 {
     const char *type = vit_block_args_str(args, "qom-type"), *id = vit_block_args_str(args, "id");
@@ -181,10 +172,9 @@ bool vit_block_objects_add(VitBlockObjects *objects, VitBlockArgs *args, GError 
     const VitBlockObjectClass *klass = find_class(type, error);
     if (!klass) return false;
     if (!id) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter 'id' is missing"));
-    if (!is_identifier(id))
+    if (!vit_block_id_is_valid(id))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("Parameter 'id' expects an identifier: letters, digits, '-', '.', "
-                                "'_', starting with a letter"));
+                              _("Parameter 'id' expects an identifier"));
 
     VitBlockObject *object = g_malloc0(klass->instance_size);
     *object = (VitBlockObject){ klass, g_strdup(id), 1, false, objects };

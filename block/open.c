@@ -3,8 +3,6 @@
 #include "block/drivers.h"
 #include "block/node-private.h"
 
-#include "engine/core/suggest.h"
-
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
@@ -20,6 +18,8 @@ static bool take_common(VitBlockNode *node, VitBlockArgs *args, GError **error)
     const char *name = vit_block_args_str(args, "node-name");
 
     if (name) {
+        if (!vit_block_id_is_valid(name))
+            return vit_block_args_fail(args, error, _("Invalid node-name: '%s'"), name);
         g_free(node->name);
         node->name = g_strdup(name);
     }
@@ -31,6 +31,10 @@ static bool take_common(VitBlockNode *node, VitBlockArgs *args, GError **error)
         return false;
     how->discard = discard & 1;
     node->detect_zeroes = (unsigned)detect;
+    if (detect == 2 && !how->discard)
+        return vit_block_args_fail(args, error,
+                                   _("setting detect-zeroes to unmap is not allowed without "
+                                     "setting discard operation to unmap"));
     g_autoptr(VitBlockArgs) cache = vit_block_args_sub(args, "cache");
     return !cache || (vit_block_args_bool(cache, "direct", &how->direct, error) &&
                       vit_block_args_bool(cache, "no-flush", &how->no_flush, error) &&
@@ -42,13 +46,15 @@ static const VitBlockDriver *find_driver(const VitBlockArgs *args, const char *n
     const VitBlockDriver *driver = vit_block_driver_find(name);
 
     if (driver) return driver;
+    if (vit_block_args_named(args)) {
+        vit_block_args_fail(args, error, _("Unknown driver '%s'"), name);
+        return NULL;
+    }
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     for (const VitBlockDriver *const *d = vit_block_drivers(); *d; d++)
         g_ptr_array_add(names, (void *)(*d)->name);
     g_ptr_array_add(names, NULL);
-    g_autofree char *phrase = vit_suggest_phrase(name, (const char *const *)names->pdata);
-    vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: Unknown driver '%s'%s"),
-                   vit_block_args_context(args), name, phrase);
+    vit_block_args_fail_value(args, "driver", name, (const char *const *)names->pdata, error);
     return NULL;
 }
 
@@ -59,15 +65,15 @@ static VitBlockNode *open_one(VitBlockGraph *graph, VitIoThread *thread, VitBloc
     const char *name = vit_block_args_str(args, "driver");
 
     if (!name) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: needs driver="),
-                       vit_block_args_context(args));
+        vit_block_args_fail_missing(args, "driver", error, _("Must specify either driver or file"));
         return NULL;
     }
     const VitBlockDriver *driver = find_driver(args, name, error);
     if (!driver) return NULL;
+    vit_block_args_set_driver(args, driver->name, driver->kind == VIT_BLOCK_PROTOCOL);
     VitBlockNode *node = vit_block_node_new(driver, "", thread);
     g_clear_pointer(&node->name, g_free);
-    node->graph = graph;            /* children are looked up in it */
+    node->graph = graph; /* children are looked up in it */
     if (inherited) node->how = *inherited;
     bool good = take_common(node, args, error) && driver->co_open(node, args, error);
     node->opened = good;
@@ -98,10 +104,11 @@ static bool loops(VitBlockNode *top, const char *filename)
 
 /* Opens what lies under `node` (the lowest so far of the chain of `top`).  NULL without an error:
  * nothing. */
-static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNode *given,
+static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, VitBlockArgs *args,
                                   VitBlockArgs **next, GError **error)
 {
     VitBlockOptions how = node->how;
+    JsonNode *given = args ? vit_block_args_node(args, "backing") : NULL;
 
     how.read_only = true;
     how.auto_read_only = how.discard = how.check = false;
@@ -111,15 +118,13 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, JsonNod
         VitBlockNode *there = node->graph && name ? vit_block_graph_find(node->graph, name) : NULL;
         if (!there)
             vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                           _("“%s”: Cannot find a node named '%s' for backing"), node->filename,
-                           name ?: "");
+                           _("Cannot find device='%s' nor node-name='%s'"), name ?: "", name ?: "");
         return there ? vit_block_node_ref(there) : NULL;
     }
     if (given && JSON_NODE_HOLDS_OBJECT(given) &&
         json_object_has_member(json_node_get_object(given), "driver")) {
-        g_autofree char *context = g_strdup_printf("%s: backing", node->name ?: node->filename);
-        *next = vit_block_args_new(context, json_node_get_object(given), error);
-        return *next ? open_one(node->graph, node->thread, *next, &how, error) : NULL;
+        *next = vit_block_args_sub(args, "backing");
+        return open_one(node->graph, node->thread, *next, &how, error);
     }
     if (!node->backing_file || !*node->backing_file || how.no_backing) return NULL;
     g_autofree char *name = vit_block_filename_join(node->filename, node->backing_file);
@@ -152,14 +157,13 @@ static bool open_chain(VitBlockNode *top, VitBlockArgs *args, GError **error)
     for (VitBlockNode *node = top; node->driver->supports_backing && !node->backing;) {
         g_autoptr(GError) why = NULL;
         VitBlockArgs *next = NULL;
-        JsonNode *given = now ? vit_block_args_node(now, "backing") : NULL;
         int depth = 0;
         for (VitBlockNode *n = top; n; n = n->backing ? n->backing->node : NULL) depth++;
         if (depth > VIT_BLOCK_MAX_CHAIN)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                                   _("“%s”: more than %d images stand on one another"),
                                   top->filename, VIT_BLOCK_MAX_CHAIN);
-        VitBlockNode *backing = open_backing(top, node, given, &next, &why);
+        VitBlockNode *backing = open_backing(top, node, now, &next, &why);
         g_clear_pointer(&owned, vit_block_args_free);
         now = owned = next;
         if (!backing) {
@@ -211,17 +215,16 @@ VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const ch
             child = node->graph ? vit_block_graph_find(node->graph, reference) : NULL;
             if (!child) {
                 vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                               _("%s: Cannot find device='' nor node-name='%s' for “%s”"),
-                               vit_block_args_context(args), reference, name);
+                               _("Cannot find device='%s' nor node-name='%s'"), reference,
+                               reference);
                 return NULL;
             }
             vit_block_node_ref(child);
         }
     }
     if (!child) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                       _("%s: driver %s needs “%s”: a node's name or its options"),
-                       vit_block_args_context(args), node->driver->name, name);
+        vit_block_args_fail_missing(args, name, error,
+                                    _("A block device must be specified for \"%s\""), name);
         return NULL;
     }
     if (child->how.read_only && !node->how.read_only && role != VIT_EDGE_BACKING) {
@@ -290,10 +293,13 @@ static JsonObject *copy_object(JsonObject *from)
     return deep;
 }
 
+/* driver: NULL when the name says it. */
 static VitBlockNode *open_protocol(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
-                                   VitBlockArgs *extra, const VitBlockOptions *how, GError **error)
+                                   const VitBlockDriver *driver, VitBlockArgs *extra,
+                                   const VitBlockOptions *how, GError **error)
 {
-    g_autoptr(JsonObject) options = vit_block_filename_options(filename, error);
+    g_autoptr(JsonObject) options = driver ? vit_block_filename_options_of(filename, driver, error)
+                                           : vit_block_filename_options(filename, error);
     g_autoptr(VitBlockArgs) file_extra = extra ? vit_block_args_sub(extra, "file") : NULL;
 
     if (!options) return NULL;
@@ -304,7 +310,7 @@ static VitBlockNode *open_protocol(VitBlockGraph *graph, VitIoThread *thread, co
             json_object_set_member(options, k->data, json_object_dup_member(more, k->data));
         json_object_remove_member(vit_block_args_object(extra), "file");
     }
-    g_autoptr(VitBlockArgs) args = vit_block_args_new(filename, options, error);
+    g_autoptr(VitBlockArgs) args = vit_block_args_new("", options, error);
     return args ? open_one(graph, thread, args, how, error) : NULL;
 }
 
@@ -345,36 +351,22 @@ VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const
     if (protocol && strcmp(protocol, "json") == 0) {
         g_autoptr(JsonObject) options = vit_block_filename_options(filename, error);
         if (!options) return NULL;
-        if (format && !json_object_has_member(options, "driver"))
-            json_object_set_string_member(options, "driver", format);
-        extra = vit_block_args_new("json", options, error);
+        if (format) json_object_set_string_member(options, "driver", format);
+        extra = vit_block_args_new("", options, error);
     } else {
         g_autoptr(JsonObject) copy = extra_object ? copy_object(extra_object) : NULL;
-        extra = vit_block_args_new(filename, copy, error);
+        extra = vit_block_args_new("", copy, error);
     }
     if (!extra) return NULL;
-    if (protocol && strcmp(protocol, "json") == 0 && vit_block_args_has(extra, "driver")) {
-        const VitBlockDriver *d = find_driver(extra, vit_block_args_str(extra, "driver"), error);
-        if (!d) return NULL;
-        if (d->kind == VIT_BLOCK_PROTOCOL && !protocol_only) { /* probed like any other name */
-            VitBlockNode *file = open_one(graph, thread, extra, how, error);
-            const VitBlockDriver *found = file ? probe(file, error) : NULL;
-            g_autoptr(VitBlockArgs) args = vit_block_args_new(filename, NULL, error);
-            if (!found) {
-                vit_block_node_unref(file);
-                return NULL;
-            }
-            vit_block_args_set(args, "driver", format ?: found->name);
-            vit_block_args_set_child(args, "file", file);
-            return vit_co_open(graph, thread, args, how, error);
-        }
-        return vit_co_open(graph, thread, extra, how, error);
-    }
+    if (protocol && strcmp(protocol, "json") == 0)
+        return vit_co_open_probed(graph, thread, extra, how, error);
     if (!format) format = vit_block_args_str(extra, "driver");
     const VitBlockDriver *driver = NULL;
     if (format && !(driver = find_driver(extra, format, error))) return NULL;
-    if (driver && driver->kind == VIT_BLOCK_PROTOCOL) protocol_only = true;
-    VitBlockNode *file = open_protocol(graph, thread, filename, extra, how, error);
+    bool is_protocol = driver && driver->kind == VIT_BLOCK_PROTOCOL;
+    if (is_protocol) protocol_only = true;
+    VitBlockNode *file = open_protocol(graph, thread, filename, is_protocol ? driver : NULL, extra,
+                                       how, error);
     if (!file || protocol_only) return file;
     if (!driver && !(driver = probe(file, error))) {
         vit_block_node_unref(file);

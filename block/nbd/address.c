@@ -29,24 +29,21 @@ void vit_nbd_address_clear(VitNbdAddress *a)
 
 static bool take_members(VitBlockArgs *args, int type, VitNbdAddress *a, GError **error)
 {
-    const char *context = vit_block_args_context(args);
-
     if (type == 1) {
         a->path = g_strdup(vit_block_args_str(args, "path"));
         if (!a->path)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  _("%s: Parameter 'path' is missing"), context);
+            return vit_block_args_fail_missing(args, "path", error,
+                                               _("Parameter 'path' is missing"));
     } else if (type == 2) {
         a->name = g_strdup(vit_block_args_str(args, "str"));
         if (!a->name)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  _("%s: Parameter 'str' is missing"), context);
+            return vit_block_args_fail_missing(args, "str", error, _("Parameter 'str' is missing"));
     } else {
         a->host = g_strdup(vit_block_args_str(args, "host"));
         a->port = g_strdup(vit_block_args_str(args, "port"));
         if (!a->host)
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  _("%s: Parameter 'host' is missing"), context);
+            return vit_block_args_fail_missing(args, "host", error,
+                                               _("Parameter 'host' is missing"));
         if (!vit_block_args_bool(args, "ipv4", &a->ipv4, error) ||
             !vit_block_args_bool(args, "ipv6", &a->ipv6, error))
             return false;
@@ -63,8 +60,7 @@ bool vit_nbd_address_take(VitBlockArgs *args, VitNbdAddress *a, GError **error)
     if (type < 0)
         type = vit_block_args_has(args, "path") ? 1 : vit_block_args_has(args, "host") ? 0 : -1;
     if (type < 0)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: Parameter 'type' is missing"),
-                              vit_block_args_context(args));
+        return vit_block_args_fail_missing(args, "type", error, _("Parameter 'type' is missing"));
     g_autoptr(VitBlockArgs) data = vit_block_args_sub(args, "data");
     bool good = take_members(data ?: args, type, a, error) &&
                 (!data || vit_block_args_finish(data, error)) && vit_block_args_finish(args, error);

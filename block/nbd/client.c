@@ -35,9 +35,11 @@ static bool parse_old(const char *text, JsonObject *options, GError **error)
         return true;
     }
     char *colon = strrchr(server, ':');
+    if (!*server)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("NBD server address missing"));
     if (!colon || colon == server)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("nbd:%s: expected HOST:PORT or unix:PATH"), text);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("error parsing address '%s'"),
+                              server);
     *colon = 0;
     set_server(options, "inet", "server.host", server);
     set_server(options, "inet", "server.port", colon + 1);
@@ -48,11 +50,11 @@ static bool nbd_parse(const char *filename, JsonObject *options, GError **error)
 {
     if (g_str_has_prefix(filename, "nbd:") && !g_str_has_prefix(filename, "nbd://"))
         return parse_old(filename + strlen("nbd:"), options, error);
-    g_autoptr(GError) why = NULL;
-    g_autoptr(GUri) uri = g_uri_parse(filename, G_URI_FLAGS_NONE, &why);
-    if (!uri)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: not an NBD URI: %s"),
-                              filename, why->message);
+    if (!g_str_has_prefix(filename, "nbd"))
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("File name string for NBD must start with 'nbd:'"));
+    g_autoptr(GUri) uri = g_uri_parse(filename, G_URI_FLAGS_NONE, NULL);
+    if (!uri) return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("No valid URL specified"));
     const char *scheme = g_uri_get_scheme(uri), *path = g_uri_get_path(uri);
     const char *host = g_uri_get_host(uri);
     g_autoptr(GHashTable)
@@ -69,9 +71,7 @@ static bool nbd_parse(const char *filename, JsonObject *options, GError **error)
         json_object_set_boolean_member(options, "x-tls-required", TRUE);
     if (g_str_has_suffix(scheme, "+unix")) {
         if (!socket || (host && *host))
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  _("“%s”: a Unix socket is named by ?socket=PATH, without a host"),
-                                  filename);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("No valid URL specified"));
         set_server(options, "unix", "server.path", socket);
         return true;
     }
@@ -212,6 +212,9 @@ static bool take_options(VitNbdClient *c, VitBlockArgs *args, GError **error)
     static const char *const old[] = { "host", "port", "path" };
     bool tls_required = false;
 
+    if (vit_block_args_has(args, "path") && vit_block_args_has(args, "host"))
+        return vit_block_args_fail(args, error,
+                                   _("path and host may not be used at the same time"));
     if (!vit_block_args_has(args, "server")) { /* as they were written before there was "server" */
         for (unsigned i = 0; i < G_N_ELEMENTS(old); i++) {
             g_autofree char *key = g_strconcat("server.", old[i], NULL);
@@ -220,9 +223,7 @@ static bool take_options(VitNbdClient *c, VitBlockArgs *args, GError **error)
         }
     }
     g_autoptr(VitBlockArgs) server = vit_block_args_sub(args, "server");
-    if (!server)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: NBD server address missing"),
-                              vit_block_args_context(args));
+    if (!server) return vit_block_args_fail(args, error, _("NBD server address missing"));
     const char *tls = vit_block_args_str(args, "tls-creds");
     c->export = g_strdup(vit_block_args_str(args, "export") ?: "");
     c->context = g_strdup(vit_block_args_str(args, "x-dirty-bitmap") ?: "base:allocation");
@@ -233,17 +234,14 @@ static bool take_options(VitNbdClient *c, VitBlockArgs *args, GError **error)
         !vit_nbd_address_take(server, &c->address, error))
         return false;
     if (c->address.name)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              _("%s: the server is named by host or path, not by a descriptor"),
-                              vit_block_args_context(args));
+        return vit_block_args_fail(args, error,
+                                   _("the server is named by host or path, not by a descriptor"));
     if (strlen(c->export) > VIT_NBD_MAX_STRING)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: export name too long"),
-                              vit_block_args_context(args));
+        return vit_block_args_fail(args, error, _("export name too long"));
     if (tls_required && !tls)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("%s: TLS needs tls-creds=ID of a tls-creds-x509 or tls-creds-psk "
-                                "object"),
-                              vit_block_args_context(args));
+        return vit_block_args_fail(args, error,
+                                   _("TLS needs tls-creds=ID of a tls-creds-x509 or tls-creds-psk "
+                                     "object"));
     return !tls || (c->tls = vit_block_tls_use(vit_block_graph_objects(c->parent.graph), tls, false,
                                                error));
 }

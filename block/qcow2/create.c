@@ -186,10 +186,11 @@ static int write_first_clusters(VitQcow2 *q, VitBlockNode *file, const VitBlockC
         vit_qcow2_refcount_store(q, counts + table + ((i >> q->rb_bits) << q->cluster_bits),
                                  i & ((UINT64_C(1) << q->rb_bits) - 1), 1);
     int result = vit_qcow2_build_header(q, create->backing_file, create->backing_format, header);
-    uint64_t end = q->crypto_header.length ? q->crypto_header.offset : total << q->cluster_bits;
-    uint64_t l1 = end - q->l1_offset;
+    /* The file ends with the L1 table, as those of qemu-img do, unless something follows it. */
+    uint64_t l1 = q->crypto_header.length ? q->crypto_header.offset - q->l1_offset
+                                          : (uint64_t)q->l1_size * 8;
     if (result == 0) result = vit_co_write(file, q->rt_offset, counts, table + block_bytes, 0);
-    if (result == 0) result = vit_co_zero(file, q->l1_offset, l1, 0);
+    if (result == 0 && l1 > 0) result = vit_co_zero(file, q->l1_offset, l1, 0);
     if (result == 0) result = vit_co_flush(file);
     if (result == 0) result = vit_co_write(file, 0, header, q->cluster_size, 0);
     if (result == 0) result = vit_co_flush(file);

@@ -44,7 +44,7 @@ static JsonObject *flatten(JsonObject *args, GError **error)
 static bool run_start(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
     g_autoptr(JsonObject) flat = flatten(args, error);
-    g_autoptr(VitBlockArgs) options = flat ? vit_block_args_new("nbd-server-start", flat, error)
+    g_autoptr(VitBlockArgs) options = flat ? vit_block_args_new(NULL, flat, error)
                                            : NULL;
 
     return options && vit_block_exports_nbd_start(b->exports, options, error);
@@ -81,7 +81,7 @@ static bool run_nbd_add(ControlBlock *b, JsonObject *args, JsonNode **result, GE
         json_array_add_string_element(list, bitmap);
         json_object_set_array_member(options, "bitmaps", list);
     }
-    g_autoptr(VitBlockArgs) export = vit_block_args_new("nbd-server-add", options, error);
+    g_autoptr(VitBlockArgs) export = vit_block_args_new(NULL, options, error);
     return export && vit_block_exports_add(b->exports, export, error);
 }
 
@@ -116,7 +116,7 @@ static const QmpArg add_args[] = { { "type", QMP_STR },
 
 static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    g_autoptr(VitBlockArgs) options = vit_block_args_new(block_text(args, "id"), args, error);
+    g_autoptr(VitBlockArgs) options = vit_block_args_new(NULL, args, error);
 
     return options && vit_block_exports_add(b->exports, options, error);
 }
@@ -139,7 +139,7 @@ static const QmpArg object_del_args[] = { { "id", QMP_STR }, { 0 } };
 
 static bool run_object_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    g_autoptr(VitBlockArgs) options = vit_block_args_new("object-add", args, error);
+    g_autoptr(VitBlockArgs) options = vit_block_args_new(NULL, args, error);
 
     return options && vit_block_objects_add(b->objects, options, error);
 }

@@ -71,7 +71,10 @@ bool block_bool(JsonObject *args, const char *name, bool otherwise)
 
 VitBlockArgs *block_args(JsonObject *object, GError **error)
 {
-    return vit_block_args_new(block_text(object, "node-name") ?: "options", object, error);
+    VitBlockArgs *args = vit_block_args_new(NULL, object, error);
+
+    if (args) vit_block_args_set_strict(args);
+    return args;
 }
 
 VitBlockNode *block_drive(ControlBlock *b, const char *id)
@@ -106,15 +109,6 @@ bool block_check_free(VitBlockNode *node, GError **error)
 
 /* ---- Adding and removing --------------------------------------------------------------------- */
 
-static bool is_identifier(const char *name)
-{
-    if (!g_ascii_isalpha(*name)) return false;
-    for (; *name; name++) {
-        if (!g_ascii_isalnum(*name) && !strchr("-._", *name)) return false;
-    }
-    return true;
-}
-
 static const QmpArg add_args[] = { { "driver", QMP_STR }, { "node-name", QMP_STR, true }, { 0 } };
 
 static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
@@ -124,7 +118,7 @@ static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError
     if (!vit_block_driver_find(driver))
         return control_fail(error, "Parameter 'driver' does not accept value '%s'", driver);
     if (!name) return control_fail(error, "'node-name' must be specified for the root node");
-    if (!is_identifier(name)) return control_fail(error, "Invalid node-name: '%s'", name);
+    if (!vit_block_id_is_valid(name)) return control_fail(error, "Invalid node-name: '%s'", name);
     if (block_drive(b, name))
         return control_fail(error, "node-name=%s is conflicting with a device id", name);
     if (vit_block_graph_find(b->graph, name))
@@ -292,7 +286,7 @@ static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
         return control_fail(error, "Parameter 'options.filename' is missing");
     }
     g_autoptr(JsonObject) more = translate(options);
-    VitBlockArgs *rest = vit_block_args_new("options", more, error);
+    VitBlockArgs *rest = vit_block_args_new(NULL, more, error);
     if (!rest) return false;
     VitBlockCreate create = {
         .graph = b->graph,

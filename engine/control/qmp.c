@@ -28,7 +28,7 @@ static void send_error(Qmp *q, const GError *error, JsonNode *id)
     JsonObject *answer = json_object_new(), *body = json_object_new();
 
     json_object_set_string_member(body, "class", control_error_class(error));
-    json_object_set_string_member(body, "desc", error->message);
+    json_object_set_string_member(body, "desc", vit_block_error_text(error));
     json_object_set_object_member(answer, "error", body);
     if (id)
         json_object_set_member(answer, "id", json_node_copy(id));

@@ -5,6 +5,7 @@
 #include "engine/core/suggest.h"
 
 #include <glib/gi18n-lib.h>
+#include <errno.h>
 #include <string.h>
 
 typedef struct { char *key, *value; bool taken; } Pair;
@@ -282,5 +283,47 @@ bool vit_parse_size(const char *text, uint64_t *value)
     if (shift && whole >> (64 - shift))
         return false;
     *value = whole << shift;
+    return true;
+}
+
+static bool out_of_range(void)
+{
+    errno = ERANGE;
+    return false;
+}
+
+bool vit_parse_size_strict(const char *text, uint64_t *value)
+{
+    static const char units[] = "BKMGTPE";
+    char *end;
+
+    errno = 0;
+    while (g_ascii_isspace(*text))
+        text++;
+    bool negative = *text == '-';
+    if (negative || *text == '+')
+        text++;
+    if (!g_ascii_isdigit(*text) && !(*text == '.' && g_ascii_isdigit(text[1])))
+        return false;
+    bool hex = g_ascii_strncasecmp(text, "0x", 2) == 0 && g_ascii_isxdigit(text[2]);
+    uint64_t whole = *text == '.' ? 0 : g_ascii_strtoull(text, &end, hex ? 16 : 10);
+    bool too_big = errno == ERANGE;
+    errno = 0;
+    if (*text == '.')
+        end = (char *) text;
+    double fraction = 0, place = 1;
+    if (*end == '.' && !hex) {
+        for (end++; g_ascii_isdigit(*end); end++)
+            fraction += (*end - '0') * (place /= 10);
+    }
+    const char *unit = *end && !hex ? strchr(units, g_ascii_toupper(*end)) : NULL;
+    unsigned shift = unit ? 10 * (unsigned) (unit - units) : 0;
+    if (end[unit ? 1 : 0] || (negative && unit) || (fraction > 0 && shift == 0))
+        return false;
+    if (too_big || negative || (shift && whole >> (64 - shift)))
+        return out_of_range();
+    uint64_t more = (uint64_t) (fraction * (double) (UINT64_C(1) << shift) + 0.5);
+    if (__builtin_add_overflow(whole << shift, more, value))
+        return out_of_range();
     return true;
 }

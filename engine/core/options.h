@@ -48,3 +48,6 @@ void vit_options_know(VitOptions *options, const char *const *keys);
 [[nodiscard]] bool vit_parse_bool(const char *text, bool *value);
 [[nodiscard]] bool vit_parse_uint(const char *text, uint64_t max, uint64_t *value);
 [[nodiscard]] bool vit_parse_size(const char *text, uint64_t *value);
+/* As the disk tools take them, no other way of writing: one letter of "bkMGTPE" at most, a fraction
+ * only before one that has room for it.  errno is ERANGE for what lies outside of 64 bits. */
+[[nodiscard]] bool vit_parse_size_strict(const char *text, uint64_t *value);

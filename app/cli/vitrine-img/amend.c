@@ -15,7 +15,7 @@ static int amend(Img *img, VitBlockNode *node, VitBlockArgs *args /* takes it */
     VitBlockJob *job = vit_block_amend_new(img->jobs, NULL, IMG_JOB_FLAGS, node, args, force,
                                            &error);
 
-    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", error->message);
+    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", vit_block_error_text(error));
 }
 
 int img_amend(Img *img, int argc, char **argv)
@@ -48,8 +48,9 @@ int img_amend(Img *img, int argc, char **argv)
     }
     if (texts->len == 0) return img_fail_usage(img, 1, "Must specify options (-o)");
     g_ptr_array_add(texts, NULL);
+    if (!img_check_options(img, (char **)texts->pdata)) return 1;
     const VitBlockDriver *driver = img->format ? vit_block_driver_find(img->format) : NULL;
-    if (driver && img_amend_help(driver, (char **)texts->pdata)) return 0;
+    if (driver && img_amend_help(img, driver, (char **)texts->pdata, &status)) return status;
     if (optind != argc - 1) return img_fail(img, 1, "Expecting one image file name");
     if (!img_cache_flags(cache, &flags, &fua))
         return img_fail(img, 1, "Invalid cache option: %s", cache);
@@ -58,8 +59,11 @@ int img_amend(Img *img, int argc, char **argv)
     driver = node->driver;
     VitBlockArgs *args;
     status = 1;
-    if (img_amend_help(driver, (char **)texts->pdata)) status = 0;
-    else if (!driver->co_amend)
+    if (img_amend_help(img, driver, (char **)texts->pdata, &status)) {
+        vit_block_node_unref(node);
+        return status;
+    }
+    if (!driver->co_amend)
         img_fail(img, 1, "Format driver '%s' does not support option amendment", driver->name);
     else if ((args = img_amend_options(img, driver, (char **)texts->pdata)))
         status = amend(img, node, args, force);

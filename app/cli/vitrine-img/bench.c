@@ -115,7 +115,7 @@ static int parse(Img *img, Bench *b, int letter, const char *text)
     for (unsigned i = 0; i < G_N_ELEMENTS(numbers); i++) {
         if (numbers[i].letter != letter) continue;
         uint64_t *number = (uint64_t *)((char *)b + numbers[i].where);
-        if (!img_parse_size(text, number))
+        if (!vit_parse_size_strict(text, number))
             return img_fail(img, 1, "Invalid %s specified: '%s'.", numbers[i].name, text);
         if (*number < numbers[i].min || *number > numbers[i].max)
             return img_fail(img, 1,

@@ -110,7 +110,7 @@ static void run(void *opaque)
         const char *verb = "";
         if (step(b, &b->steps[i], &verb, &error)) continue;
         b->status = img_fail(b->img, 1, "Operation %s on bitmap %s failed: %s", verb, b->name,
-                             error ? error->message : "Operation not supported");
+                             error ? vit_block_error_text(error) : "Operation not supported");
         return;
     }
 }
@@ -150,7 +150,7 @@ int img_bitmap(Img *img, int argc, char **argv)
         case 'b': source = optarg; break;
         case 'F': source_format = optarg; break;
         case 'g':
-            if (!img_parse_size(optarg, &b.granularity) || b.granularity == 0)
+            if (!vit_parse_size_strict(optarg, &b.granularity) || b.granularity == 0)
                 return img_fail(img, 1, "Invalid granularity specified: '%s'.", optarg);
             break;
         default:

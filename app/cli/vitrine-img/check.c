@@ -38,7 +38,7 @@ static bool run_check(Check *c)
     VitBlockJob *job = vit_block_check_new(c->img->jobs, NULL,
                                            VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, c->node,
                                            c->fix, &c->found, &error);
-    if (!job) img_fail(c->img, 1, "%s", error->message);
+    if (!job) img_fail(c->img, 1, "%s", vit_block_error_text(error));
     return job && img_run_job(c->img, job, 1) == 0;
 }
 

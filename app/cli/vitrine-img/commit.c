@@ -38,7 +38,7 @@ static int commit(Img *img, VitBlockNode *top, const char *name, const char *bas
         .write_flags = fua ? VIT_BLOCK_FUA : 0,
     };
     VitBlockJob *job = vit_block_commit_new(img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
-    if (!job) return img_fail(img, 1, "%s", error->message);
+    if (!job) return img_fail(img, 1, "%s", vit_block_error_text(error));
     vit_block_job_set_speed(job, rate);
     int status = img_run_job(img, job, 1);
     if (status == 0) img_say(img, "Image committed.\n");
@@ -72,7 +72,7 @@ int img_commit(Img *img, int argc, char **argv)
         case 'd': drop = true; break;
         case 'b': base = optarg; break;
         case 'r':
-            if (!img_parse_size(optarg, &rate))
+            if (!vit_parse_size_strict(optarg, &rate))
                 return img_fail(img, 1, "Invalid rate limit specified: '%s'.", optarg);
             break;
         default: return status;

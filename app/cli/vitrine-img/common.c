@@ -27,7 +27,7 @@ int img_fail(const Img *img, int status, const char *format, ...)
 
 int img_fail_error(const Img *img, int status, GError *error)
 {
-    img_fail(img, status, "%s", error->message);
+    img_fail(img, status, "%s", vit_block_error_text(error));
     g_error_free(error);
     return status;
 }
@@ -102,15 +102,19 @@ bool img_cache_flags(const char *cache, unsigned *flags, bool *fua)
     return !cache || cli_cache_mode(cache, flags, fua);
 }
 
-bool img_parse_size(const char *text, uint64_t *size)
+int img_fail_size(const Img *img, const char *prefix, const char *name, const char *text)
 {
-    size_t n = strlen(text);
+    uint64_t ignored;
 
-    if (n > 1 && g_ascii_isdigit(text[n - 2]) && (text[n - 1] == 'b' || text[n - 1] == 'B')) {
-        g_autofree char *digits = g_strndup(text, n - 1);
-        return vit_parse_size(digits, size);
-    }
-    return vit_parse_size(text, size);
+    errno = 0;
+    if (!vit_parse_size_strict(text, &ignored) && errno == ERANGE)
+        return img_fail(img, 1, "%sValue '%s' is out of range for parameter '%s'", prefix, text,
+                        name);
+    return img_fail(img, 1,
+                    "%sParameter '%s' expects a non-negative number below 2^64\n"
+                    "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, "
+                    "peta-\nand exabytes, respectively.",
+                    prefix, name);
 }
 
 char *img_size_text(uint64_t bytes)
@@ -133,12 +137,20 @@ VitBlockNode *img_open(Img *img, const char *name, const char *format, bool imag
 
     if (img->force_share) flags |= VIT_OPEN_FORCE_SHARE;
     if (image_opts) {
-        g_autoptr(VitBlockArgs) args = vit_block_args_parse(name, name, "file", &error);
+        g_autoptr(VitBlockArgs) args = vit_block_args_parse("", name, "file", &error);
         if (args) node = vit_block_graph_open_with(img->graph, args, flags, &error);
     } else {
         node = vit_block_graph_open_image(img->graph, name, format, NULL, flags, &error);
     }
-    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, error->message);
+    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, vit_block_error_text(error));
+    if (node && !image_opts && !format && !(flags & VIT_OPEN_READ_ONLY) &&
+        strcmp(vit_block_node_format(node), "raw") == 0)
+        fprintf(stderr,
+                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+                "         Automatically detecting the format is dangerous for raw images, write "
+                "operations on block 0 will be restricted.\n"
+                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+                name);
     return node;
 }
 
@@ -162,7 +174,7 @@ VitBlockNode *img_open_target(Img *img, const char *name, const char *format, Js
     g_autoptr(GError) error = NULL;
     VitBlockNode *node = vit_block_graph_open_image(img->graph, name, format, extra, flags, &error);
 
-    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, error->message);
+    if (!node) img_fail(img, 1, "Could not open '%s': %s", name, vit_block_error_text(error));
     return node;
 }
 

@@ -23,10 +23,10 @@ static int compare(Img *img, VitBlockNode *const images[2], char **names, bool s
     VitBlockJob *job = vit_block_compare_new(img->jobs, NULL, IMG_JOB_FLAGS, images, strict, &found,
                                              &error);
 
-    if (!job) return img_fail(img, NOT_OPENED, "%s", error->message);
+    if (!job) return img_fail(img, NOT_OPENED, "%s", vit_block_error_text(error));
     if (!img_wait_job(img, job, &error))
         return found.error ? tell_failure(img, &found, names)
-                           : img_fail(img, READ_FAILED, "%s", error->message);
+                           : img_fail(img, READ_FAILED, "%s", vit_block_error_text(error));
     if (other_size && !strict) img_say(img, "Warning: Image size mismatch!\n");
     switch (found.result) {
     case VIT_COMPARE_EQUAL: img_say(img, "Images are identical.\n"); return EQUAL;

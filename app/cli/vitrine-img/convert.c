@@ -85,7 +85,7 @@ static void load_snapshot(void *opaque)
     g_autofree char *id = NULL;
 
     if (!find_snapshot(node, c->given->snapshot, &id, &error)) {
-        c->status = img_fail(c->img, 1, "%s", error->message);
+        c->status = img_fail(c->img, 1, "%s", vit_block_error_text(error));
     } else if (!d->co_snapshot_load) {
         c->status = img_fail(c->img, 1,
                              "Failed to load snapshot: Block format '%s' used by device '' does "
@@ -94,7 +94,8 @@ static void load_snapshot(void *opaque)
     } else if (!d->co_snapshot_load(node, id, &error)) {
         c->status = img_fail(
             c->img, 1, "%s%s",
-            strstr(error->message, "snapshot") ? "" : "Failed to load snapshot: ", error->message);
+            strstr(vit_block_error_text(error), "snapshot") ? "" : "Failed to load snapshot: ",
+            vit_block_error_text(error));
     }
 }
 
@@ -185,7 +186,7 @@ static int make_target(Convert *c, const VitBlockDriver *driver, const char *nam
     c->img->progress = progress;
     if (!good)
         return img_fail(c->img, 1, "%s: error while converting %s: %s", name, driver->name,
-                        error->message);
+                        vit_block_error_text(error));
     return 0;
 }
 
@@ -280,7 +281,7 @@ static void copy_bitmaps(void *opaque)
         VitBlockBitmap *bitmap = source->bitmaps->pdata[i];
         if (is_copied(bitmap)) (void)copy_bitmap(c, bitmap, &error);
     }
-    if (error) c->status = img_fail(c->img, 1, "%s", error->message);
+    if (error) c->status = img_fail(c->img, 1, "%s", vit_block_error_text(error));
 }
 
 /* ---- the command ----------------------------------------------------------------------------- */
@@ -321,7 +322,7 @@ static int copy(Convert *c)
     };
 
     VitBlockJob *job = vit_block_convert_new(c->img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
-    if (!job) return img_fail(c->img, 1, "%s", error->message);
+    if (!job) return img_fail(c->img, 1, "%s", vit_block_error_text(error));
     vit_block_job_set_speed(job, g->rate);
     return img_run_job(c->img, job, 1);
 }
@@ -400,9 +401,9 @@ static int parse_bounded(Img *img, const char *text, const char *what, uint64_t 
     const char *digits = text + (*text == '-');
     bool number = g_ascii_isdigit(*digits) && strspn(digits, "0123456789") == strlen(digits);
 
-    if (digits == text && img_parse_size(text, value) && *value >= least && *value <= most)
+    if (digits == text && vit_parse_size_strict(text, value) && *value >= least && *value <= most)
         return 0;
-    if (number || (digits == text && img_parse_size(text, value)))
+    if (number || (digits == text && vit_parse_size_strict(text, value)))
         return img_fail(img, 1,
                         "Invalid %s specified. Must be between %" PRIu64 " and %" PRIu64 ".", what,
                         least, most);
@@ -499,8 +500,10 @@ int img_convert(Img *img, int argc, char **argv)
     }
     g_ptr_array_add(texts, NULL);
     given.texts = (char **)texts->pdata;
-    const VitBlockDriver *driver = vit_block_driver_find(given.format);
-    if (driver && img_create_help(driver, argc - optind >= 2, given.texts)) return 0;
+    if (!img_check_options(img, given.texts)) return 1;
+    if (img_create_help(img, given.format, argc - optind >= 2 ? argv[argc - 1] : NULL, given.texts,
+                        &status))
+        return status;
     if (argc - optind < 2) return img_fail(img, 1, "Must specify image file name");
     c.sources = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
     c.made = g_ptr_array_new_with_free_func(g_free);

@@ -4,6 +4,7 @@
 
 #include "block/jobs/jobs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,12 +36,12 @@ static const VitBlockOption backing_options[] = {
 };
 
 /* All options of a format: its own, the common ones that it does not list, the host file's. */
-static GPtrArray *options_of(const VitBlockDriver *driver, bool with_protocol)
+/* protocol: NULL: not its. */
+static GPtrArray *options_of(const VitBlockDriver *driver, const VitBlockDriver *file)
 {
-    const VitBlockDriver *file = vit_block_driver_find("file");
     const VitBlockOption *lists[] = { driver->create_options, common_options,
                                       driver->supports_backing ? backing_options : NULL,
-                                      with_protocol && file ? file->create_options : NULL };
+                                      file ? file->create_options : NULL };
     GPtrArray *all = g_ptr_array_new();
 
     for (unsigned i = 0; i < G_N_ELEMENTS(lists); i++) {
@@ -56,7 +57,7 @@ static GPtrArray *options_of(const VitBlockDriver *driver, bool with_protocol)
 
 static GPtrArray *amendable(const VitBlockDriver *driver)
 {
-    g_autoptr(GPtrArray) all = options_of(driver, false);
+    g_autoptr(GPtrArray) all = options_of(driver, NULL);
     GPtrArray *some = g_ptr_array_new();
 
     for (guint i = 0; i < all->len; i++)
@@ -86,16 +87,28 @@ static void print_list(GPtrArray *options)
     }
 }
 
-static void print_options(const VitBlockDriver *driver, bool with_protocol)
+static void print_options(const VitBlockDriver *driver, const VitBlockDriver *protocol)
 {
-    g_autoptr(GPtrArray) all = options_of(driver, with_protocol);
+    g_autoptr(GPtrArray) all = options_of(driver, protocol);
 
-    if (with_protocol) printf("Supported options:\n");
+    if (protocol) printf("Supported options:\n");
     else printf("Supported %s options:\n", driver->name);
     print_list(all);
-    if (!with_protocol)
+    if (!protocol)
         printf("\nThe protocol level may support further options.\n"
                "Specify the target filename to include those options.\n");
+}
+
+bool img_check_options(const Img *img, char **texts)
+{
+    for (char **t = texts; t && *t; t++) {
+        size_t length = strlen(*t), commas = 0;
+        while (commas < length && (*t)[length - 1 - commas] == ',') commas++;
+        if (length > 0 && **t != ',' && commas % 2 == 0) continue;
+        img_fail(img, 1, "Invalid option list: %s", *t);
+        return false;
+    }
+    return true;
 }
 
 static bool wants_help(char **texts)
@@ -109,12 +122,22 @@ static bool wants_help(char **texts)
     return false;
 }
 
-bool img_create_help(const VitBlockDriver *driver, bool with_protocol, char **texts)
+bool img_create_help(Img *img, const char *format, const char *filename, char **texts, int *status)
 {
-    bool help = wants_help(texts);
-
-    if (help) print_options(driver, with_protocol);
-    return help;
+    if (!wants_help(texts)) return false;
+    const VitBlockDriver *driver = img_create_driver(img, "", format);
+    const VitBlockDriver *protocol = NULL;
+    g_autofree char *name = filename ? vit_block_filename_protocol(filename) : NULL;
+    *status = 1;
+    if (!driver) return true;
+    if (filename) protocol = name ? vit_block_protocol_driver(name) : vit_block_driver_find("file");
+    if (filename && !protocol) {
+        img_fail(img, 1, "Unknown protocol '%s'", name);
+        return true;
+    }
+    *status = 0;
+    print_options(driver, protocol);
+    return true;
 }
 
 static const VitBlockOption *find_option(GPtrArray *options, const char *name)
@@ -134,7 +157,11 @@ static bool is_good_value(const VitBlockOption *o, const char *value, GError **e
     if (o->type == VIT_OPT_BOOL && !vit_parse_bool(value, &flag))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               "Parameter '%s' expects 'on' or 'off'", o->name);
-    if (o->type == VIT_OPT_SIZE && !img_parse_size(value, &number))
+    errno = 0;
+    if (o->type == VIT_OPT_SIZE && !vit_parse_size_strict(value, &number) && errno == ERANGE)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              "Value '%s' is out of range for parameter '%s'", value, o->name);
+    if (o->type == VIT_OPT_SIZE && !vit_parse_size_strict(value, &number))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               "Parameter '%s' expects a non-negative number below 2^64\n"
                               "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, "
@@ -159,7 +186,7 @@ static VitBlockArgs *parse_options(Img *img, const char *prefix, GPtrArray *all,
         const char *key = vit_options_key(options, i), *value = vit_options_value(options, i);
         const VitBlockOption *found = find_option(all, key);
         if (!found) {
-            g_autoptr(GPtrArray) others = elsewhere ? options_of(elsewhere, false) : NULL;
+            g_autoptr(GPtrArray) others = elsewhere ? options_of(elsewhere, NULL) : NULL;
             bool known = others && find_option(others, key);
             vit_block_fail(&error, VIT_BLOCK_ERROR_INVALID, "Invalid parameter '%s'%s", key,
                            known ? "\nThis option is only supported for image creation" : "");
@@ -168,7 +195,7 @@ static VitBlockArgs *parse_options(Img *img, const char *prefix, GPtrArray *all,
         }
     }
     if (!error) return args;
-    img_fail(img, 1, "%s%s", prefix, error->message);
+    img_fail(img, 1, "%s%s", prefix, vit_block_error_text(error));
     vit_block_args_free(args);
     return NULL;
 }
@@ -176,14 +203,20 @@ static VitBlockArgs *parse_options(Img *img, const char *prefix, GPtrArray *all,
 VitBlockArgs *img_create_options(Img *img, const char *prefix, const VitBlockDriver *driver,
                                  char **texts)
 {
-    g_autoptr(GPtrArray) all = options_of(driver, true);
+    g_autoptr(GPtrArray) all = options_of(driver, vit_block_driver_find("file"));
 
     return parse_options(img, prefix, all, texts, NULL);
 }
 
-bool img_amend_help(const VitBlockDriver *driver, char **texts)
+bool img_amend_help(const Img *img, const VitBlockDriver *driver, char **texts, int *status)
 {
     if (!wants_help(texts)) return false;
+    *status = 1;
+    if (!driver->co_amend) {
+        img_fail(img, 1, "Format driver '%s' does not support option amendment", driver->name);
+        return true;
+    }
+    *status = 0;
     g_autoptr(GPtrArray) all = amendable(driver);
     printf("Amend options for '%s':\n", driver->name);
     print_list(all);
@@ -197,6 +230,18 @@ VitBlockArgs *img_amend_options(Img *img, const VitBlockDriver *driver, char **t
     return parse_options(img, "", all, texts, driver);
 }
 
+int img_fail_create_size(const Img *img, const char *text)
+{
+    uint64_t size = 0;
+
+    errno = 0;
+    if (!vit_parse_size_strict(text, &size) && errno != ERANGE)
+        return img_fail(img, 1, "Invalid image size specified: '%s'.", text);
+    return img_fail(img, 1,
+                    "Invalid image size specified. Must be between 0 and %" G_GINT64_FORMAT ".",
+                    INT64_MAX);
+}
+
 bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t *size,
                      const char **backing, const char **format)
 {
@@ -206,7 +251,7 @@ bool img_create_take(Img *img, const char *prefix, VitBlockArgs *args, uint64_t 
                *fmt = vit_block_args_str(args, "backing_fmt");
 
     if (!vit_block_args_size(args, "size", &own, &error)) {
-        img_fail(img, 1, "%s%s", prefix, error->message);
+        img_fail(img, 1, "%s%s", prefix, vit_block_error_text(error));
         return false;
     }
     if (*size == UINT64_MAX) *size = own;
@@ -235,7 +280,7 @@ static void print_value(const VitBlockOption *o, const char *value)
     uint64_t number;
 
     if (o->type == VIT_OPT_BOOL && vit_parse_bool(value, &flag)) value = flag ? "on" : "off";
-    if (o->type == VIT_OPT_SIZE && img_parse_size(value, &number))
+    if (o->type == VIT_OPT_SIZE && vit_parse_size_strict(value, &number))
         printf(" %s=%" G_GUINT64_FORMAT, o->name, number);
     else printf(" %s=%s", o->name, value);
 }
@@ -278,7 +323,7 @@ static void print_formatting(Img *img, const char *filename, const VitBlockDrive
     static const char *const second[] = { "size",           "compat",       "data_file",
                                           "backing_file",   "backing_fmt",  "data_file_raw",
                                           "lazy_refcounts", "refcount_bits" };
-    g_autoptr(GPtrArray) all = options_of(driver, true);
+    g_autoptr(GPtrArray) all = options_of(driver, vit_block_driver_find("file"));
     bool qcow2 = strcmp(driver->name, "qcow2") == 0;
 
     if (img->quiet) return;
@@ -326,7 +371,8 @@ static bool look_at_backing(Img *img, const char *filename, const char *backing,
         VIT_OPEN_READ_ONLY | VIT_OPEN_NO_IO | VIT_OPEN_NO_BACKING, &error);
     if (!node && unsafe) return true; /* the lack of a size is told later */
     if (!node) {
-        img_fail(img, 1, "%s: %s\nCould not open backing image.", filename, error->message);
+        img_fail(img, 1, "%s: %s\nCould not open backing image.", filename,
+                 vit_block_error_text(error));
         return false;
     }
     if (*size == UINT64_MAX) *size = vit_block_info(node).size;
@@ -352,8 +398,8 @@ static int create(Img *img, const Given *given, const char *filename, const char
     g_autoptr(GError) error = NULL;
     uint64_t size = UINT64_MAX;
 
-    if (size_text && !img_parse_size(size_text, &size))
-        return img_fail(img, 1, "Invalid image size specified: '%s'.", size_text);
+    if (size_text && !(vit_parse_size_strict(size_text, &size) && size <= INT64_MAX))
+        return img_fail_create_size(img, size_text);
     const VitBlockDriver *driver = img_create_driver(img, prefix, given->format);
     if (!driver) return 1;
     g_autoptr(VitBlockArgs) args = img_create_options(img, prefix, driver, given->texts);
@@ -378,8 +424,9 @@ static int create(Img *img, const Given *given, const char *filename, const char
                            .backing_file = backing,
                            .backing_format = backing_format,
                            .options = g_steal_pointer(&args) };
-    return img_create_image(img, &how, &error) ? 0
-                                               : img_fail(img, 1, "%s%s", prefix, error->message);
+    return img_create_image(img, &how, &error)
+               ? 0
+               : img_fail(img, 1, "%s%s", prefix, vit_block_error_text(error));
 }
 
 int img_create(Img *img, int argc, char **argv)
@@ -413,8 +460,8 @@ int img_create(Img *img, int argc, char **argv)
     given.texts = (char **)texts->pdata;
     if (img->format) given.format = img->format;
     const char *filename = optind < argc ? argv[optind++] : NULL;
-    const VitBlockDriver *driver = vit_block_driver_find(given.format);
-    if (driver && img_create_help(driver, filename != NULL, given.texts)) return 0;
+    if (!img_check_options(img, given.texts)) return 1;
+    if (img_create_help(img, given.format, filename, given.texts, &status)) return status;
     if (!filename) return img_fail_usage(img, 1, "Expecting image file name");
     const char *size = optind < argc ? argv[optind++] : NULL;
     if (optind < argc) return img_fail_usage(img, 1, "Unexpected argument: %s", argv[optind]);

@@ -66,7 +66,7 @@ static int parse_operand(Img *img, const char *text, Operands *o)
     if (equals && strcmp(name, "if") == 0) o->in = value;
     else if (equals && strcmp(name, "of") == 0) o->out = value;
     else if (!equals || !number) return img_fail(img, 1, "unrecognized operand %s", name);
-    if (number && !img_parse_size(value, number))
+    if (number && !vit_parse_size_strict(value, number))
         return img_fail(img, 1, "Invalid %s specified: '%s'.", name, value);
     if (number == &o->bs && (o->bs < 1 || o->bs > INT32_MAX))
         return img_fail(img, 1, "Invalid bs specified. Must be between 1 and %d.", INT32_MAX);
@@ -91,7 +91,7 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size };
     if (!img_create_image(img, &how, &error))
         return img_fail(img, 1, "%s: error while creating output image of type %s: %s", o->out,
-                        format, error->message);
+                        format, vit_block_error_text(error));
     c->to = img_open(img, o->out, format, false, 0);
     if (!c->to) return 1;
     if (c->size > 0) img_run(img, run, c);

@@ -69,8 +69,8 @@ void img_say(const Img *img, const char *format, ...) G_GNUC_PRINTF(2, 3);
                                             JsonObject *extra, unsigned flags);
 /* What an encrypted image was created with ("-o key-secret=...") and is opened with. */
 void img_add_key_secrets(JsonObject *extra, const VitBlockArgs *args);
-/* "10G", 512-byte units with "s" never; -1 and -2: not a number, too big. */
-[[nodiscard]] bool img_parse_size(const char *text, uint64_t *size);
+/* What is wrong with a size that vit_parse_size_strict() refuses; returns 1. */
+int img_fail_size(const Img *img, const char *prefix, const char *name, const char *text);
 char *img_size_text(uint64_t bytes); /* "1.5 MiB"; the caller frees */
 
 /* The line of -p: done of total.  img_progress_end() ends the line. */

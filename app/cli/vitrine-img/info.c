@@ -16,6 +16,7 @@ static int64_t actual_size(VitBlockNode *node)
 {
     int64_t sum = 0;
 
+    if (g_str_has_prefix(node->driver->name, "null-")) return 0;
     if (node->driver->kind == VIT_BLOCK_PROTOCOL) {
         struct stat st;
         bool local = node->driver->protocols &&
@@ -107,7 +108,7 @@ static JsonObject *collect(VitBlockNode *node, unsigned depth)
     int64_t actual = actual_size(node);
     if (actual >= 0) json_object_set_int_member(o, "actual-size", actual);
     JsonObject *specific = d->co_specific ? d->co_specific(node, NULL) : NULL;
-    if (!specific && d->kind == VIT_BLOCK_PROTOCOL) {
+    if (!specific && d->kind == VIT_BLOCK_PROTOCOL && !g_str_has_prefix(d->name, "null-")) {
         specific = json_object_new();
         json_object_set_string_member(specific, "type", d->name);
         json_object_set_object_member(specific, "data", json_object_new());
@@ -177,13 +178,6 @@ void img_print_snapshots(JsonArray *list)
     }
 }
 
-static bool is_protocol(JsonObject *o)
-{
-    const VitBlockDriver *d = vit_block_driver_find(text_of(o, "format"));
-
-    return d && d->kind == VIT_BLOCK_PROTOCOL;
-}
-
 static void print_info(JsonObject *o, const char *path, int indent)
 {
     uint64_t size = (uint64_t)json_object_get_int_member(o, "virtual-size");
@@ -193,13 +187,14 @@ static void print_info(JsonObject *o, const char *path, int indent)
                                               : img_size_text((uint64_t)actual);
     const char *backing = text_of(o, "backing-filename"),
                *full = text_of(o, "full-backing-filename");
-    bool protocol = is_protocol(o);
+    JsonArray *children = json_object_get_array_member(o, "children");
+    bool leaf = *path && json_array_get_length(children) == 0;
 
 #define LINE(...) (printf("%*s", indent, ""), printf(__VA_ARGS__))
-    LINE("%s: %s\n", *path ? "filename" : "image", text_of(o, "filename"));
-    LINE("%s: %s\n", protocol ? "protocol type" : "file format", text_of(o, "format"));
-    LINE("%s: %s (%" G_GUINT64_FORMAT " bytes)\n", protocol ? "file length" : "virtual size",
-         size_text, size);
+    LINE("%s: %s\n", leaf ? "filename" : "image", text_of(o, "filename"));
+    LINE("%s: %s\n", leaf ? "protocol type" : "file format", text_of(o, "format"));
+    LINE("%s: %s (%" G_GUINT64_FORMAT " bytes)\n", leaf ? "file length" : "virtual size", size_text,
+         size);
     LINE("disk size: %s\n", actual_text);
     if (json_object_has_member(o, "encrypted")) LINE("encrypted: yes\n");
     if (json_object_has_member(o, "cluster-size"))
@@ -223,12 +218,11 @@ static void print_info(JsonObject *o, const char *path, int indent)
         LINE("Format specific information:\n");
         cli_print_values(json_node_get_object(data), indent + 4);
     }
-    JsonArray *children = json_object_get_array_member(o, "children");
     for (guint i = 0; i < json_array_get_length(children); i++) {
         JsonObject *child = json_array_get_object_element(children, i);
         g_autofree char *child_path = g_strdup_printf("%s/%s", path, text_of(child, "name"));
-        printf("Child node '%s':\n", child_path);
-        print_info(json_object_get_object_member(child, "info"), child_path, 4);
+        LINE("Child node '%s':\n", child_path);
+        print_info(json_object_get_object_member(child, "info"), child_path, indent + 4);
     }
 #undef LINE
 }

@@ -153,7 +153,7 @@ int img_map(Img *img, int argc, char **argv)
 
     while ((c = img_next_option(img, argc, argv, "hf:s:l:U", options, &status)) != -1) {
         if (c == '?') return status;
-        if (!img_parse_size(optarg, c == 's' ? &m.start : &m.length))
+        if (!vit_parse_size_strict(optarg, c == 's' ? &m.start : &m.length))
             return img_fail(img, 1, "Invalid %s specified: '%s'.",
                             c == 's' ? "start offset" : "max length", optarg);
     }

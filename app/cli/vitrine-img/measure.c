@@ -97,8 +97,7 @@ int img_measure(Img *img, int argc, char **argv)
         }
     }
     g_ptr_array_add(texts, NULL);
-    if (size && !img_parse_size(size, &m.size))
-        return img_fail(img, 1, "Invalid image size specified: '%s'.", size);
+    if (size && !vit_parse_size_strict(size, &m.size)) return img_fail_create_size(img, size);
     if (argc - optind > 1) return img_fail(img, 1, "At most one filename argument is allowed.");
     bool named = optind < argc;
     if (!named && (img->image_opts || img->format || m.snapshot))

@@ -22,10 +22,10 @@ static int rebase(Img *img, VitBlockRebase *r, const char *name, unsigned flags,
                                                 backing_flags | VIT_OPEN_READ_ONLY, &error);
         if (!r->backing)
             return img_fail(img, 1, "Could not open new backing file '%s': %s", r->file,
-                            error->message);
+                            vit_block_error_text(error));
     }
     VitBlockJob *job = vit_block_rebase_new(img->jobs, NULL, IMG_JOB_FLAGS, r, &error);
-    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", error->message);
+    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", vit_block_error_text(error));
 }
 
 int img_rebase(Img *img, int argc, char **argv)

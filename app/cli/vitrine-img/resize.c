@@ -20,11 +20,8 @@ static int resize(Img *img, Resize *r, const char *text, bool shrink, bool preal
     uint64_t amount, now = vit_block_info(r->node).size;
     char sign = *text == '+' || *text == '-' ? *text : 0;
 
-    if (!img_parse_size(text + (sign ? 1 : 0), &amount))
-        return img_fail(img, 1,
-                        "Parameter 'size' expects a non-negative number below 2^64\n"
-                        "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, "
-                        "peta-\nand exabytes, respectively.");
+    if (!vit_parse_size_strict(text + (sign ? 1 : 0), &amount))
+        return img_fail_size(img, "", "size", text + (sign ? 1 : 0));
     r->size = amount;
     if (sign == '+' && __builtin_add_overflow(now, amount, &r->size))
         return img_fail(img, 1, "New image size is too large");
@@ -43,7 +40,7 @@ static int resize(Img *img, Resize *r, const char *text, bool shrink, bool preal
     g_autoptr(GError) error = NULL;
     VitBlockJob *job = vit_block_resize_new(img->jobs, NULL, IMG_JOB_FLAGS, r->node, r->size,
                                             r->prealloc, &error);
-    if (!job) return img_fail(img, 1, "%s", error->message);
+    if (!job) return img_fail(img, 1, "%s", vit_block_error_text(error));
     int status = img_run_job(img, job, 1);
     if (status == 0) img_say(img, "Image resized.\n");
     return status;

@@ -88,5 +88,5 @@ int img_run_job(Img *img, VitBlockJob *job, int failed)
 
     bool good = img_wait_job(img, job, &error);
     img_progress_end(img);
-    return good ? 0 : img_fail(img, failed, "%s", error->message);
+    return good ? 0 : img_fail(img, failed, "%s", vit_block_error_text(error));
 }

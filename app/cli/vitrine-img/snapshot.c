@@ -53,7 +53,7 @@ static void create(Snapshot *s)
     snapshot->icount = 0;
     snapshot->disk_size = s->node->size;
     if (!d->co_snapshot_create(s->node, snapshot, &error))
-        s->status = failed(s, "create", error->message);
+        s->status = failed(s, "create", vit_block_error_text(error));
 }
 
 static void run(void *opaque)
@@ -70,12 +70,12 @@ static void run(void *opaque)
         else if (!exists(s->node, s->name))
             s->status = failed(s, "apply", "Failed to load snapshot: No such file or directory");
         else if (!d->co_snapshot_goto(s->node, s->name, &error))
-            s->status = failed(s, "apply", error->message);
+            s->status = failed(s, "apply", vit_block_error_text(error));
     } else {
         if (!d->co_snapshot_delete || !exists(s->node, s->name))
             s->status = failed(s, "delete", "snapshot not found");
         else if (!d->co_snapshot_delete(s->node, s->name, &error))
-            s->status = failed(s, "delete", error->message);
+            s->status = failed(s, "delete", vit_block_error_text(error));
     }
 }
 

@@ -7,6 +7,7 @@
 #include "app/cli/values.h"
 #include "block/driver.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -118,7 +119,7 @@ static int cmd_info(IoTool *tool, int argc, char **argv)
 
     vit_fiber_run_sync(tool->thread, specific_fiber, &w);
     if (w.error) {
-        fprintf(stderr, "vitrine-io: %s\n", w.error->message);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(w.error));
         g_error_free(w.error);
         return -1;
     }
@@ -178,7 +179,7 @@ static int cmd_truncate(IoTool *tool, int argc, char **argv)
     w.bytes = (uint64_t)size;
     vit_fiber_run_sync(tool->thread, truncate_fiber, &w);
     if (w.error) {
-        fprintf(stderr, "vitrine-io: %s\n", w.error->message);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(w.error));
         g_error_free(w.error);
     }
     return w.result;
@@ -203,19 +204,22 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
         case 'i': break;
         case 't':
             if (!cli_cache_mode(optarg, &flags, &writethrough)) {
-                fprintf(stderr, "vitrine-io: Invalid cache option: %s\n", optarg);
+                fprintf(stderr, "%s: Invalid cache option: %s\n", program_invocation_short_name,
+                        optarg);
                 return -1;
             }
             break;
         case 'd':
             if (!cli_discard_mode(optarg, &flags)) {
-                fprintf(stderr, "vitrine-io: Invalid discard option: %s\n", optarg);
+                fprintf(stderr, "%s: Invalid discard option: %s\n", program_invocation_short_name,
+                        optarg);
                 return -1;
             }
             break;
         case 'o':
             if (!(options = vit_block_args_parse("-o", optarg, NULL, &error))) {
-                fprintf(stderr, "vitrine-io: %s\n", error->message);
+                fprintf(stderr, "%s: %s\n", program_invocation_short_name,
+                        vit_block_error_text(error));
                 return -1;
             }
             break;
@@ -247,7 +251,7 @@ static int cmd_reopen(IoTool *tool, int argc, char **argv)
         read_only = c == 'r';
     }
     if (vit_block_set_read_only(tool->node, read_only, &error)) return 0;
-    fprintf(stderr, "vitrine-io: %s\n", error->message);
+    fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(error));
     return -1;
 }
 

@@ -7,6 +7,7 @@
 #include "block/objects.h"
 #include "engine/core/options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,13 +37,14 @@ static const char usage_text[] =
 int64_t io_number(const char *text)
 {
     uint64_t value;
+    bool good = vit_parse_size_strict(text, &value);
 
-    if (!vit_parse_size(text, &value)) {
+    if (!good && errno != ERANGE) {
         printf("Parsing error: non-numeric argument, or extraneous/unrecognized suffix -- %s\n",
                text);
         return -1;
     }
-    if (value > INT64_MAX) {
+    if (!good || value > INT64_MAX) {
         printf("Parsing error: argument too large -- %s\n", text);
         return -1;
     }
@@ -71,21 +73,29 @@ bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *opt
     g_autoptr(GError) error = NULL;
 
     if (tool->node) {
-        fprintf(stderr, "vitrine-io: file open already, try 'help close'\n");
+        fprintf(stderr, "%s: file open already, try 'help close'\n", program_invocation_short_name);
         return false;
     }
     if (path) {
         tool->node = vit_block_graph_open_image(tool->graph, path, format, options, flags, &error);
     } else {
-        g_autoptr(VitBlockArgs) args = vit_block_args_new("open", options, &error);
+        g_autoptr(VitBlockArgs) args = vit_block_args_new("", options, &error);
         if (args) {
-            if (flags & VIT_OPEN_READ_ONLY) vit_block_args_set_default(args, "read-only", "on");
-            tool->node = vit_block_graph_open(tool->graph, args, &error);
+            tool->node = vit_block_graph_open_with(tool->graph, args, flags, &error);
         }
     }
+    if (tool->node && path && !format && !(flags & VIT_OPEN_READ_ONLY) &&
+        !(options && json_object_has_member(options, "driver")) &&
+        strcmp(vit_block_node_format(tool->node), "raw") == 0)
+        fprintf(stderr,
+                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
+                "         Automatically detecting the format is dangerous for raw images, write "
+                "operations on block 0 will be restricted.\n"
+                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
+                path);
     if (!tool->node)
-        fprintf(stderr, "vitrine-io: can't open%s%s: %s\n", path ? " device " : "", path ?: "",
-                error->message);
+        fprintf(stderr, "%s: can't open%s%s: %s\n", program_invocation_short_name,
+                path ? " device " : "", path ?: "", vit_block_error_text(error));
     return tool->node != NULL;
 }
 
@@ -184,7 +194,7 @@ static int from_input(IoTool *tool)
     int result = 0;
 
     while (!tool->quit) {
-        printf("vitrine-io> ");
+        printf("%s> ", program_invocation_short_name);
         fflush(stdout);
         if (getline(&line, &room, stdin) < 0) break;
         if (io_run_line(tool, line) < 0) result = -1;
@@ -244,20 +254,23 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
             break; /* memory is aligned as the host needs it; io_uring is what native was for */
         case 'i':
             if (!cli_aio_mode(optarg)) {
-                fprintf(stderr, "vitrine-io: Invalid aio option: %s\n", optarg);
+                fprintf(stderr, "%s: Invalid aio option: %s\n", program_invocation_short_name,
+                        optarg);
                 return false;
             }
             json_object_set_string_member(line->options, "file.aio", optarg);
             break;
         case 'd':
             if (!cli_discard_mode(optarg, &tool->flags)) {
-                fprintf(stderr, "vitrine-io: Invalid discard option: %s\n", optarg);
+                fprintf(stderr, "%s: Invalid discard option: %s\n", program_invocation_short_name,
+                        optarg);
                 return false;
             }
             break;
         case 't':
             if (!cli_cache_mode(optarg, &tool->flags, &writethrough)) {
-                fprintf(stderr, "vitrine-io: Invalid cache option: %s\n", optarg);
+                fprintf(stderr, "%s: Invalid cache option: %s\n", program_invocation_short_name,
+                        optarg);
                 return false;
             }
             break;
@@ -265,7 +278,7 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
         case OPT_IMAGE_OPTS: line->image_opts = true; break;
         case OPT_OBJECT: g_ptr_array_add(line->objects, optarg); break;
         case 'V':
-            printf("vitrine-io version %s\n", VIT_VERSION);
+            printf("%s version %s (Vitrine)\n", program_invocation_short_name, VIT_VERSION);
             *status = 0;
             return false;
         case 'h':
@@ -286,13 +299,14 @@ static bool open_named(IoTool *tool, const CommandLine *line, const char *name)
 {
     if (!line->image_opts) return io_open(tool, name, line->format, line->options, tool->flags);
     g_autoptr(GError) error = NULL;
-    g_autoptr(VitBlockArgs) args = vit_block_args_parse(name, name, NULL, &error);
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("", name, NULL, &error);
     if (!args) {
-        fprintf(stderr, "vitrine-io: %s\n", error->message);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(error));
         return false;
     }
     if (line->format) {
-        fprintf(stderr, "vitrine-io: --image-opts and -f are mutually exclusive\n");
+        fprintf(stderr, "%s: --image-opts and -f are mutually exclusive\n",
+                program_invocation_short_name);
         return false;
     }
     return io_open(tool, NULL, NULL, vit_block_args_object(args), tool->flags);
@@ -304,7 +318,7 @@ static bool add_objects(IoTool *tool, const CommandLine *line)
         g_autoptr(GError) error = NULL;
         if (!vit_block_objects_add_text(vit_block_graph_objects(tool->graph),
                                         line->objects->pdata[i], &error)) {
-            fprintf(stderr, "vitrine-io: %s\n", error->message);
+            fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(error));
             return false;
         }
     }
@@ -320,7 +334,7 @@ static bool add_copy_on_read(IoTool *tool)
     vit_block_args_set(args, "file", vit_block_node_name(tool->node));
     VitBlockNode *filter = vit_block_graph_open(tool->graph, args, &error);
     if (!filter) {
-        fprintf(stderr, "vitrine-io: %s\n", error->message);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(error));
         return false;
     }
     vit_block_node_unref(tool->node);

@@ -203,7 +203,7 @@ static bool fill_from_file(Transfer *t)
     gsize size;
 
     if (!g_file_get_contents(t->source, &content, &size, &error)) {
-        printf("%s: %s\n", t->source, error->message);
+        printf("%s: %s\n", t->source, vit_block_error_text(error));
         return false;
     }
     if (size == 0) {
@@ -284,7 +284,7 @@ static int run(Transfer *t)
 
     if (!t) return -1;
     if (t->op != VIT_BLOCK_READ && t->tool->node->how.read_only)
-        fprintf(stderr, "vitrine-io: Block node is read-only\n");
+        fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
     else {
         vit_fiber_run_sync(t->tool->thread, perform, t);
         result = finish(t);
@@ -338,7 +338,7 @@ static int start(Transfer *t)
 {
     if (!t) return -1;
     if (t->op != VIT_BLOCK_READ && t->tool->node->how.read_only) {
-        fprintf(stderr, "vitrine-io: Block node is read-only\n");
+        fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
         discard_transfer(t);
         return -1;
     }

@@ -2,10 +2,12 @@
 /* app/cli/vitrine-nbd/list.c - what another server offers, in the words of "qemu-nbd --list" */
 #include "app/cli/vitrine-nbd/list.h"
 
+#include "block/graph.h"
 #include "block/nbd/client.h"
 #include "block/nbd/protocol.h"
 #include "block/objects/tls.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 typedef struct {
@@ -88,7 +90,7 @@ int nbd_list(const NbdOptions *o)
         for (guint i = 0; i < l.peers->len; i++) print_peer(l.peers->pdata[i]);
         g_ptr_array_unref(l.peers);
     } else {
-        fprintf(stderr, "vitrine-nbd: %s\n", l.error->message);
+        fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(l.error));
         g_clear_error(&l.error);
         good = false;
     }

@@ -28,7 +28,8 @@ typedef struct {
 
 static bool report(const char *what, GError *error)
 {
-    fprintf(stderr, "vitrine-nbd: %s%s%s\n", what ?: "", what ? ": " : "", error->message);
+    fprintf(stderr, "%s: %s%s%s\n", program_invocation_short_name, what ?: "", what ? ": " : "",
+            vit_block_error_text(error));
     return false;
 }
 
@@ -56,7 +57,7 @@ static VitBlockNode *open_given(Serve *s, GError **error)
     if (!o->image_opts)
         return vit_block_graph_open_image(s->graph, o->file, o->format, extra, open_flags(o),
                                           error);
-    g_autoptr(VitBlockArgs) args = vit_block_args_parse("--image-opts", o->file, NULL, error);
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("", o->file, NULL, error);
     if (!args) return NULL;
     if (open_flags(o) & VIT_OPEN_READ_ONLY) vit_block_args_set(args, "read-only", "on");
     if (o->flags & VIT_OPEN_DIRECT) vit_block_args_set_default(args, "cache.direct", "on");
@@ -268,7 +269,8 @@ static void say_ready(int ready_fd)
     int null = open("/dev/null", O_RDWR);
 
     if (ready_fd < 0) return;
-    if (write(ready_fd, "", 1) != 1) fputs("vitrine-nbd: nobody waits for it to start\n", stderr);
+    if (write(ready_fd, "", 1) != 1)
+        fprintf(stderr, "%s: nobody waits for it to start\n", program_invocation_short_name);
     for (int fd = 0; fd <= 2 && null >= 0; fd++) dup2(null, fd);
     close(ready_fd);
     if (null > 2) close(null);
@@ -326,7 +328,8 @@ static int serve_in_background(const NbdOptions *o)
     if (!g_unix_open_pipe(ends, O_CLOEXEC, NULL)) return 1;
     pid_t child = fork();
     if (child < 0) {
-        fprintf(stderr, "vitrine-nbd: Failed to fork: %s\n", g_strerror(errno));
+        fprintf(stderr, "%s: Failed to fork: %s\n", program_invocation_short_name,
+                g_strerror(errno));
         return 1;
     }
     if (child == 0) {
@@ -347,15 +350,15 @@ static int refuse_device(const NbdOptions *o)
     int fd = open(device, O_RDWR | O_CLOEXEC);
 
     if (fd < 0) {
-        fprintf(stderr, "vitrine-nbd: %s %s: %s\n", o->device ? "Failed to open" : "Cannot open",
-                device, g_strerror(errno));
+        fprintf(stderr, "%s: %s %s: %s\n", program_invocation_short_name,
+                o->device ? "Failed to open" : "Cannot open", device, g_strerror(errno));
         return 1;
     }
     close(fd);
     fprintf(stderr,
-            "vitrine-nbd: %s: kernel NBD devices are not supported; serve a socket with -k and use "
+            "%s: %s: kernel NBD devices are not supported; serve a socket with -k and use "
             "nbd-client(8)\n",
-            device);
+            program_invocation_short_name, device);
     return 1;
 }
 

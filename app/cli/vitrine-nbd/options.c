@@ -5,6 +5,7 @@
 #include "app/cli/modes.h"
 #include "block/graph.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -113,7 +114,7 @@ static bool complain(const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    fputs("vitrine-nbd: ", stderr);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, args);
     fputc('\n', stderr);
     va_end(args);
@@ -191,13 +192,15 @@ static bool take_value(NbdOptions *o, Seen *seen, int option, const char *arg)
 
 static void show_version(void)
 {
-    printf("vitrine-nbd %s\n", VIT_VERSION);
+    printf("%s %s (Vitrine)\n", program_invocation_short_name, VIT_VERSION);
 }
 
 static bool take(NbdOptions *o, Seen *seen, int option, const char *arg)
 {
     switch (option) {
-    case 'h': printf(help, "vitrine-nbd", "vitrine-nbd"), o->done = 0; return true;
+    case 'h':
+        printf(help, program_invocation_short_name, program_invocation_short_name), o->done = 0;
+        return true;
     case 'V': show_version(), o->done = 0; return true;
     case 'b': set(&o->bind, arg); return true;
     case 'p': set(&o->port, arg); return true;
@@ -286,11 +289,10 @@ bool nbd_options_parse(NbdOptions *o, int argc, char **argv)
 {
     Seen seen = { 0 };
     int option;
-    char name[] = "vitrine-nbd";
 
     *o = (NbdOptions){ .shared = 1, .handshake_limit = 10, .done = -1 };
     o->objects = g_ptr_array_new_with_free_func(g_free);
-    argv[0] = name; /* for getopt's messages */
+    argv[0] = program_invocation_short_name; /* for getopt's messages */
     while ((option = getopt_long(argc, argv, "hVb:o:p:rsnc:dvk:e:f:tl:x:T:D:AB:L", long_options,
                                  NULL)) != -1) {
         if (!take(o, &seen, option, optarg)) return false;

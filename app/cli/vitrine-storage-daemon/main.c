@@ -18,8 +18,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char program[] = "vitrine-storage-daemon";
-
 typedef struct {
     VitSystem *sys; /* owned, like what follows */
     VitIoThread *thread;
@@ -50,24 +48,25 @@ static const struct option long_options[] = {
 };
 
 /* "a=b,c.d=e" or JSON. */
-static VitBlockArgs *parse(const char *option, const char *text, const char *implied,
-                           GError **error)
+static VitBlockArgs *parse(const char *text, const char *implied, GError **error)
 {
     g_autoptr(JsonNode) json = NULL;
 
-    if (*text != '{') return vit_block_args_parse(option, text, implied, error);
+    if (*text != '{') return vit_block_args_parse(NULL, text, implied, error);
     json = json_from_string(text, error);
     if (!json) return NULL;
     if (!JSON_NODE_HOLDS_OBJECT(json)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, "JSON object expected");
         return NULL;
     }
-    return vit_block_args_new(option, json_node_get_object(json), error);
+    VitBlockArgs *args = vit_block_args_new(NULL, json_node_get_object(json), error);
+    if (args) vit_block_args_set_strict(args);
+    return args;
 }
 
 static bool add_blockdev(Daemon *d, const char *text, GError **error)
 {
-    g_autoptr(VitBlockArgs) args = parse("--blockdev", text, "driver", error);
+    g_autoptr(VitBlockArgs) args = parse(text, "driver", error);
 
     if (!args) return false;
     if (!vit_block_args_has(args, "node-name"))
@@ -82,7 +81,7 @@ static bool add_blockdev(Daemon *d, const char *text, GError **error)
 static bool add_monitor(Daemon *d, const char *text, GError **error)
 {
     static const char *const modes[] = { "control", NULL };
-    g_autoptr(VitBlockArgs) args = parse("--monitor", text, "chardev", error);
+    g_autoptr(VitBlockArgs) args = parse(text, "chardev", error);
     bool pretty = false;
     int mode = 0;
 
@@ -107,7 +106,7 @@ static bool add_monitor(Daemon *d, const char *text, GError **error)
 
 static bool start_nbd(Daemon *d, const char *text, GError **error)
 {
-    g_autoptr(VitBlockArgs) args = parse("--nbd-server", text, NULL, error);
+    g_autoptr(VitBlockArgs) args = parse(text, NULL, error);
 
     if (!args) return false;
     if (!vit_block_args_has(args, "addr"))
@@ -117,7 +116,7 @@ static bool start_nbd(Daemon *d, const char *text, GError **error)
 
 static bool add_export(Daemon *d, const char *text, GError **error)
 {
-    g_autoptr(VitBlockArgs) args = parse("--export", text, "type", error);
+    g_autoptr(VitBlockArgs) args = parse(text, "type", error);
 
     return args && vit_block_exports_add(d->service->exports, args, error);
 }
@@ -155,8 +154,10 @@ static int look_ahead(Daemon *d, int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "-hT:V", long_options, NULL)) != -1) {
         switch (c) {
-        case 'h': print_usage(program); return 0;
-        case 'V': printf("%s version " VIT_VERSION "\n", program); return 0;
+        case 'h': print_usage(program_invocation_short_name); return 0;
+        case 'V':
+            printf("%s version " VIT_VERSION " (Vitrine)\n", program_invocation_short_name);
+            return 0;
         case DAEMONIZE: d->daemonize = true; break;
         case PID_FILE:
             g_free(d->pid_file);
@@ -166,7 +167,9 @@ static int look_ahead(Daemon *d, int argc, char **argv)
             if (list_objects(optarg)) return 0;
             break;
         case '?': return 1; /* getopt has said it */
-        case 1: fprintf(stderr, "%s: %s: Unexpected argument\n", program, optarg); return 1;
+        case 1:
+            fprintf(stderr, "%s: %s: Unexpected argument\n", program_invocation_short_name, optarg);
+            return 1;
         default: break;
         }
     }
@@ -189,7 +192,8 @@ static bool apply_all(Daemon *d, int argc, char **argv)
 
     while ((c = getopt_long(argc, argv, "-hT:V", long_options, NULL)) != -1) {
         if (apply(d, c, optarg, &error)) continue;
-        fprintf(stderr, "%s: --%s %s: %s\n", program, option_name(c), optarg ?: "", error->message);
+        fprintf(stderr, "%s: --%s %s: %s\n", program_invocation_short_name, option_name(c),
+                optarg ?: "", vit_block_error_text(error));
         return false;
     }
     return true;
@@ -221,8 +225,8 @@ static bool write_pid_file(const char *path)
     ssize_t length = (ssize_t)strlen(text);
 
     if (fd >= 0 && write(fd, text, (size_t)length) == length && close(fd) == 0) return true;
-    fprintf(stderr, "%s: cannot create PID file: Could not create '%s': %s\n", program, path,
-            g_strerror(errno));
+    fprintf(stderr, "%s: cannot create PID file: Could not create '%s': %s\n",
+            program_invocation_short_name, path, g_strerror(errno));
     return false;
 }
 
@@ -261,12 +265,14 @@ static int serve_in_background(Daemon *d, int argc, char **argv)
     char byte;
 
     if (pipe2(ends, O_CLOEXEC) < 0) {
-        fprintf(stderr, "%s: cannot make a pipe: %s\n", program, g_strerror(errno));
+        fprintf(stderr, "%s: cannot make a pipe: %s\n", program_invocation_short_name,
+                g_strerror(errno));
         return 1;
     }
     pid_t child = fork();
     if (child < 0) {
-        fprintf(stderr, "%s: failed to fork: %s\n", program, g_strerror(errno));
+        fprintf(stderr, "%s: failed to fork: %s\n", program_invocation_short_name,
+                g_strerror(errno));
         return 1;
     }
     if (child == 0) {
@@ -285,7 +291,7 @@ static int serve_in_background(Daemon *d, int argc, char **argv)
 int main(int argc, char **argv)
 {
     Daemon d = { 0 };
-    g_autofree char *name = g_strdup(program);
+    g_autofree char *name = g_strdup(program_invocation_short_name);
 
     argv[0] = name; /* what getopt's messages begin with */
     int code = look_ahead(&d, argc, argv);

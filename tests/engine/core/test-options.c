@@ -81,6 +81,26 @@ static void test_sizes(void)
     }
 }
 
+static void test_strict_sizes(void)
+{
+    static const struct { const char *text; int wrong; uint64_t value; } rows[] = {
+        { "0", 0, 0 }, { " +1M", 0, 1 << 20 }, { ".5k", 0, 512 }, { "1.", 0, 1 }, { "1.0b", 0, 1 },
+        { "3.2k", 0, 3277 }, { "0x10", 0, 16 }, { "15E", 0, UINT64_C(15) << 60 },
+        { "1.5", EINVAL, 0 }, { "1kb", EINVAL, 0 }, { "1KiB", EINVAL, 0 }, { "0x10k", EINVAL, 0 },
+        { "-1M", EINVAL, 0 }, { ".", EINVAL, 0 }, { "", EINVAL, 0 }, { "+-1", EINVAL, 0 },
+        { "-1", ERANGE, 0 }, { "16E", ERANGE, 0 }, { "18446744073709551616", ERANGE, 0 },
+    };
+    for (size_t i = 0; i < G_N_ELEMENTS(rows); i++) {
+        uint64_t value = 0;
+        bool good = vit_parse_size_strict(rows[i].text, &value);
+        int wrong = good ? 0 : errno ?: EINVAL;
+        g_test_message("%s", rows[i].text);
+        g_assert_cmpint(wrong, ==, rows[i].wrong);
+        if (good)
+            g_assert_cmpuint(value, ==, rows[i].value);
+    }
+}
+
 static void test_suggest(void)
 {
     static const char *const known[] = { "-machine", "-memory", "-kernel", "-cdrom", "-m", NULL };
@@ -98,6 +118,7 @@ int main(int argc, char **argv)
     g_test_add_func("/core/options/unknown", test_unknown);
     g_test_add_func("/core/options/bad", test_bad);
     g_test_add_func("/core/options/sizes", test_sizes);
+    g_test_add_func("/core/options/strict-sizes", test_strict_sizes);
     g_test_add_func("/core/suggest", test_suggest);
     return g_test_run();
 }

@@ -1,0 +1,102 @@
+# tests/block/img_words.py VITRINE-IMG - refusals and oddities, word for word as qemu-img says them
+# SPDX-License-Identifier: GPL-3.0-or-later
+import os
+
+import images
+from images import MIB, Folder, both, check, equal, fill, img
+
+
+def test_names_that_do_not_open():
+    with Folder() as f:
+        fill(f("x"), MIB)
+        os.mkdir(f("folder"))
+        os.symlink(f("loop"), f("loop"))
+        for name in (f("missing"), f("folder"), f("loop"), f("x/"), f("x/y"), "", "nosuch:x",
+                     "nosuch://x", "file:" + f("missing"), "json:", "json:{}", "json:[]",
+                     "nbd:", "nbd:foo", "nbd+unix:///x?socket=" + f("missing")):
+            both("info", name)
+        for fmt in ("qcow2", "luks", "qed", "vpc", "vdi", "dmg", "bochs", "nosuch", "host_device",
+                    "nbd", "null-co"):
+            both("info", "-f", fmt, f("x"))
+        both("info", "/dev/null")
+
+
+def test_options_that_do_not_open():
+    with Folder() as f:
+        fill(f("x"), MIB)
+        good = f"driver=raw,file.filename={f('x')}"
+        for text in (f("x"), "driver=raw", "driver=file", "driver=nosuch", "driver=qcow2,file=x",
+                     f"driver=raw,file.filename={f('missing')}", f"file.filename={f('x')}",
+                     good + ",foo=1", good + ",file.foo=1", good + ",read-only=maybe",
+                     good + ",cache.direct=maybe", good + ",detect-zeroes=foo",
+                     good + ",detect-zeroes=unmap", good + ",discard=foo", good + ",offset=foo",
+                     good + ",node-name=1foo", good + ",file.locking=foo", good + ",file=foo",
+                     good + ",node-name=foo,file.node-name=foo", good):
+            both("info", "--image-opts", text)
+        for text in ('{"driver":"raw"}', '{"driver":"nosuch"}', '{"driver":"raw","file":"x"}',
+                     '{"file":{"driver":"file"}}', '{"driver":"file"}', '{"driver":"nbd"}',
+                     '{"driver":"nbd","path":"a","host":"b"}',
+                     '{"driver":"nbd","server":{"type":"unix"}}'):
+            both("info", "json:" + text)
+
+
+def test_sizes():
+    with Folder() as f:
+        for fmt in ("raw", "qcow2"):
+            for size in ("0", "1", "1.5M", ".5M", "1.", "1.0", "3.2k", "0x1000", " 1M", "+1M", "1b",
+                         "1kb", "1KiB", "1.5", "0.1", "1k2", "1 M", "", "abc", "8E", "16E", "1e3",
+                         "18446744073709551616"):
+                both("create", "-f", fmt, f("a"), size)
+        both("create", "-f", "raw", f("a"), "7E")
+        for size in ("16E", "1.5", "-1", "1kk", ""):
+            both("create", "-f", "qcow2", "-o", f"size={size}", f("a"))
+
+
+def test_lists_of_options():
+    with Folder() as f:
+        fill(f("x"), MIB)
+        for text in ("", ",", ",help", "compat=v3,", "help", "?", "cluster_size=4k,help"):
+            both("create", "-f", "qcow2", "-o", text, f("a"), "1M")
+        for fmt in ("raw", "bochs", "null-co", "nosuch"):
+            both("create", "-f", fmt, "-o", "help")
+            both("create", "-f", fmt, "-o", "help", f("a"))
+        for fmt in ("raw", "vdi", "qcow2"):
+            both("amend", "-f", fmt, "-o", "help")
+        both("amend", "-f", "raw", "-o", "size=2M", f("x"))
+        both("create", "-f", "raw", "-o", "nocow=on,extent_size_hint=1M", f("a"), "1M")
+
+
+def test_warning():
+    with Folder() as f:
+        fill(f("x"), MIB)
+        both("resize", f("x"), "2M")
+        both("resize", "-f", "raw", f("x"), "3M")
+
+
+def test_null():
+    zeroes = '{"driver":"null-co","size":1048576,"read-zeroes":true}'
+    with Folder() as f:
+        both("info", "null-co://")
+        both("info", "null-co:foo")
+        both("info", "null-aio://")
+        both("info", "json:" + zeroes)
+        both("map", "--output=json", "json:" + zeroes)
+        both("info", "--image-opts", "driver=null-co,size=2M")
+        both("convert", "-O", "raw", "json:" + zeroes, f("o"))
+        equal(os.path.getsize(f("o")), MIB)
+        both("compare", "json:" + zeroes, f("o"))
+        img("bench", "-c", "64", "-f", "raw", "null-co://")
+        with open(f("o"), "rb") as file:
+            check(not any(file.read()), "null-co gave something")
+
+
+def test_name_of_the_program():
+    with Folder() as f:
+        for tool in ("img", "io", "nbd"):
+            os.symlink(os.path.join(images.TOOLS, f"vitrine-{tool}"), f(f"qemu-{tool}"))
+            command = ["info"] if tool == "img" else []
+            done = images.run(f(f"qemu-{tool}"), *command, f("missing"), status="fail")
+            check(done.stderr.startswith(f"qemu-{tool}: "), done.stderr)
+
+
+images.main(globals())
