@@ -188,9 +188,24 @@ static void tell(VitrineMachinePage *page, const char *heading, const char *mess
     adw_dialog_present(dialog, GTK_WIDGET(page));
 }
 
+static void on_host_error_response(VitMachine *machine, const char *response, AdwDialog *dialog)
+{
+    if (!strcmp(response, "resume"))
+        vit_machine_resume(machine);
+}
+
+/* The message names what is to be put right; then the machine goes on from here. */
 static void on_host_error(VitMachine *machine, const char *message, VitrineMachinePage *page)
 {
-    tell(page, _("The Machine Is Paused"), message);
+    AdwDialog *dialog = adw_alert_dialog_new(_("The Machine Is Paused"), message);
+
+    adw_alert_dialog_add_responses(ADW_ALERT_DIALOG(dialog), "close", _("_Close"), "resume",
+                                   _("_Resume"), NULL);
+    adw_alert_dialog_set_response_appearance(ADW_ALERT_DIALOG(dialog), "resume",
+                                             ADW_RESPONSE_SUGGESTED);
+    g_signal_connect_object(dialog, "response", G_CALLBACK(on_host_error_response), machine,
+                            G_CONNECT_SWAPPED);
+    adw_dialog_present(dialog, GTK_WIDGET(page));
 }
 
 /* ---- Life ---------------------------------------------------------------------------------- */

@@ -119,20 +119,22 @@ VitBlockObject *vit_block_objects_use(VitBlockObjects *objects, const char *id, 
 VitBlockObject *vit_block_objects_use_group(VitBlockObjects *objects, const char *id,
                                             GError **error)
 {
+    const VitBlockObjectClass *klass = &vit_block_throttle_group_class;
+    g_autoptr(VitBlockArgs) none = vit_block_args_new(id, NULL, NULL);
+
     g_mutex_lock(&objects->mutex);
-    if (!find(objects, id)) {
-        VitBlockObject *object = g_malloc0(vit_block_throttle_group_class.instance_size);
-        g_autoptr(VitBlockArgs) none = vit_block_args_new(id, NULL, NULL);
-        *object = (VitBlockObject){ &vit_block_throttle_group_class, g_strdup(id), 1, true,
-                                    objects };
-        bool good = object->klass->create(object, none, NULL);
-        g_assert(good); /* there is nothing to refuse */
+    VitBlockObject *object = find(objects, id);
+    if (!object) {
+        object = g_malloc0(klass->instance_size);
+        *object = (VitBlockObject){ klass, g_strdup(id), 0, true, objects };
+        if (!klass->create(object, none, error)) g_assert_not_reached(); /* nothing to refuse */
         g_ptr_array_add(objects->list, object);
-        g_mutex_unlock(&objects->mutex);
-        return object;
     }
+    bool fits = object->klass == klass;
+    if (fits) g_atomic_int_inc(&object->references);
     g_mutex_unlock(&objects->mutex);
-    return vit_block_objects_use(objects, id, "throttle-group", error);
+    /* One of another type is refused there. */
+    return fits ? object : vit_block_objects_use(objects, id, klass->type, error);
 }
 
 void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, void *opaque)
