@@ -338,6 +338,29 @@ static void test_root(void)
     stop(f);
 }
 
+/* Limits follow a disk to another iothread, timer and all. */
+static void test_move(void)
+{
+    g_autofree Fixture *f = g_new0(Fixture, 1);
+    g_autoptr(GError) error = NULL;
+    VitIoThread *other = vit_io_thread_new("other");
+
+    start(f, "x-iops-total=200", false);
+    vit_io_thread_call_sync(f->thread, submit_all, f);
+    bool good = vit_block_move(f->node, other, &error);
+    g_assert_no_error(error);
+    g_assert_true(good);
+    g_assert_cmpint(f->done, ==, REQUESTS); /* it was drained for that */
+    VitThrottleLimits l = vit_throttle_pool_limits(pool(f));
+    vit_throttle_pool_set_limits(pool(f), &l); /* empties the buckets */
+    int64_t begin = g_get_monotonic_time();
+    vit_io_thread_call_sync(other, submit_all, f);
+    wait_done(f, REQUESTS);
+    g_assert_cmpint(g_get_monotonic_time() - begin, >=, (REQUESTS - 22) * 1000000 / 200);
+    stop(f);
+    vit_io_thread_free(other);
+}
+
 /* ---- what is refused ------------------------------------------------------------------------- */
 
 static void test_refused(void)
@@ -371,6 +394,7 @@ int main(int argc, char **argv)
     g_test_add_func("/block/throttle-filter/timer", test_timer);
     g_test_add_func("/block/throttle-filter/threads", test_threads);
     g_test_add_func("/block/throttle-filter/root", test_root);
+    g_test_add_func("/block/throttle-filter/move", test_move);
     g_test_add_func("/block/throttle-filter/refused", test_refused);
     return g_test_run();
 }
