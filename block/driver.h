@@ -11,6 +11,7 @@
 #pragma once
 #include "block/args.h"
 #include "block/co.h"
+#include "block/event.h"
 #include "block/graph.h"
 #include "block/node.h"
 #include "block/range-lock.h"
@@ -126,6 +127,7 @@ struct VitBlockDriver {
      * return true. */
     bool (*try_submit)(VitBlockNode *node, VitBlockRequest *req);
     void (*plug)(VitBlockNode *node, bool on); /* NULL: passed on to the children */
+    void (*co_event)(VitBlockNode *node, VitBlockEvent event); /* blkdebug's: see vit_co_event() */
     /* Between on and off (they nest) requests must not be kept waiting: somebody drains.  NULL: the
      * driver keeps none. */
     void (*hurry)(VitBlockNode *node, bool on);
@@ -239,6 +241,13 @@ void vit_block_remove_made(GPtrArray *made); /* also what it lists; NULL is fine
 /* Creates the protocol object of an image and opens it for writing: a reference. */
 [[nodiscard]] VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size,
                                                GError **error);
+
+/* Tells the node of a file what its user is about to do: blkdebug may then wait, and let requests
+ * fail.  Where the fiber may wait.  Fast ways around fibers are not taken above such nodes. */
+static inline void vit_co_event(VitBlockNode *node, VitBlockEvent event)
+{
+    if (node->driver->co_event) node->driver->co_event(node, event);
+}
 
 /* try_submit: a request of the node's own for a child, from a pool; forwards the result to req when
  * it ends.  Change offset, bytes, iov as needed, then vit_block_submit() it. */

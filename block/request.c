@@ -167,11 +167,15 @@ static int write_ragged(VitBlockNode *node, const VitBlockRequest *req)
     if (!buf) return -ENOMEM;
     if (start != req->offset || last == start) {
         struct iovec head = { buf, node->alignment };
+        vit_co_event(node, VIT_EVENT_PWRITEV_RMW_HEAD);
         result = perform_one(node, VIT_BLOCK_READ, start, node->alignment, &head, 1, 0);
+        vit_co_event(node, VIT_EVENT_PWRITEV_RMW_AFTER_HEAD);
     }
     if (result == 0 && last != start && end != req->offset + req->bytes) {
         struct iovec tail = { buf + (last - start), node->alignment };
+        vit_co_event(node, VIT_EVENT_PWRITEV_RMW_TAIL);
         result = perform_one(node, VIT_BLOCK_READ, last, node->alignment, &tail, 1, 0);
+        vit_co_event(node, VIT_EVENT_PWRITEV_RMW_AFTER_TAIL);
     }
     if (result < 0) return result;
     if (req->op == VIT_BLOCK_WRITE)

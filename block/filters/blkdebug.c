@@ -1,89 +1,117 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/filters/blkdebug.c - for tests: errors on chosen requests, and limits that a host might
- * have
+/* block/filters/blkdebug.c - for tests: errors on chosen requests, breakpoints, and limits that a
+ * host might have
  *
- * Rules "inject-error.N": iotype (read, write, write-zeroes, discard, flush), sector, errno, once,
- * immediately (no difference here), and, beyond QEMU's, skip: so many matching requests go well
- * first. Nodes here have no named events: event must be none. */
+ * Beyond QEMU's, an inject-error rule has "skip": so many matching requests go well first. */
 #include "block/drivers.h"
+#include "block/filters/blkdebug.h"
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-enum { MAX_RULES = 64 };
-
-typedef struct {
-    unsigned ops; /* bits of VitBlockOp */
-    int64_t sector; /* -1: any */
-    int error; /* positive errno */
-    bool once;
-    uint64_t skip; /* matching requests that still go well */
-} Rule;
+enum { MAX_ALIGN = 1 << 20 };
 
 typedef struct {
     VitBlockNode parent;
-    Rule rules[MAX_RULES];
-    unsigned n_rules;
-    uint64_t max_transfer, max_write_zero, max_discard;
+    VitDebugRules *rules; /* owned */
+    /* bytes, 0: no limit */
+    uint64_t max_transfer, max_write_zero, opt_write_zero, max_discard, opt_discard;
 } Debug;
 
-/* The error that this request is to meet, 0: none. */
-static int inject(Debug *d, VitBlockOp op, uint64_t offset, uint64_t bytes)
+/* ---- requests -------------------------------------------------------------------------------- */
+
+/* One piece of a request: reading, writing. */
+typedef int (*Piece)(Debug *d, uint64_t offset, uint64_t bytes, const struct iovec *iov, int niov,
+                     uint32_t flags);
+
+static int in_pieces(Debug *d, Piece fn, uint64_t offset, uint64_t bytes, const struct iovec *iov,
+                     int niov, uint32_t flags)
 {
-    for (unsigned i = 0; i < d->n_rules; i++) {
-        Rule *r = &d->rules[i];
-        bool here = r->sector < 0 || op == VIT_BLOCK_FLUSH ||
-                    ((uint64_t)r->sector * 512 >= offset &&
-                     (uint64_t)r->sector * 512 < offset + bytes);
-        if (!(r->ops & 1u << op) || !here) continue;
-        if (r->skip > 0) {
-            r->skip--;
-            continue;
-        }
-        int error = r->error;
-        if (r->once) *r = d->rules[--d->n_rules];
-        return -error;
+    if (!d->max_transfer || bytes <= d->max_transfer) return fn(d, offset, bytes, iov, niov, flags);
+    g_autofree struct iovec *part = g_new(struct iovec, niov);
+    int result = 0;
+    for (uint64_t at = 0, n; at < bytes && result == 0; at += n) {
+        n = MIN(d->max_transfer, bytes - at);
+        int count = vit_iov_slice(iov, niov, at, n, part);
+        result = fn(d, offset + at, n, part, count, flags);
     }
-    return 0;
+    return result;
+}
+
+static int read_piece(Debug *d, uint64_t offset, uint64_t bytes, const struct iovec *iov, int niov,
+                      uint32_t flags)
+{
+    int error = vit_debug_rules_inject(d->rules, VIT_BLOCK_READ, offset, bytes);
+
+    return error ? error : vit_co_readv(d->parent.file->node, offset, bytes, iov, niov);
+}
+
+static int write_piece(Debug *d, uint64_t offset, uint64_t bytes, const struct iovec *iov, int niov,
+                       uint32_t flags)
+{
+    int error = vit_debug_rules_inject(d->rules, VIT_BLOCK_WRITE, offset, bytes);
+
+    return error ? error : vit_co_writev(d->parent.file->node, offset, bytes, iov, niov, flags);
 }
 
 static int debug_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                       int niov)
 {
-    int error = inject((Debug *)node, VIT_BLOCK_READ, offset, bytes);
-
-    return error ? error : vit_co_readv(node->file->node, offset, bytes, iov, niov);
+    return in_pieces((Debug *)node, read_piece, offset, bytes, iov, niov, 0);
 }
 
 static int debug_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                        int niov, uint32_t flags)
 {
-    int error = inject((Debug *)node, VIT_BLOCK_WRITE, offset, bytes);
+    Debug *d = (Debug *)node;
 
-    return error ? error : vit_co_writev(node->file->node, offset, bytes, iov, niov, flags);
+    vit_co_debug_rules_event(d->rules, VIT_EVENT_PWRITEV);
+    int result = in_pieces(d, write_piece, offset, bytes, iov, niov, flags);
+    vit_co_debug_rules_event(d->rules, VIT_EVENT_PWRITEV_DONE);
+    return result;
 }
 
 static int debug_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
 {
     Debug *d = (Debug *)node;
-    int error = inject(d, VIT_BLOCK_WRITE_ZEROES, offset, bytes);
+    uint64_t step = d->max_write_zero ?: bytes;
+    int result = 0;
 
-    if (!error && d->max_write_zero && bytes > d->max_write_zero) return -ENOTSUP;
-    return error ? error : vit_co_zero(node->file->node, offset, bytes, flags);
+    vit_co_debug_rules_event(d->rules, VIT_EVENT_PWRITEV_ZERO);
+    /* Parts of the host's unit have to be written. */
+    if (d->opt_write_zero && (offset % d->opt_write_zero || bytes % d->opt_write_zero))
+        return -ENOTSUP;
+    for (uint64_t at = 0, n; at < bytes && result == 0; at += n) {
+        n = MIN(step, bytes - at);
+        result = vit_debug_rules_inject(d->rules, VIT_BLOCK_WRITE_ZEROES, offset + at, n);
+        if (result == 0) result = vit_co_zero(node->file->node, offset + at, n, flags);
+    }
+    return result;
 }
 
 static int debug_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
 {
-    int error = inject((Debug *)node, VIT_BLOCK_DISCARD, offset, bytes);
+    Debug *d = (Debug *)node;
+    uint64_t step = d->max_discard ?: bytes, unit = MAX(d->opt_discard, 1);
+    uint64_t end = (offset + bytes) / unit * unit;
+    int result = 0;
 
-    return error ? error : vit_co_discard(node->file->node, offset, bytes);
+    offset = (offset + unit - 1) / unit * unit; /* parts of the host's unit stay */
+    for (uint64_t n; offset < end && result == 0; offset += n) {
+        n = MIN(step, end - offset);
+        result = vit_debug_rules_inject(d->rules, VIT_BLOCK_DISCARD, offset, n);
+        if (result == 0) result = vit_co_discard(node->file->node, offset, n);
+    }
+    return result;
 }
 
 static int debug_flush(VitBlockNode *node)
 {
-    int error = inject((Debug *)node, VIT_BLOCK_FLUSH, 0, 0);
+    Debug *d = (Debug *)node;
 
+    vit_co_debug_rules_event(d->rules, VIT_EVENT_FLUSH_TO_DISK);
+    int error = vit_debug_rules_inject(d->rules, VIT_BLOCK_FLUSH, 0, 0);
     return error ? error : vit_co_flush(node->file->node);
 }
 
@@ -100,6 +128,18 @@ static bool debug_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPre
     return true;
 }
 
+static void debug_event(VitBlockNode *node, VitBlockEvent event)
+{
+    vit_co_debug_rules_event(((Debug *)node)->rules, event);
+}
+
+VitDebugRules *vit_debug_rules_of(VitBlockNode *node)
+{
+    return node->driver == &vit_block_blkdebug_driver ? ((Debug *)node)->rules : NULL;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
 static void debug_info(VitBlockNode *node, VitBlockInfo *info)
 {
     Debug *d = (Debug *)node;
@@ -110,96 +150,63 @@ static void debug_info(VitBlockNode *node, VitBlockInfo *info)
     if (d->max_transfer) info->max_transfer = d->max_transfer;
 }
 
-static bool take_rule(Debug *d, VitBlockArgs *args, GError **error)
+/* A limit, which must be a multiple of a unit. */
+static bool take_limit(VitBlockArgs *args, const char *name, uint64_t unit, uint64_t *value,
+                       GError **error)
 {
-    static const char *const types[] = {
-        "read", "write", "flush", "discard", "write-zeroes", NULL
-    };
-    static const char *const events[] = { "none", NULL };
-    Rule *r = &d->rules[d->n_rules];
-    int type = -1, event = 0;
-    uint64_t number = EIO, sector = UINT64_MAX, state = 0;
-    bool immediately = false;
-
-    *r = (Rule){ .sector = -1 };
-    if (!vit_block_args_enum(args, "event", events, &event, error) ||
-        !vit_block_args_enum(args, "iotype", types, &type, error) ||
-        !vit_block_args_uint(args, "errno", 4095, &number, error) ||
-        !vit_block_args_uint(args, "sector", INT64_MAX / 512, &sector, error) ||
-        !vit_block_args_uint(args, "state", UINT32_MAX, &state, error) ||
-        !vit_block_args_uint(args, "skip", UINT64_MAX, &r->skip, error) ||
-        !vit_block_args_bool(args, "once", &r->once, error) ||
-        !vit_block_args_bool(args, "immediately", &immediately, error) ||
-        !vit_block_args_finish(args, error))
-        return false;
-    if (state)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              _("blkdebug: rules with a state are not supported"));
-    r->error = (int)number;
-    r->sector = sector == UINT64_MAX ? -1 : (int64_t)sector;
-    r->ops = type >= 0 ? 1u << type
-                       : 1u << VIT_BLOCK_READ | 1u << VIT_BLOCK_WRITE | 1u << VIT_BLOCK_FLUSH |
-                             1u << VIT_BLOCK_DISCARD | 1u << VIT_BLOCK_WRITE_ZEROES;
-    d->n_rules += number > 0;
-    return true;
+    if (!vit_block_args_size(args, name, value, error)) return false;
+    if (*value % MAX(unit, 1) == 0 && *value <= INT32_MAX) return true;
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Cannot meet constraints with %s %llu"),
+                          name, (unsigned long long)*value);
 }
 
-static bool take_rules(Debug *d, VitBlockArgs *args, GError **error)
+static bool take_limits(Debug *d, VitBlockArgs *args, GError **error)
 {
-    JsonNode *list = vit_block_args_node(args, "inject-error");
+    uint64_t align = 0;
 
-    if (!list) return true;
-    if (!JSON_NODE_HOLDS_ARRAY(list))
+    if (!vit_block_args_size(args, "align", &align, error)) return false;
+    if (align & (align - 1) || align > MAX_ALIGN)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("blkdebug: inject-error is a list (inject-error.0.event=...)"));
-    JsonArray *rules = json_node_get_array(list);
-    if (json_array_get_length(rules) > MAX_RULES)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("blkdebug: at most %d rules"),
-                              MAX_RULES);
-    for (unsigned i = 0; i < json_array_get_length(rules); i++) {
-        JsonNode *rule = json_array_get_element(rules, i);
-        if (!JSON_NODE_HOLDS_OBJECT(rule))
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  _("blkdebug: inject-error.%u is no rule"), i);
-        g_autoptr(VitBlockArgs)
-            one = vit_block_args_new("blkdebug: inject-error", json_node_get_object(rule), error);
-        if (!one || !take_rule(d, one, error)) return false;
-    }
-    return true;
+                              _("Cannot meet constraints with align %llu"),
+                              (unsigned long long)align);
+    d->parent.alignment = (uint32_t)align;
+    return take_limit(args, "max-transfer", align, &d->max_transfer, error) &&
+           take_limit(args, "opt-write-zero", align, &d->opt_write_zero, error) &&
+           take_limit(args, "max-write-zero", MAX(align, d->opt_write_zero), &d->max_write_zero,
+                      error) &&
+           take_limit(args, "opt-discard", align, &d->opt_discard, error) &&
+           take_limit(args, "max-discard", MAX(align, d->opt_discard), &d->max_discard, error);
+}
+
+static void debug_close(VitBlockNode *node)
+{
+    g_clear_pointer(&((Debug *)node)->rules, vit_debug_rules_free);
 }
 
 static bool debug_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     Debug *d = (Debug *)node;
-    uint64_t align = 0;
 
-    if (!take_rules(d, args, error) || !vit_block_args_size(args, "align", &align, error) ||
-        !vit_block_args_size(args, "max-transfer", &d->max_transfer, error) ||
-        !vit_block_args_size(args, "max-write-zero", &d->max_write_zero, error) ||
-        !vit_block_args_size(args, "max-discard", &d->max_discard, error) ||
-        !vit_co_open_child(node, args, "image", VIT_EDGE_FILE, error))
-        return false;
-    if (align && (align & (align - 1) || align > 1 << 20))
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("blkdebug: align must be a power of two up to 1M"));
-    node->alignment = (uint32_t)align;
-    node->size = node->file->node->size;
-    return true;
+    d->rules = vit_debug_rules_new(node->thread);
+    if (vit_debug_rules_take(d->rules, args, error) && take_limits(d, args, error) &&
+        vit_co_open_child(node, args, "image", VIT_EDGE_FILE, error)) {
+        node->size = node->file->node->size;
+        return true;
+    }
+    debug_close(node);
+    return false;
 }
 
-/* "blkdebug:[config]:image"; rules come as options. */
+/* "blkdebug:[config]:image" */
 static bool debug_parse(const char *filename, JsonObject *options, GError **error)
 {
     const char *rest = filename + strlen("blkdebug:"), *colon = strchr(rest, ':');
 
     if (!colon)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("“%s”: is written blkdebug::IMAGE"),
-                              filename);
-    if (colon != rest)
-        return vit_block_fail(
-            error, VIT_BLOCK_ERROR_UNSUPPORTED,
-            _("“%s”: rules are given as options (inject-error.0.iotype=...), not as a file"),
-            filename);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("blkdebug requires both config file and image path"));
+    g_autofree char *config = g_strndup(rest, (size_t)(colon - rest));
+    if (*config) json_object_set_string_member(options, "config", config);
     json_object_set_string_member(options, "image.driver", "file");
     json_object_set_string_member(options, "image.filename", colon + 1);
     return true;
@@ -214,6 +221,7 @@ const VitBlockDriver vit_block_blkdebug_driver = {
     .protocols = protocols,
     .parse_filename = debug_parse,
     .co_open = debug_open,
+    .co_close = debug_close,
     .co_read = debug_read,
     .co_write = debug_write,
     .co_write_zeroes = debug_write_zeroes,
@@ -221,5 +229,6 @@ const VitBlockDriver vit_block_blkdebug_driver = {
     .co_flush = debug_flush,
     .co_status = debug_status,
     .co_truncate = debug_truncate,
+    .co_event = debug_event,
     .info = debug_info,
 };

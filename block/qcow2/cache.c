@@ -133,6 +133,7 @@ int vit_qcow2_cache_get(VitQcow2 *q, VitQcow2Cache *c, uint64_t offset, VitQcow2
     s = add(c, offset);
     if (!s) return -ENOMEM;
     s->loading = true;
+    vit_co_event(file, c == &q->l2 ? VIT_EVENT_L2_LOAD : VIT_EVENT_REFBLOCK_LOAD);
     int result = vit_co_read(file, offset, s->table, c->slice_size);
     s->loading = false;
     vit_fiber_cond_wake_all(&q->loaded);

@@ -175,6 +175,7 @@ int vit_qcow2_decompress(VitQcow2 *q, uint64_t entry, uint8_t *buf)
             q, "Compressed cluster at offset 0x%" PRIx64 " lies outside of the file", offset);
     g_autofree uint8_t *in = g_try_malloc(bytes);
     if (!in) return -ENOMEM;
+    vit_co_event(q->parent.file->node, VIT_EVENT_READ_COMPRESSED);
     int result = vit_co_read(q->parent.file->node, offset, in, bytes);
     if (result < 0) return result;
     Work w = { .compressor = compressor_of(q),
@@ -275,6 +276,7 @@ static int write_pieces(VitQcow2 *q, Piece *pieces, unsigned n)
             iov[niov++] = (struct iovec){ pieces[i].work.out, pieces[i].work.out_size };
             bytes += pieces[i].work.out_size;
         }
+        vit_co_event(q->parent.file->node, VIT_EVENT_WRITE_COMPRESSED);
         if (vit_qcow2_overlaps(q, host, bytes, false))
             return vit_qcow2_corrupt(q,
                                      "Preventing invalid write on metadata (overlaps with a "
@@ -302,6 +304,8 @@ static int link_piece(VitQcow2 *q, const Piece *p)
 {
     VitQcow2Slice *s;
     unsigned index, count;
+
+    vit_co_event(q->parent.file->node, VIT_EVENT_L2_UPDATE_COMPRESSED);
     int result = vit_qcow2_l2_writable(q, p->guest, &s, &index, &count);
 
     if (result < 0) return result;

@@ -77,6 +77,7 @@ bool vit_qcow2_try_submit(VitBlockNode *node, VitBlockRequest *req)
 {
     VitQcow2 *q = (VitQcow2 *)node;
 
+    if (q->parent.file->node->driver->co_event) return false;
     switch (req->op) {
     case VIT_BLOCK_READ: return try_read(q, req);
     case VIT_BLOCK_WRITE: return try_write(q, req);

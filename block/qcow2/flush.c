@@ -113,6 +113,12 @@ static Write *write_slice(Batch *b, const VitQcow2Cache *c, const VitQcow2Slice 
     return open;
 }
 
+static VitBlockEvent event_of(const VitQcow2 *q, const VitQcow2Cache *c, Which which)
+{
+    if (c == &q->l2) return which == FRESH ? VIT_EVENT_L2_ALLOC_WRITE : VIT_EVENT_L2_UPDATE;
+    return q->fresh_blocks ? VIT_EVENT_REFBLOCK_ALLOC_WRITE : VIT_EVENT_REFBLOCK_UPDATE;
+}
+
 static int write_slices(VitQcow2 *q, VitQcow2Cache *c, Which which)
 {
     g_autoptr(GPtrArray) list = g_ptr_array_new();
@@ -126,6 +132,7 @@ static int write_slices(VitQcow2 *q, VitQcow2Cache *c, Which which)
         s->pins++;
         g_ptr_array_add(list, s);
     }
+    if (list->len > 0) vit_co_event(q->parent.file->node, event_of(q, c, which));
     qsort(list->pdata, list->len, sizeof(void *), by_offset);
     batch_begin(&b, q);
     for (guint i = 0; i < list->len && b.result == 0; i++)
@@ -215,6 +222,8 @@ static int write_counts(VitQcow2 *q)
 
     if (result == 0) result = write_slices(q, &q->refcounts, ANY);
     if (result == 0 && q->rt_is_dirty) {
+        vit_co_event(q->parent.file->node, VIT_EVENT_REFBLOCK_ALLOC_HOOKUP);
+        vit_co_event(q->parent.file->node, VIT_EVENT_REFTABLE_UPDATE);
         result = write_table(q, q->rt, q->rt_entries, q->rt_offset, q->rt_dirty);
         if (result == 0) q->rt_is_dirty = false;
     }
@@ -239,6 +248,7 @@ static int write_back(VitQcow2 *q, bool counts)
     if ((q->unsynced || q->syncing > 0) && (result = vit_qcow2_sync_files(q)) < 0) return result;
     if (linked && (result = write_slices(q, &q->l2, LINKED)) < 0) return result;
     if (q->l1_is_dirty) {
+        vit_co_event(q->parent.file->node, VIT_EVENT_L1_UPDATE);
         result = write_table(q, q->l1, q->l1_size, q->l1_offset, q->l1_dirty);
         if (result < 0) return result;
         q->l1_is_dirty = false;

@@ -46,6 +46,7 @@ int vit_qcow2_co_make_empty(VitBlockNode *node)
 
     vit_co_drain_begin(node);
     vit_fiber_mutex_lock(&q->meta);
+    vit_co_event(node->file->node, VIT_EVENT_EMPTY_IMAGE_PREPARE);
     int result = q->broken ? -EIO : vit_qcow2_unmap_tail(q, 0);
     if (result == 0) result = vit_qcow2_sync(q);
     if (result == 0) result = vit_qcow2_sync(q); /* and the refcounts that have changed by it */

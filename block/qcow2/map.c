@@ -238,6 +238,8 @@ static int make_table(VitQcow2 *q, uint32_t l1_index)
     int result = vit_qcow2_alloc(q, 1, &fresh);
 
     if (result < 0) return result;
+    if (old & VIT_QCOW2_OFFSET_MASK)
+        vit_co_event(q->parent.file->node, VIT_EVENT_L2_ALLOC_COW_READ);
     result = fill_table(q, fresh, old & VIT_QCOW2_OFFSET_MASK);
     if (result < 0) {
         vit_qcow2_unalloc(q, fresh, q->cluster_size);
@@ -281,10 +283,12 @@ int vit_qcow2_l1_grow(VitQcow2 *q, uint64_t entries, bool exact)
     g_autofree uint64_t *l1 = g_try_new0(uint64_t, size);
     g_autofree uint8_t *buf = g_try_malloc0(bytes);
     if (!l1 || !buf) return -ENOMEM;
+    vit_co_event(q->parent.file->node, VIT_EVENT_L1_GROW_ALLOC_TABLE);
     int result = vit_qcow2_alloc(q, bytes >> q->cluster_bits, &offset);
     if (result < 0) return result;
     /* The new table may only lead to what is durable. */
     result = vit_qcow2_write_back(q);
+    vit_co_event(q->parent.file->node, VIT_EVENT_L1_GROW_WRITE_TABLE);
     memcpy(l1, q->l1, (size_t)q->l1_size * 8);
     for (uint64_t i = 0; i < q->l1_size; i++) vit_put64(buf + i * 8, l1[i]);
     if (result == 0) result = vit_qcow2_write_meta(q, offset, buf, bytes);
@@ -292,6 +296,7 @@ int vit_qcow2_l1_grow(VitQcow2 *q, uint64_t entries, bool exact)
     uint8_t field[12];
     vit_put32(field, (uint32_t)size);
     vit_put64(field + 4, offset);
+    vit_co_event(q->parent.file->node, VIT_EVENT_L1_GROW_ACTIVATE_TABLE);
     if (result == 0) result = vit_qcow2_write_field(q, VIT_QCOW2_H_L1_SIZE, field, sizeof field);
     if (result < 0) {
         vit_qcow2_unalloc(q, offset, bytes);

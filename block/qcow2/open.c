@@ -112,6 +112,7 @@ static bool load_table(VitQcow2 *q, const char *what, uint64_t offset, uint64_t 
 static bool load_tables(VitQcow2 *q, GError **error)
 {
     q->rt_entries = ((uint64_t)q->rt_clusters << q->cluster_bits) / 8;
+    vit_co_event(q->parent.file->node, VIT_EVENT_REFTABLE_LOAD);
     if (!load_table(q, "L1 table", q->l1_offset, q->l1_size, &q->l1, &q->l1_dirty, error) ||
         !load_table(q, "refcount table", q->rt_offset, q->rt_entries, &q->rt, &q->rt_dirty,
                     error) ||

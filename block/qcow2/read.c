@@ -16,6 +16,7 @@ enum { AT_ONCE = 8 };
 int vit_qcow2_data_read(VitQcow2 *q, uint64_t host, uint64_t guest, uint64_t bytes,
                         const struct iovec *iov, int niov)
 {
+    vit_co_event(q->parent.file->node, VIT_EVENT_READ_AIO);
     if (!q->cipher) return vit_co_readv(q->data->node, host, bytes, iov, niov);
     g_autofree uint8_t *buf = g_try_malloc(bytes);
     if (!buf) return -ENOMEM;
@@ -35,6 +36,7 @@ int vit_qcow2_data_write(VitQcow2 *q, uint64_t host, uint64_t guest, uint64_t by
                                  "Preventing invalid write on metadata (overlaps with a table) at "
                                  "offset 0x%" PRIx64,
                                  host);
+    vit_co_event(q->parent.file->node, VIT_EVENT_WRITE_AIO);
     if (!q->cipher) {
         result = vit_co_writev(q->data->node, host, bytes, iov, niov, flags);
     } else {
@@ -58,6 +60,8 @@ bool vit_qcow2_backing_is_zero(const VitQcow2 *q, uint64_t offset, uint64_t byte
 int vit_qcow2_backing_read(VitQcow2 *q, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                            int niov)
 {
+    if (!vit_qcow2_backing_is_zero(q, offset, bytes))
+        vit_co_event(q->parent.file->node, VIT_EVENT_READ_BACKING_AIO);
     if (vit_qcow2_backing_is_zero(q, offset, bytes)) {
         vit_iov_zero(iov, niov, 0, bytes);
         return 0;

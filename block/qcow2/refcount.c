@@ -167,6 +167,7 @@ static int grow_rt(VitQcow2 *q, uint64_t block)
     uint64_t want = MAX(block + 1, q->rt_entries + q->rt_entries / 2 + 1);
     uint64_t table = 0, blocks = 0;
 
+    vit_co_event(q->parent.file->node, VIT_EVENT_REFTABLE_GROW);
     for (uint64_t again = 1; again;) {
         again = 0;
         uint64_t t = (want + per_cluster - 1) / per_cluster;
@@ -196,12 +197,14 @@ static int grow_rt(VitQcow2 *q, uint64_t block)
         vit_qcow2_refcount_store(q, buf + ((table + (i >> q->rb_bits)) << q->cluster_bits),
                                  i & ((UINT64_C(1) << q->rb_bits) - 1), 1);
     uint64_t offset = first << q->cluster_bits;
+    vit_co_event(q->parent.file->node, VIT_EVENT_REFBLOCK_ALLOC_WRITE_TABLE);
     vit_qcow2_cache_forget(&q->refcounts, offset, total << q->cluster_bits);
     result = vit_qcow2_write_meta(q, offset, buf, total << q->cluster_bits);
     if (result == 0) result = vit_qcow2_sync_files(q);
     uint8_t field[12];
     vit_put64(field, offset);
     vit_put32(field + 8, (uint32_t)table);
+    vit_co_event(q->parent.file->node, VIT_EVENT_REFBLOCK_ALLOC_SWITCH_TABLE);
     if (result == 0) result = vit_qcow2_write_field(q, VIT_QCOW2_H_RT_OFFSET, field, sizeof field);
     if (result < 0) return result;
 
@@ -279,6 +282,7 @@ static int take_run(VitQcow2 *q, Run *run)
     for (uint64_t b = run->first >> q->rb_bits; b <= (behind + made - 1) >> q->rb_bits; b++) {
         if (q->rt[b]) continue;
         uint64_t offset = (behind + made++) << q->cluster_bits;
+        vit_co_event(q->parent.file->node, VIT_EVENT_REFBLOCK_ALLOC);
         if ((result = zero_table(q, &q->refcounts, offset)) < 0) return result;
         VitQcow2Slice *s = vit_qcow2_cache_new(&q->refcounts, offset, true);
         if (!s) return -ENOMEM;
@@ -301,6 +305,7 @@ static int alloc(VitQcow2 *q, uint64_t from, uint64_t want, bool some, bool at, 
 {
     int result;
 
+    vit_co_event(q->parent.file->node, VIT_EVENT_CLUSTER_ALLOC);
     if (q->broken) return -EIO;
     if (!at && q->pending_bytes > PENDING_MOST && (result = vit_qcow2_sync(q)) < 0) return result;
     if (q->refcounts.n_dirty > q->refcounts.max && (result = vit_qcow2_write_back(q)) < 0)
@@ -361,9 +366,11 @@ int vit_qcow2_alloc_at(VitQcow2 *q, uint64_t offset, uint64_t *clusters)
 
 int vit_qcow2_alloc_bytes(VitQcow2 *q, uint64_t bytes, uint64_t *offset)
 {
-    uint64_t mask = q->cluster_size - 1, at = q->byte_hint, count, n;
+    uint64_t mask = q->cluster_size - 1, at, count, n;
     int result;
 
+    vit_co_event(q->parent.file->node, VIT_EVENT_CLUSTER_ALLOC_BYTES);
+    at = q->byte_hint;
     if (at & mask) { /* behind the one before, if its last cluster can take another reference */
         uint64_t rest = q->cluster_size - (at & mask);
         result = vit_qcow2_refcount_get(q, at, &count);
@@ -429,6 +436,7 @@ static int drop_references(VitQcow2 *q, const VitQcow2Pending *p)
     View v = { 0 };
     int result = 0;
 
+    vit_co_event(q->parent.file->node, VIT_EVENT_CLUSTER_FREE);
     for (uint64_t i = p->offset >> q->cluster_bits; i < end; i++) {
         if ((result = view_open(q, &v, i)) < 0) break;
         uint64_t count = view_get(q, &v, i), offset = i << q->cluster_bits;

@@ -245,7 +245,9 @@ static bool shrink(VitQcow2 *q, uint64_t size, bool exact, GError **error)
     uint64_t mask = q->cluster_size - 1;
 
     vit_fiber_mutex_lock(&q->meta);
+    vit_co_event(q->parent.file->node, VIT_EVENT_L1_SHRINK_FREE_L2_CLUSTERS);
     int result = vit_qcow2_unmap_tail(q, (size + mask) & ~mask);
+    vit_co_event(q->parent.file->node, VIT_EVENT_L1_SHRINK_WRITE_TABLE);
     if (result == 0) result = vit_qcow2_sync(q);
     if (result == 0) result = write_size(q, size);
     if (result == 0 && !vit_qcow2_has_data_file(q)) cut_file(q);

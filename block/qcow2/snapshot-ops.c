@@ -397,6 +397,7 @@ int vit_qcow2_co_load_vmstate(VitBlockNode *node, uint64_t offset, void *buf, ui
     uint64_t at;
     int result = vm_state_range((VitQcow2 *)node, offset, bytes, &at);
 
+    vit_co_event(node->file->node, VIT_EVENT_VMSTATE_LOAD);
     return result < 0 ? result : vit_qcow2_co_read(node, at, bytes, &iov, 1);
 }
 
@@ -407,5 +408,6 @@ int vit_qcow2_co_save_vmstate(VitBlockNode *node, uint64_t offset, const void *b
     int result = vm_state_range((VitQcow2 *)node, offset, bytes, &at);
 
     if (node->how.read_only) return -EROFS;
+    vit_co_event(node->file->node, VIT_EVENT_VMSTATE_SAVE);
     return result < 0 ? result : vit_qcow2_co_write(node, at, bytes, &iov, 1, 0);
 }

@@ -130,6 +130,7 @@ static int write_data(VitQcow2 *q, const Plan *p, const struct iovec *iov, int n
 
     if (may_skip(q, p, p->old[0], from, p->offset)) from = p->offset;
     if (may_skip(q, p, p->old[p->clusters - 1], p->end, to)) to = p->end;
+    if (from < p->offset || p->end < to) vit_co_event(q->parent.file->node, VIT_EVENT_COW_READ);
     if (from < p->offset) {
         if ((result = fill(q, p, from, p->offset, &head)) < 0) return result;
         all[n++] = (struct iovec){ head, p->offset - from };
@@ -139,6 +140,7 @@ static int write_data(VitQcow2 *q, const Plan *p, const struct iovec *iov, int n
         if ((result = fill(q, p, p->end, to, &tail)) < 0) return result;
         all[n++] = (struct iovec){ tail, to - p->end };
     }
+    if (head || tail) vit_co_event(q->parent.file->node, VIT_EVENT_COW_WRITE);
     return vit_qcow2_data_write(q, p->host + (from - p->start), from, to - from, all, n, 0);
 }
 
@@ -259,5 +261,6 @@ int vit_qcow2_co_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, cons
 
 int vit_qcow2_co_flush(VitBlockNode *node)
 {
+    vit_co_event(node->file->node, VIT_EVENT_FLUSH_TO_OS);
     return vit_qcow2_flush((VitQcow2 *)node);
 }

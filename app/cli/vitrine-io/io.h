@@ -24,7 +24,8 @@ typedef struct {
     const char *more;           /* extended help, NULL: none */
 } IoCommand;
 
-extern const IoCommand io_transfer_commands[], io_image_commands[]; /* each ended by a NULL name */
+/* Each is ended by a NULL name. */
+extern const IoCommand io_transfer_commands[], io_image_commands[], io_break_commands[];
 
 /* The command line of one command; prints its own errors. */
 int io_run_line(IoTool *tool, const char *line);

@@ -106,10 +106,11 @@ void io_close(IoTool *tool)
 
 /* ---- commands -------------------------------------------------------------------------------- */
 
+static const IoCommand *const tables[] = { io_transfer_commands, io_image_commands,
+                                           io_break_commands };
+
 const IoCommand *io_find(const char *name)
 {
-    static const IoCommand *const tables[] = { io_transfer_commands, io_image_commands };
-
     for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
         for (const IoCommand *c = tables[t]; c->name; c++) {
             if (strcmp(c->name, name) == 0 || (c->other && strcmp(c->other, name) == 0)) return c;
@@ -125,8 +126,6 @@ void io_usage(const IoCommand *c)
 
 static int help(int argc, char **argv)
 {
-    const IoCommand *const tables[] = { io_transfer_commands, io_image_commands };
-
     if (argc > 1) {
         const IoCommand *c = io_find(argv[1]);
         if (!c) {
