@@ -8,7 +8,7 @@ extern const VitBlockDriver vit_block_nbd_driver;
 extern const VitBlockDriver vit_block_null_aio_driver, vit_block_null_co_driver;
 extern const VitBlockDriver vit_block_qcow2_driver;
 extern const VitBlockDriver vit_block_qed_driver;
-extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver;
+extern const VitBlockDriver vit_block_raw_driver, vit_block_root_driver, vit_block_bridge_driver;
 extern const VitBlockDriver vit_block_blkdebug_driver, vit_block_blkverify_driver;
 extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_driver;
 extern const VitBlockDriver vit_block_throttle_driver;

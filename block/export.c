@@ -93,13 +93,76 @@ static bool missing(GError **error, const char *name)
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter '%s' is missing"), name);
 }
 
+static VitIoThread *home(const VitBlockExport *e)
+{
+    return vit_block_graph_thread(e->exports->graph);
+}
+
+/* Where the node is. */
+static void let_go(void *opaque)
+{
+    VitBlockExport *e = opaque;
+
+    vit_block_claim_free(e->claim);
+    if (vit_block_far(e->node) == e->node) vit_block_node_unref(e->node);
+}
+
 static void free_export(VitBlockExport *e)
 {
-    vit_block_claim_free(e->claim);
-    vit_block_node_unref(e->node);
+    if (e->node) {
+        bool bridged = vit_block_far(e->node) != e->node;
+        vit_co_block_run(home(e), vit_block_far(e->node), let_go, e);
+        if (bridged) vit_block_node_unref(e->node);
+    }
+    vit_block_object_release(e->iothread);
     g_free(e->id);
     g_free(e->node_name);
     g_free(e);
+}
+
+typedef struct {
+    VitBlockExport *export;
+    VitBlockNode *node; /* what is exported */
+    VitBlockNode *root; /* a reference; NULL: not to be had */
+    GError **error;
+    VitIoThread *to;
+    bool good;
+} Hold;
+
+/* On a fiber where the node is. */
+static void hold_node(void *opaque)
+{
+    Hold *h = opaque;
+    VitBlockExport *e = h->export;
+    g_autofree char *who = g_strdup_printf("block export '%s'", e->id);
+    unsigned use = VIT_CLAIM_READ | VIT_CLAIM_SHARE_WRITE | (e->writable ? VIT_CLAIM_WRITE : 0u);
+
+    if (e->klass == &vit_nbd_export_class && vit_block_node_thread(h->node) != home(e))
+        use |= VIT_CLAIM_FOLLOWS;
+    e->claim = vit_block_claim(h->node, use, who, h->error);
+    if (e->claim) h->root = vit_block_root_new(vit_block_node_ref(h->node), e->id);
+}
+
+static void bring_node(void *opaque)
+{
+    Hold *h = opaque;
+
+    h->good = vit_co_block_move(h->node, h->to, h->error);
+}
+
+/* "iothread": where the node is to be brought, if that can be done or must. */
+static bool go_to(VitBlockExport *e, VitBlockNode *node, const char *id, bool must, GError **error)
+{
+    VitBlockObjects *objects = vit_block_graph_objects(e->exports->graph);
+
+    e->iothread = vit_block_objects_use(objects, id, "iothread", NULL);
+    if (!e->iothread)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("iothread \"%s\" not found"), id);
+    Hold h = { .node = node,
+               .to = vit_block_object_io_thread(e->iothread),
+               .error = must ? error : NULL };
+    vit_co_block_run(home(e), node, bring_node, &h);
+    return h.good || !must;
 }
 
 static bool fill(VitBlockExport *e, VitBlockArgs *args, GError **error)
@@ -127,20 +190,43 @@ static bool fill(VitBlockExport *e, VitBlockArgs *args, GError **error)
     if (e->writable && node->how.read_only)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("Cannot export read-only node as writable"));
-    if (iothread && fixed)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                              _("iothread \"%s\": an export works on the thread of its node; leave "
-                                "fixed-iothread out"),
-                              iothread);
     e->id = g_strdup(id);
     e->node_name = g_strdup(name);
-    g_autofree char *who = g_strdup_printf("block export '%s'", id);
-    e->claim = vit_block_claim(
-        node, VIT_CLAIM_READ | VIT_CLAIM_SHARE_WRITE | (e->writable ? VIT_CLAIM_WRITE : 0), who,
-        error);
-    if (!e->claim) return false;
-    e->node = vit_block_root_new(vit_block_node_ref(node), id);
+    if (iothread && !go_to(e, node, iothread, fixed, error)) return false;
+    Hold hold = { e, node, NULL, error };
+    vit_co_block_run(home(e), node, hold_node, &hold);
+    if (!hold.root) return false;
+    /* One server speaks for all the exports of a graph; other kinds work where their node is. */
+    e->node = e->klass != &vit_nbd_export_class || vit_block_node_thread(hold.root) == home(e)
+                  ? hold.root
+                  : vit_block_bridge_new(hold.root, home(e));
     return true;
+}
+
+typedef struct {
+    VitBlockExport *export;
+    VitBlockArgs *args;
+    GError **error;
+    bool good;
+} Work;
+
+static void start_fiber(void *opaque)
+{
+    Work *w = opaque;
+    const VitBlockExportClass *klass = w->export->klass;
+
+    w->good = klass->co_start(w->export, w->args, w->error);
+    if (w->good && !vit_block_args_finish(w->args, w->error)) {
+        w->good = false;
+        klass->co_stop(w->export);
+    }
+}
+
+static void stop_fiber(void *opaque)
+{
+    VitBlockExport *e = opaque;
+
+    e->klass->co_stop(e);
 }
 
 static void add_fiber(void *opaque)
@@ -157,11 +243,9 @@ static void add_fiber(void *opaque)
     VitBlockExport *e = g_malloc0(klass->instance_size);
     e->klass = klass;
     e->exports = call->exports;
-    call->good = fill(e, call->args, call->error) && klass->co_start(e, call->args, call->error);
-    if (call->good && !vit_block_args_finish(call->args, call->error)) {
-        call->good = false;
-        klass->co_stop(e);
-    }
+    Work w = { e, call->args, call->error, false };
+    if (fill(e, call->args, call->error)) vit_co_block_run(home(e), e->node, start_fiber, &w);
+    call->good = w.good;
     if (!call->good) {
         free_export(e);
         return;
@@ -180,12 +264,31 @@ bool vit_block_exports_add(VitBlockExports *x, VitBlockArgs *args, GError **erro
 
 /* ---- removing -------------------------------------------------------------------------------- */
 
+typedef struct {
+    VitBlockExport *export;
+    GPtrArray *hurried;
+} Hurry;
+
+static void hurry_there(void *opaque)
+{
+    Hurry *h = opaque;
+
+    h->hurried = vit_block_hurry(vit_block_far(h->export->node), NULL);
+}
+
+static void hurry_end_there(void *opaque)
+{
+    vit_block_hurry_end(((Hurry *)opaque)->hurried);
+}
+
 static void stop(VitBlockExports *x, VitBlockExport *e)
 {
     e->shutting_down = true;
-    GPtrArray *hurried = vit_block_hurry(e->node, NULL);
-    e->klass->co_stop(e);
-    vit_block_hurry_end(hurried);
+    Hurry hurry = { e, NULL };
+    VitBlockNode *far = vit_block_far(e->node);
+    vit_co_block_run(home(e), far, hurry_there, &hurry);
+    vit_co_block_run(home(e), e->node, stop_fiber, e);
+    vit_co_block_run(home(e), far, hurry_end_there, &hurry);
     g_ptr_array_remove(x->list, e);
     g_autofree char *id = g_strdup(e->id);
     free_export(e);
@@ -254,6 +357,19 @@ void vit_block_exports_free(VitBlockExports *x)
 
 /* ---- listing --------------------------------------------------------------------------------- */
 
+typedef struct {
+    const VitBlockExport *export;
+    JsonObject *to;
+} Name;
+
+static void name_node(void *opaque)
+{
+    Name *n = opaque;
+    VitBlockNode *node = vit_block_root_node(vit_block_far(n->export->node));
+
+    json_object_set_string_member(n->to, "node-name", node->name);
+}
+
 static void list_fiber(void *opaque)
 {
     Call *call = opaque;
@@ -264,7 +380,7 @@ static void list_fiber(void *opaque)
         JsonObject *o = json_object_new();
         json_object_set_string_member(o, "id", e->id);
         json_object_set_string_member(o, "type", e->klass->type);
-        json_object_set_string_member(o, "node-name", vit_block_root_node(e->node)->name);
+        vit_co_block_run(home(e), vit_block_far(e->node), name_node, &(Name){ e, o });
         json_object_set_boolean_member(o, "shutting-down", e->shutting_down);
         json_array_add_object_element(call->list, o);
     }

@@ -2,7 +2,8 @@
 /* block/export.h - nodes offered to others: NBD, FUSE, vhost-user-blk, and the NBD server they
  * share
  *
- * One VitBlockExports holds the exports of a graph; they work on its thread.  All functions but
+ * One VitBlockExports holds the exports of a graph.  Those of NBD work on its thread, over a bridge
+ * where the node is on another; the others work where their node is.  All functions but
  * those named co_ may be called from any thread but the graph's own (and from a fiber of it);
  * callbacks come on the graph's thread.  Names of options, errors and events are those of
  * "block-export-add", "block-export-del", "query-block-exports", "nbd-server-start" and
@@ -17,8 +18,8 @@ typedef struct VitNbdServer VitNbdServer;
 typedef struct {
     const char *type; /* "nbd" */
     size_t instance_size; /* of a struct that begins with VitBlockExport */
-    /* On a fiber, with the common part filled in; takes its own options from args. A failed start
-     * leaves nothing behind. */
+    /* On a fiber of the thread of `node`, like co_stop, with the common part filled in; takes its
+     * own options from args. A failed start leaves nothing behind. */
     bool (*co_start)(VitBlockExport *export, VitBlockArgs *args, GError **error);
     /* Lets go of clients and waits until no request is in flight.  On a fiber, once. */
     void (*co_stop)(VitBlockExport *export);
@@ -30,8 +31,9 @@ struct VitBlockExport { /* first member of each kind's instance */
     const VitBlockExportClass *klass;
     VitBlockExports *exports; /* borrowed */
     char *id, *node_name; /* owned */
-    VitBlockNode *node; /* a root, owned; requests go here */
+    VitBlockNode *node; /* a root, or a bridge to one (vit_block_far()), owned; for requests */
     VitBlockClaim *claim; /* owned */
+    VitBlockObject *iothread; /* a use: of "iothread"; NULL: none was given */
     bool writable, writethrough;
     bool started, shutting_down;
 };

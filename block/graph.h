@@ -139,6 +139,9 @@ void vit_block_root_set_user(VitBlockNode *root, const char *path);
 const char *vit_block_root_user(const VitBlockNode *root);
 /* cache=writethrough, directsync: before the first request. */
 void vit_block_root_set_write_through(VitBlockNode *root, bool write_through);
+/* A node of `thread` whose requests go to far (taken, a root of any thread) and come back. */
+[[nodiscard]] VitBlockNode *vit_block_bridge_new(VitBlockNode *far, VitIoThread *thread);
+VitBlockNode *vit_block_far(VitBlockNode *node); /* borrowed: behind a bridge; else node itself */
 
 const VitBlockDriver *vit_block_driver_find(const char *name); /* NULL: none */
 /* NULL-ended, in order of drivers.c; with a phrase for "did you mean" in messages. */

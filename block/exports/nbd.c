@@ -53,7 +53,7 @@ static bool add_bitmap(VitNbdExport *e, VitBlockNode *node, const char *name, GE
 
 static bool take_bitmap(VitNbdExport *e, JsonNode *value, GError **error)
 {
-    VitBlockNode *node = vit_block_root_node(e->parent.node);
+    VitBlockNode *node = vit_block_root_node(vit_block_far(e->parent.node));
 
     if (JSON_NODE_HOLDS_VALUE(value) && json_node_get_string(value))
         return add_bitmap(e, node, json_node_get_string(value), error);
@@ -82,10 +82,34 @@ static bool take_bitmaps(VitNbdExport *e, VitBlockArgs *args, GError **error)
     return true;
 }
 
-static void clear(VitNbdExport *e)
+typedef struct {
+    VitNbdExport *export;
+    VitBlockArgs *args;
+    GError **error;
+    bool good;
+} Take;
+
+/* Bitmaps are taken and given back where the node is. */
+static void take_there(void *opaque)
 {
+    Take *t = opaque;
+
+    t->good = take_bitmaps(t->export, t->args, t->error);
+}
+
+static void give_there(void *opaque)
+{
+    VitNbdExport *e = opaque;
+
     for (guint i = 0; i < e->bitmaps->len; i++)
         vit_block_bitmap_set_busy(e->bitmaps->pdata[i], false);
+}
+
+static void clear(VitNbdExport *e)
+{
+    VitBlockNode *node = e->parent.node;
+
+    vit_co_block_run(vit_block_node_thread(node), vit_block_far(node), give_there, e);
     g_ptr_array_unref(e->bitmaps);
     g_ptr_array_unref(e->bitmap_names);
     g_ptr_array_unref(e->holders);
@@ -113,8 +137,11 @@ static bool nbd_start(VitBlockExport *export, VitBlockArgs *args, GError **error
     e->bitmap_names = g_ptr_array_new_with_free_func(g_free);
     e->holders = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
     e->gone.thread = vit_block_node_thread(export->node);
-    bool good = vit_block_args_bool(args, "allocation-depth", &e->allocation_depth, error) &&
-                take_bitmaps(e, args, error) && vit_nbd_server_add(server, e, error);
+    Take take = { e, args, error, false };
+    vit_co_block_run(e->gone.thread, vit_block_far(export->node), take_there, &take);
+    bool good = take.good &&
+                vit_block_args_bool(args, "allocation-depth", &e->allocation_depth, error) &&
+                vit_nbd_server_add(server, e, error);
     if (!good) clear(e);
     return good;
 }

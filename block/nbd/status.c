@@ -108,6 +108,25 @@ static bool wanted(const GArray *only, uint32_t id)
     return !only;
 }
 
+typedef struct {
+    const VitNbdConnection *connection;
+    uint32_t id;
+    uint64_t offset, length;
+    Extents *to;
+    int result;
+} Question;
+
+/* Where the node is. */
+static void ask(void *opaque)
+{
+    Question *q = opaque;
+    VitNbdExport *e = q->connection->export;
+
+    if (q->id >= FIRST_BITMAP)
+        ask_bitmap(e->bitmaps->pdata[q->id - FIRST_BITMAP], q->offset, q->length, q->to);
+    else q->result = ask_node(vit_block_far(e->parent.node), q->id, q->offset, q->length, q->to);
+}
+
 uint32_t vit_co_nbd_status(VitNbdConnection *c, uint64_t cookie, uint64_t offset, uint64_t length,
                            bool one, const GArray *only, GByteArray *reply)
 {
@@ -126,10 +145,9 @@ uint32_t vit_co_nbd_status(VitNbdConnection *c, uint64_t cookie, uint64_t offset
     for (guint i = 0; i < ids->len; i++) {
         uint32_t id = g_array_index(ids, uint32_t, i);
         g_array_set_size(list, 0);
-        if (id >= FIRST_BITMAP)
-            ask_bitmap(c->export->bitmaps->pdata[id - FIRST_BITMAP], offset, length, &extents);
-        else if (ask_node(c->export->parent.node, id, offset, length, &extents) < 0)
-            return VIT_NBD_EIO;
+        Question q = { c, id, offset, length, &extents, 0 };
+        vit_co_block_run(c->thread, vit_block_far(c->export->parent.node), ask, &q);
+        if (q.result < 0) return VIT_NBD_EIO;
         put_chunk(c, id, cookie, offset, list, i + 1 == ids->len, reply);
     }
     return 0;

@@ -146,7 +146,11 @@ static bool run_object_add(ControlBlock *b, JsonObject *args, JsonNode **result,
 
 static bool run_object_del(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    return vit_block_objects_remove(b->objects, block_text(args, "id"), error);
+    const char *id = block_text(args, "id");
+
+    return (block_iothread_is_free(b, id) ||
+            control_fail(error, "object '%s' is in use, can not be deleted", id)) &&
+           vit_block_objects_remove(b->objects, id, error);
 }
 
 static const QmpArg no_args[] = { { 0 } };

@@ -104,6 +104,31 @@ static JsonObject *describe(VitBlockNode *root, VitBlockNode *node, bool flat)
     return o;
 }
 
+typedef struct {
+    VitBlockNode *node;
+    bool root; /* of a device: what is below it */
+    bool flat;
+    JsonObject *answer;
+} Ask;
+
+/* On a fiber where the node is. */
+static void describe_there(void *opaque)
+{
+    Ask *ask = opaque;
+
+    ask->answer = ask->root ? describe(ask->node, vit_block_root_node(ask->node), ask->flat)
+                            : describe(NULL, ask->node, ask->flat);
+}
+
+static JsonObject *ask_node(ControlBlock *b, VitFiberFunc fn, VitBlockNode *node, bool root,
+                            bool flat)
+{
+    Ask ask = { node, root, flat, NULL };
+
+    vit_co_block_run(b->thread, node, fn, &ask);
+    return ask.answer;
+}
+
 static const QmpArg nodes_args[] = { { "flat", QMP_BOOL, true }, { 0 } };
 
 static bool query_nodes(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
@@ -112,8 +137,8 @@ static bool query_nodes(ControlBlock *b, JsonObject *args, JsonNode **result, GE
     JsonArray *list = json_array_new();
 
     for (guint i = nodes->len; i-- > 0;)
-        json_array_add_object_element(
-            list, describe(NULL, nodes->pdata[i], block_bool(args, "flat", false)));
+        json_array_add_object_element(list, ask_node(b, describe_there, nodes->pdata[i], false,
+                                                     block_bool(args, "flat", false)));
     *result = qmp_array(list);
     return true;
 }
@@ -141,7 +166,7 @@ static bool query_block(ControlBlock *b, JsonObject *args, JsonNode **result, GE
                                        control_drive_is_cd(b->control, l->data));
         json_object_set_string_member(entry, "io-status", states[vit_block_io_status(root)]);
         json_object_set_object_member(entry, "inserted",
-                                      describe(root, vit_block_root_node(root), false));
+                                      ask_node(b, describe_there, root, true, false));
         json_array_add_object_element(list, entry);
     }
     *result = qmp_array(list);
@@ -200,6 +225,19 @@ static JsonObject *figures(const VitBlockNode *node, unsigned depth)
     return o;
 }
 
+static void figures_there(void *opaque)
+{
+    Ask *ask = opaque;
+
+    if (!ask->root) {
+        ask->answer = figures(ask->node, 0);
+        return;
+    }
+    g_autoptr(JsonObject) of_device = figures(ask->node, MAX_DEPTH);
+    ask->answer = figures(vit_block_root_node(ask->node), 0);
+    json_object_set_member(ask->answer, "stats", json_object_dup_member(of_device, "stats"));
+}
+
 static const QmpArg stats_args[] = { { "query-nodes", QMP_BOOL, true }, { 0 } };
 
 static bool query_stats(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
@@ -209,17 +247,16 @@ static bool query_stats(ControlBlock *b, JsonObject *args, JsonNode **result, GE
     if (block_bool(args, "query-nodes", false)) {
         g_autoptr(GPtrArray) nodes = vit_block_graph_nodes(b->graph);
         for (guint i = nodes->len; i-- > 0;)
-            json_array_add_object_element(list, figures(nodes->pdata[i], 0));
+            json_array_add_object_element(
+                list, ask_node(b, figures_there, nodes->pdata[i], false, false));
     } else {
         g_autoptr(GList) ids = sorted(b->drives);
         for (GList *l = ids; l; l = l->next) {
-            const VitBlockNode *root = block_drive(b, l->data);
-            JsonObject *entry = figures(vit_block_root_node((VitBlockNode *)root), 0);
-            g_autoptr(JsonObject) of_device = figures(root, MAX_DEPTH);
+            VitBlockNode *root = block_drive(b, l->data);
+            JsonObject *entry = ask_node(b, figures_there, root, true, false);
             json_object_set_string_member(entry, "device", vit_block_root_device(root));
             if (vit_block_root_user(root))
                 json_object_set_string_member(entry, "qdev", vit_block_root_user(root));
-            json_object_set_member(entry, "stats", json_object_dup_member(of_device, "stats"));
             json_array_add_object_element(list, entry);
         }
     }

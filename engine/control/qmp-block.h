@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block.h - the block commands, for machines and for the storage daemon alike
  *
- * They run one at a time on a fiber of the graph's thread, so that they change graph and jobs as
- * straight-line code. */
+ * They run one at a time, on a fiber of the thread of the nodes that they name (the graph's own
+ * thread as a rule), so that they change graph and jobs as straight-line code. */
 #pragma once
 #include "engine/control/qmp.h"
 
@@ -69,8 +69,13 @@ bool block_bitmap_merge_all(ControlBlock *b, JsonObject *args, VitBlockBitmap *i
  * fiber of the graph's thread. */
 void block_describe_limits(VitBlockNode *root, JsonObject *info);
 void block_forget_thresholds(ControlBlock *b);
+/* qmp-block-place.c: runs a command where the nodes are that it names, on a fiber of b->thread. */
+bool block_run(ControlBlock *b, const QmpCommand *row, JsonObject *args, JsonNode **result,
+               GError **error);
+bool block_iothread_is_free(ControlBlock *b, const char *id); /* no node is there */
 
 /* The tables; each ended by a NULL name. */
 extern const QmpCommand qmp_block_node_commands[], qmp_block_query_commands[],
     qmp_block_job_commands[], qmp_block_bitmap_commands[], qmp_block_snapshot_commands[],
-    qmp_block_export_commands[], qmp_block_transaction_commands[], qmp_block_limit_commands[];
+    qmp_block_export_commands[], qmp_block_transaction_commands[], qmp_block_limit_commands[],
+    qmp_block_place_commands[];

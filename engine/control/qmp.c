@@ -155,6 +155,7 @@ const QmpCommand *qmp_command(VitControl *c, unsigned n)
         protocol_commands, qmp_common_commands, qmp_block_node_commands, qmp_block_query_commands,
         qmp_block_job_commands, qmp_block_bitmap_commands, qmp_block_snapshot_commands,
         qmp_block_export_commands, qmp_block_transaction_commands, qmp_block_limit_commands,
+        qmp_block_place_commands,
         /* of machines */
         qmp_query_commands, qmp_action_commands,
     };
@@ -236,7 +237,7 @@ static void run_block(void *opaque)
     BlockCall *call = opaque;
 
     vit_fiber_mutex_lock(&call->block->lock);
-    call->good = call->row->co_run(call->block, call->args, call->result, call->error);
+    call->good = block_run(call->block, call->row, call->args, call->result, call->error);
     vit_fiber_mutex_unlock(&call->block->lock);
 }
 

@@ -532,6 +532,62 @@ def claims():
             q.good("block-export-add", export | {"writable": False})
 
 
+def iothreads():
+    """Nodes on iothreads of their own: every command goes to them, exports reach over."""
+    with Folder() as folder, Qmp(OURS, "--object", "iothread,id=t1", "--object",
+                                 "iothread,id=t2") as q:
+        def place(node, where, **more):
+            return q("x-blockdev-set-iothread", {"node-name": node, "iothread": where}, **more)
+
+        source, target = qcow2(folder, "source"), qcow2(folder, "target", patches=0)
+        q.add("source", source)
+        q.add("target", target)
+        equal(place("source", "nope")["desc"], "Cannot find iothread nope")
+        equal(place("source", "t1"), {})
+        equal(q("object-del", id="t1")["desc"], "object 't1' is in use, can not be deleted")
+        check(len(q.good("query-named-block-nodes")) == 4, "nodes")
+        q.good("query-blockstats", query_nodes=True)
+        load = Load(q.export(folder, "source"), 16 * MIB, pause=0.0005)
+        load.start()
+        check("use force=true" in place("source", "t2")["desc"], "force")
+        for i in range(30):
+            equal(place("source", ["t2", None, "t1"][i % 3], force=True), {})
+            time.sleep(0.01)
+        q.good("block-dirty-bitmap-add", node="source", name="b")
+        q.good("block-dirty-bitmap-clear", node="source", name="b")
+        # The target comes to where the source is, and neither goes while the job works.
+        q.good("blockdev-mirror", device="source", target="target", sync="full", job_id="j")
+        q.wait("BLOCK_JOB_READY", device="j")
+        check("block job: mirror" in place("source", "t2", force=True)["desc"], "the job")
+        q.good("block-job-complete", device="j")
+        check("error" not in q.gone("j"), "the job has failed")
+        equal(place("target", "t2", force=True), {})
+        q.good("blockdev-snapshot-sync", node_name="target", snapshot_file=folder("top"),
+               snapshot_node_name="top")
+        q.good("block-commit", device="top", job_id="c")
+        q.wait("BLOCK_JOB_READY", device="c")
+        q.good("block-job-complete", device="c")
+        check("error" not in q.gone("c"), "the commit has failed")
+        time.sleep(0.1)
+        equal(place("target", "t1", force=True), {})
+        wanted = load.stop()
+        q.good("block-export-del", id="export-source")
+        q.good("nbd-server-stop")
+        # An export that works where its node is holds it there.
+        q.good("block-export-add", type="vhost-user-blk", id="v", node_name="target",
+               writable=True, iothread="t2", addr={"type": "unix", "path": folder("v")})
+        check("block export 'v'" in place("target", None, force=True)["desc"], "the export")
+        equal(q("block-export-add", type="vhost-user-blk", id="w", node_name="target",
+                iothread="t1", fixed_iothread=True,
+                addr={"type": "unix", "path": folder("w")})["class"], "GenericError")
+        q.good("block-export-del", id="v")
+        for node in ("target", "source"):
+            equal(place(node, None, force=True), {})
+        q.good("object-del", id="t1")
+        q.good("blockdev-del", node_name="target")
+        check(content(target) == wanted, "the target differs")
+
+
 def machine():
     with Folder() as folder:
         disk, plain = qcow2(folder, "disk"), folder.raw("plain", 16 * MIB)
@@ -565,4 +621,5 @@ def machine():
 sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
                  mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
                  backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
-                 snapshots_stream_commit, client_goes, claims, machine]))
+                 snapshots_stream_commit, client_goes, claims, iothreads,
+                 machine]))
