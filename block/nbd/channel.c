@@ -29,6 +29,7 @@ struct VitNbdChannel {
     VitNbdMessage *first, *last; /* queued, linked by next */
     bool blocked; /* the socket takes no more just now */
     bool pumping, scheduled, freed;
+    bool interrupted; /* the reader is to return */
     uint8_t *record; /* owned, RECORD bytes: what TLS sends next; NULL: plain */
     size_t record_size; /* 0: nothing pending */
 };
@@ -71,7 +72,28 @@ static int wait_ready(VitNbdChannel *c, bool output)
     if (output) vit_io_watch_set(c->watch, G_IO_OUT);
     else update_watch(c);
     while (c->reader) vit_fiber_yield(c->thread);
-    return c->error;
+    bool interrupted = c->interrupted;
+    c->interrupted = false;
+    return interrupted ? -EINTR : c->error;
+}
+
+bool vit_nbd_channel_interrupt(VitNbdChannel *c)
+{
+    VitFiber *reader = g_steal_pointer(&c->reader);
+
+    if (!reader) return c->scheduled;
+    c->interrupted = true;
+    update_watch(c);
+    vit_fiber_wake(reader);
+    return true;
+}
+
+void vit_nbd_channel_move(VitNbdChannel *c, VitIoThread *thread)
+{
+    g_assert(!c->reader && !c->first && !c->scheduled);
+    g_clear_pointer(&c->watch, vit_io_watch_free);
+    c->thread = thread;
+    if (thread) c->watch = vit_io_watch_new(thread, c->fd, 0, on_ready, c);
 }
 
 /* ---- making and ending ----------------------------------------------------------------------- */

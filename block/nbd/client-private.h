@@ -19,6 +19,7 @@ typedef struct {
     VitNbdPeer peer;
     VitNbdChannel *channel; /* owned; NULL: not connected */
     bool closing; /* the node is about to go */
+    bool moving; /* it changes its thread: the fiber of the connection ends, the connection not */
     bool ended; /* the fiber of the connection has */
     bool patient; /* requests may wait for the connection to come back */
     VitFiberCond changed;

@@ -11,7 +11,7 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-enum { LONGEST_PAUSE = 16, STATUS_STRETCH = 1 << 30 };
+enum { LONGEST_PAUSE = 16, STATUS_STRETCH = 1 << 30, POLL_NS = 1000 * 1000 };
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -126,7 +126,7 @@ static void pause_for(VitNbdClient *c, unsigned milliseconds)
 {
     int64_t end = g_get_monotonic_time() + (int64_t)milliseconds * 1000;
 
-    while (!c->closing && g_get_monotonic_time() < end) {
+    while (!c->closing && !c->moving && g_get_monotonic_time() < end) {
         int64_t left = (end - g_get_monotonic_time()) / 1000 + 1;
         GSource *timer = g_timeout_source_new((guint)MAX(left, 0));
         g_source_set_callback(timer, wake_changed, c, NULL);
@@ -148,14 +148,15 @@ static void seek_again(VitNbdClient *c)
 {
     int64_t deadline = g_get_monotonic_time() + (int64_t)c->reconnect_delay * G_USEC_PER_SEC;
 
-    for (unsigned wait = 0; !c->closing; wait = MIN(MAX(wait * 2, 1), LONGEST_PAUSE)) {
+    for (unsigned wait = 0; !c->closing && !c->moving;
+         wait = MIN(MAX(wait * 2, 1), LONGEST_PAUSE)) {
         /* Also lets what the break was found in return first. */
         pause_for(c, wait == 0 ? 1 : wait * (c->patient ? 250 : 1000));
         if (c->patient && g_get_monotonic_time() >= deadline) {
             c->patient = false;
             vit_nbd_client_fail(c, -EIO);
         }
-        if (c->closing) return;
+        if (c->closing || c->moving) return;
         VitNbdPeer peer = { 0 };
         VitNbdChannel *channel = connect_once(c, &peer, NULL);
         if (!channel) continue;
@@ -177,13 +178,15 @@ static void connection_fiber(void *opaque)
 {
     VitNbdClient *c = opaque;
 
-    while (!c->closing) {
+    while (!c->closing && !c->moving) {
         if (c->channel) {
-            (void)!vit_co_nbd_client_receive(c); /* whatever it was: the connection is over */
+            int result = vit_co_nbd_client_receive(c);
+            if (result == -EINTR && c->moving) break;
+            /* Whatever it was: the connection is over. */
             vit_nbd_channel_shutdown(c->channel);
             vit_nbd_channel_free(g_steal_pointer(&c->channel));
         }
-        if (c->closing) break;
+        if (c->closing || c->moving) break;
         if (!c->patient) {
             pause_for(c, 1);
             vit_nbd_client_fail(c, -EIO);
@@ -192,6 +195,27 @@ static void connection_fiber(void *opaque)
     }
     c->ended = true;
     vit_fiber_cond_wake_all(&c->changed);
+}
+
+static void nbd_detach(VitBlockNode *node)
+{
+    VitNbdClient *c = (VitNbdClient *)node;
+
+    c->moving = true;
+    vit_fiber_cond_wake_all(&c->changed);
+    while ((c->channel && vit_nbd_channel_interrupt(c->channel)) || !c->ended)
+        vit_fiber_sleep(node->thread, POLL_NS);
+    if (c->channel) vit_nbd_channel_move(c->channel, NULL);
+}
+
+static void nbd_attach(VitBlockNode *node)
+{
+    VitNbdClient *c = (VitNbdClient *)node;
+
+    c->changed.thread = node->thread;
+    c->moving = c->ended = false;
+    if (c->channel) vit_nbd_channel_move(c->channel, node->thread);
+    vit_fiber_start(node->thread, connection_fiber, c);
 }
 
 /* ---- opening and closing --------------------------------------------------------------------- */
@@ -542,6 +566,8 @@ const VitBlockDriver vit_block_nbd_driver = {
     .co_discard = nbd_discard,
     .co_flush = nbd_flush,
     .co_status = nbd_status,
+    .detach = nbd_detach,
+    .attach = nbd_attach,
     .co_truncate = nbd_truncate,
     .try_submit = nbd_submit,
     .info = nbd_info,

@@ -548,10 +548,13 @@ def iothreads():
         check(len(q.good("query-named-block-nodes")) == 4, "nodes")
         q.good("query-blockstats", query_nodes=True)
         load = Load(q.export(folder, "source"), 16 * MIB, pause=0.0005)
+        q.good("blockdev-add", driver="nbd", node_name="remote", read_only=True, export="source",
+               server={"type": "unix", "path": folder("nbd-source")})
         load.start()
         check("use force=true" in place("source", "t2")["desc"], "force")
         for i in range(30):
             equal(place("source", ["t2", None, "t1"][i % 3], force=True), {})
+            equal(place("remote", ["t1", "t2", None][i % 3]), {})
             time.sleep(0.01)
         q.good("block-dirty-bitmap-add", node="source", name="b")
         q.good("block-dirty-bitmap-clear", node="source", name="b")
@@ -571,6 +574,13 @@ def iothreads():
         time.sleep(0.1)
         equal(place("target", "t1", force=True), {})
         wanted = load.stop()
+        q.add("copy", folder.raw("copy", 16 * MIB), "raw")
+        equal(place("remote", "t2"), {})
+        q.good("blockdev-backup", device="remote", target="copy", sync="full", job_id="r")
+        check("error" not in q.gone("r"), "the copy from the server has failed")
+        q.good("blockdev-del", node_name="copy")
+        check(content(folder("copy"), "raw") == wanted, "the copy from the server differs")
+        q.good("blockdev-del", node_name="remote")
         q.good("block-export-del", id="export-source")
         q.good("nbd-server-stop")
         # An export that works where its node is holds it there.
