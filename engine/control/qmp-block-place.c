@@ -97,9 +97,10 @@ static void run_there(void *opaque)
 /* They go to nodes by themselves, or to none. */
 static bool stays_home(const char *command)
 {
-    static const char *const prefixes[] = { "query-",  "block-export-", "nbd-server-",
-                                            "object-", "block-job-",    "job-",
-                                            "qom-",    "x-blockdev-set-iothread" };
+    static const char *const prefixes[] = { "query-",      "block-export-", "nbd-server-",
+                                            "object-",     "block-job-",    "job-",
+                                            "qom-",        "block-set-",    "block_set_",
+                                            "x-blockdev-set-iothread" };
 
     for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
         if (g_str_has_prefix(command, prefixes[i])) return true;

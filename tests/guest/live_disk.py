@@ -64,5 +64,41 @@ def resize(interface):
     os.unlink(path)
 
 
+def iothread(interface):
+    """The disk's work is done on an iothread; with virtio it then wanders while Linux writes."""
+    guest, path, device = start(interface, f"iothread-{interface}", "-smp", "2", "-object",
+                                "iothread,id=t1", "-object", "iothread,id=t2",
+                                device=",iothread=t1")
+    with guest:
+        shell(guest)
+        queues = int(guest.run(f"ls -d /sys/block/{device}/mq/[0-9]* | wc -l"))
+        check(queues == 2, f"{queues} queues for 2 processors")
+        for i in range(3):
+            guest.send(f"dd if=/dev/{device} of=/dev/{device} bs=64k count=256 seek=512 "
+                       f"oflag=direct conv=notrunc 2>/dev/null; echo DO''NE-{i}-\n")
+            for place in ("t2", None, "t1") * 5 if interface == "virtio" else ():
+                guest.qmp("x-blockdev-set-iothread",
+                          **{"node-name": "disk", "iothread": place, "force": True})
+            guest.expect(f"DONE-{i}-", 60)
+        copy = path + ".copy"
+        guest.qmp("drive-backup", device="disk", target=copy, sync="full", format="raw",
+                  **{"job-id": "copy"})
+        deadline = time.monotonic() + 20
+        while guest.qmp("query-jobs"):
+            check(time.monotonic() < deadline, "the backup does not end")
+            time.sleep(0.05)
+        guest.send("poweroff -f\n")
+        check(guest.wait(30) == 0, "no clean power-off")
+    with open(path, "rb") as file:
+        content = file.read()
+    check(content[32 * MIB:48 * MIB] == content[:16 * MIB], "the disk is not what was written")
+    with open(copy, "rb") as file:
+        check(file.read() == content, "the backup differs")
+    os.unlink(path)
+    os.unlink(copy)
+
+
 run_tests([(f"Linux sees a disk grow ({interface})", lambda i=interface: resize(i))
-           for interface in ("virtio", "scsi")])
+           for interface in ("virtio", "scsi")] +
+          [(f"Linux works on a disk with an iothread ({interface})",
+            lambda i=interface: iothread(i)) for interface in ("virtio", "scsi")])
