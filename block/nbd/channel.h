@@ -32,7 +32,7 @@ void vit_nbd_channel_free(VitNbdChannel *channel);
 void vit_nbd_channel_shutdown(VitNbdChannel *channel);
 /* A fiber that waits for input returns -EINTR; false: nobody waits, and nothing is under way. */
 bool vit_nbd_channel_interrupt(VitNbdChannel *channel);
-/* To another thread: first to NULL, on the old one, when nobody waits; then to the new one, there. */
+/* To another thread: to NULL, on the old one, when nobody waits; then to the new one, there. */
 void vit_nbd_channel_move(VitNbdChannel *channel, VitIoThread *thread);
 int vit_nbd_channel_error(const VitNbdChannel *channel); /* 0: alive */
 /* Called before a reading fiber waits for input. */

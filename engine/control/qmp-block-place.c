@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/control/qmp-block-place.c - block commands run on the iothread of the nodes that they name;
+/* engine/control/qmp-block-place.c - block commands run on the iothread of the nodes they name;
  * x-blockdev-set-iothread */
 #include "engine/control/qmp-block.h"
 
