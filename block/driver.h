@@ -197,6 +197,7 @@ struct VitBlockNode { /* first member of each driver's instance */
     uint8_t on_error[2]; /* of VitBlockOnError: reads, the others; atomic */
     uint8_t io_status; /* of VitBlockIoStatus; atomic */
     bool given_up; /* nothing is held until the next retry */
+    GPtrArray *hurrying; /* of vit_block_hurry(), while given up; NULL: none */
     bool implicit; /* a filter that -drive put in: users of the root see what is below */
     bool opened;
     GQueue held; /* of VitBlockRequest*: they failed and wait for a retry */

@@ -19,6 +19,7 @@ GMutex *vit_block_graph_moves(VitBlockGraph *graph); /* graph.c: held by who mov
  * what another call gave, to be added to and given back; NULL: none.  On the node's thread. */
 GPtrArray *vit_block_hurry(VitBlockNode *node, GPtrArray *already);
 void vit_block_hurry_end(GPtrArray *hurried); /* frees it */
+void vit_block_end_giving_up(void *node); /* request.c; on the node's thread */
 void vit_block_tell_idle(VitBlockNode *node); /* node.c: nothing is in flight any more */
 void vit_block_start_waiting(
     VitBlockNode *node); /* request.c: requests that waited for a drain's end */

@@ -110,6 +110,8 @@ void vit_block_node_close(VitBlockNode *node)
     if (!node) return;
     vit_block_give_up(node);
     vit_block_drain(node);
+    if (vit_io_thread_is_current(vit_block_node_thread(node))) vit_block_end_giving_up(node);
+    else vit_block_run(node, vit_block_end_giving_up, node);
     vit_block_node_unref(node);
 }
 

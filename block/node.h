@@ -138,7 +138,7 @@ void vit_block_set_failed_handler(VitBlockNode *node, VitBlockFailedFunc fn, voi
 /* The newest failure for which a request was held, since the last retry.  Any thread. */
 VitBlockIoStatus vit_block_io_status(const VitBlockNode *node);
 void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
-/* Held requests end with their error, and nothing is held until a retry. */
+/* Held requests end with their error; until a retry nothing is held, and limits let all pass. */
 void vit_block_give_up(VitBlockNode *node);
 /* Runs fn on a fiber of the node's thread, wherever the node goes meanwhile, and waits for its end:
  * not on that thread outside of fibers.  Afterwards the node may move. */

@@ -548,11 +548,19 @@ static void release_held(VitBlockNode *node, bool again)
     }
 }
 
-static void retry_here(void *data)
+void vit_block_end_giving_up(void *data)
 {
     VitBlockNode *node = data;
 
     node->given_up = false;
+    g_clear_pointer(&node->hurrying, vit_block_hurry_end);
+}
+
+static void retry_here(void *data)
+{
+    VitBlockNode *node = data;
+
+    vit_block_end_giving_up(node);
     __atomic_store_n(&node->io_status, VIT_IO_STATUS_OK, __ATOMIC_RELAXED);
     release_held(node, true);
     vit_block_node_unref(node);
@@ -563,6 +571,7 @@ static void give_up_here(void *data)
     VitBlockNode *node = data;
 
     node->given_up = true;
+    if (!node->hurrying) node->hurrying = vit_block_hurry(node, NULL);
     release_held(node, false);
     vit_block_node_unref(node);
 }

@@ -108,6 +108,8 @@ static void submit_all(void *opaque)
     }
 }
 
+static void nothing(void *opaque) {}
+
 static void wait_done(Fixture *f, int wanted)
 {
     for (int i = 0; g_atomic_int_get(&f->done) < wanted; i++) {
@@ -173,12 +175,20 @@ static void test_drain(void)
     g_usleep(2000);
     g_assert_cmpint(f->done, ==, 0); /* what the drain let go counted */
     vit_fiber_run_sync(f->thread, drain_here, f);
+    /* A machine that is reset or ends gives up what waits, and is not slowed down. */
     vit_io_thread_call_sync(f->thread, submit_all, f);
+    vit_block_give_up(f->node);
+    wait_done(f, REQUESTS);
+    vit_io_thread_call_sync(f->thread, submit_all, f);
+    wait_done(f, REQUESTS);
+    vit_block_retry(f->node);
+    vit_io_thread_call_sync(f->thread, nothing, NULL);
+    vit_io_thread_call_sync(f->thread, submit_all, f);
+    g_usleep(2000);
+    g_assert_cmpint(f->done, ==, 0);
     stop(f);
     g_assert_cmpint(f->done, ==, REQUESTS);
 }
-
-static void nothing(void *opaque) {}
 
 /* Straight-line code waits as well. */
 static void write_some(void *opaque)

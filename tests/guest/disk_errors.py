@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # tests/guest/disk_errors.py EMULATOR... - a full or broken host while Linux writes: the machine
-# pauses, goes on when it is told to, and nothing is lost.
+# pauses, goes on when it is told to, and nothing is lost; and disks with limits.
 # SPDX-License-Identifier: GPL-3.0-or-later
 import hashlib
 import json
@@ -115,6 +115,36 @@ def reports():
     os.unlink(path)
 
 
+def limits():
+    """-drive's limits slow Linux down; a reset and the end do not wait for them."""
+    path = os.path.join(work_folder(), "errors-limits.raw")
+    with open(path, "wb") as file:
+        file.truncate(64 * MIB)
+    initrd = assets.shell_initramfs(
+        os.path.join(work_folder(), "errors-limits.cpio.gz"), MODULES["virtio"], "sleep 1")
+    with Guest(emulator(), ["-machine", "q35", "-m", "512", "-kernel", assets.kernel(),
+                            "-initrd", initrd, "-append", "console=ttyS0 panic=-1", "-nic", "none",
+                            "-drive", f"file={path},format=raw,if=virtio,id=d0,bps_wr={MIB}"],
+               qmp=True) as guest:
+        guest.expect("INIT-READY", 150)
+        guest.expect("vitrine# ", 30)
+        start_time = time.monotonic()
+        guest.run("dd if=/dev/zero of=/dev/vda bs=256k count=12 oflag=direct 2>/dev/null", 60)
+        took = time.monotonic() - start_time
+        check(took > 2, f"3 MiB at 1 MiB/s took {took:.1f} s")
+        guest.qmp("block_set_io_throttle", device="d0", bps=0, bps_rd=0, bps_wr=1000, iops=0,
+                  iops_rd=0, iops_wr=0)
+        guest.send("dd if=/dev/zero of=/dev/vda bs=64k count=100 oflag=direct\n")
+        guest.pump(1)
+        start_time = time.monotonic()
+        guest.qmp("system_reset")
+        guest.qmp("quit")
+        check(guest.wait(20) == 0, "no clean end")
+        took = time.monotonic() - start_time
+        check(took < 15, f"reset and end took {took:.1f} s")
+    os.unlink(path)
+
+
 FULL = [("write", 20, ENOSPC), ("write", 40, ENOSPC), ("write", 3, ENOSPC)]
 BROKEN = [("write", 20, EIO), ("flush", 0, EIO)]
 
@@ -125,4 +155,5 @@ run_tests([
      lambda: pauses("ide", "raw", FULL, "", "nospace")),
     ("a broken one does with werror=stop (scsi, raw)",
      lambda: pauses("scsi", "raw", BROKEN, ",werror=stop", "failed")),
-    ("with werror=report Linux is told", reports)])
+    ("with werror=report Linux is told", reports),
+    ("limits slow Linux down, but no reset", limits)])
