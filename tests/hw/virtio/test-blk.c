@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-blk.c - the disk as a driver uses it, against a file */
-#include "block/co.h"
+#include "block/driver.h"
 #include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
@@ -226,6 +226,68 @@ static void test_queues(void)
 }
 
 /* Reset, and the end of the machine, with requests under way. */
+/* What the node below the device sees; on its thread. */
+typedef struct {
+    VitBlockDriver       driver;
+    const VitBlockDriver *real;
+    int                  plugged;
+    unsigned             held, batches;     /* requests that came while it was plugged */
+} Watched;
+
+static Watched *watched_of(VitBlockNode *node)
+{
+    return (Watched *) node->driver;
+}
+
+static void watch_plug(VitBlockNode *node, bool on)
+{
+    Watched *w = watched_of(node);
+
+    w->plugged += on ? 1 : -1;
+    w->batches += on;
+    if (on)
+        vit_block_plug(node->file->node);
+    else
+        vit_block_unplug(node->file->node);
+}
+
+static bool watch_submit(VitBlockNode *node, VitBlockRequest *req)
+{
+    Watched *w = watched_of(node);
+
+    w->held += w->plugged > 0;
+    return w->real->try_submit(node, req);
+}
+
+/* All requests that one look at the queue finds are handed to the host together. */
+static void test_batch(void)
+{
+    enum { REQUESTS = 16 };
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    Watched watched = { .driver = *f.node->driver, .real = f.node->driver };
+    watched.driver.plug = watch_plug;
+    watched.driver.try_submit = watch_submit;
+    f.node->driver = &watched.driver;
+    uint64_t data = guest_alloc(&f.g, REQUESTS * 512);
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, i };
+        GuestBuf bufs[] = { { guest_put(&f.g, &h, 16), 16, false },
+                            { data + 512 * i, 512, true },
+                            { guest_alloc(&f.g, 1), 1, true } };
+        guest_add(&f.q, bufs, 3, true);
+    }
+    guest_kick(&f.q);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        g_assert_true(guest_used(&f.q, NULL, NULL, 5000));
+    vit_block_drain(f.node);
+    g_assert_cmpuint(watched.held, ==, REQUESTS);
+    g_assert_cmpuint(watched.batches, <, REQUESTS);
+    g_assert_cmpint(watched.plugged, ==, 0);
+    f.node->driver = watched.real;
+    teardown(&f);
+}
+
 static void test_reset_under_load(void)
 {
     Fixture f;
@@ -469,6 +531,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/ranges", test_ranges);
     g_test_add_func("/virtio-blk/errors", test_errors);
     g_test_add_func("/virtio-blk/queues", test_queues);
+    g_test_add_func("/virtio-blk/batch", test_batch);
     g_test_add_func("/virtio-blk/reset-under-load", test_reset_under_load);
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
