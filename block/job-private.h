@@ -27,6 +27,7 @@ struct VitBlockJob {
     VitFiberCond wake; /* of the thread: pause, cancel or speed have changed */
 
     uint64_t current, total, speed;
+    bool in_steps; /* current and total count something else than bytes */
     int64_t slice_began; /* monotonic microseconds */
     uint64_t slice_done; /* bytes since then */
     struct {

@@ -532,12 +532,12 @@ VitBlockJobInfo vit_block_job_info(VitBlockJob *job)
                              : (job->last_sample + 1) % VIT_JOB_SAMPLES;
         int64_t took = g_get_monotonic_time() - job->samples[first].when;
         uint64_t moved = job->current - job->samples[first].current;
-        if (took > 0)
-            info.bytes_per_second = (uint64_t)((double)moved * G_USEC_PER_SEC / (double)took);
+        double rate = took > 0 ? (double)moved * G_USEC_PER_SEC / (double)took : 0;
+        double left = rate > 0 ? (double)(info.total - info.current) / rate : -1;
+        if (!job->in_steps) info.bytes_per_second = (uint64_t)rate;
+        if (left >= 0 && left < INT32_MAX) info.seconds_left = (int64_t)left;
     }
     g_mutex_unlock(&job->jobs->mutex);
-    if (info.bytes_per_second > 0)
-        info.seconds_left = (int64_t)((info.total - info.current) / info.bytes_per_second);
     return info;
 }
 

@@ -40,7 +40,7 @@ typedef struct {
 
 typedef struct {
     uint64_t current, total; /* of whatever the job counts, mostly bytes */
-    uint64_t bytes_per_second; /* over the last seconds */
+    uint64_t bytes_per_second; /* over the last seconds; 0: not known, or it does not count bytes */
     int64_t seconds_left; /* -1: not known */
     VitBlockJobStatus status;
     bool busy, cancelled;

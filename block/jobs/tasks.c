@@ -51,6 +51,7 @@ static void progress(void *opaque, uint64_t done, uint64_t total)
     VitBlockJobInfo info = vit_block_job_info(job);
 
     g_free(info.error);
+    job->in_steps = true;
     vit_block_job_set_total(job, total);
     if (done > info.current) vit_block_job_advance(job, done - info.current);
 }

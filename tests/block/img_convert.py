@@ -1,6 +1,8 @@
 # tests/block/img_convert.py VITRINE-IMG - convert: all formats to and from qemu-img, its options
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
+import pty
+import re
 import resource
 import signal
 import subprocess
@@ -216,6 +218,47 @@ def test_progress_and_rate():
         began = time.monotonic()
         img("convert", "-r", "8M", f("a"), f("b"))
         check(time.monotonic() - began > 0.2, "-r did not slow it down")
+
+
+def test_progress_on_a_terminal():
+    """There it says how fast it is and how long it takes."""
+    with Folder() as f:
+        fill(f("a"), 4 * MIB, [(0, 4 * MIB, 5)])
+        leader, follower = pty.openpty()
+        child = subprocess.Popen([OURS, "convert", "-p", "-r", "2M", f("a"), f("b")],
+                                 stdout=follower)
+        os.close(follower)
+        seen = b""
+        try:
+            while piece := os.read(leader, 4096):
+                seen += piece
+        except OSError:     # how the other side's end shows
+            pass
+        os.close(leader)
+        equal(child.wait(timeout=20), 0)
+        check(re.search(rb"\(\d+\.\d\d/100%\)  [\d.]+ MiB/s, 0:\d\d left", seen), repr(seen))
+
+
+def test_progress_of_all():
+    need("qcow2")
+    with Folder() as f:
+        mixed(f("a"))
+        qemu_img("convert", "-O", "qcow2", f("a"), f("q"))
+        for name in ("top", "again"):
+            qemu_img("create", "-f", "qcow2", "-b", f("a"), "-F", "raw", f(name))
+        qemu_io(f("top"), "write 0 1M")
+        for args in (("create", "-q", "-o", "preallocation=full", f("c"), "4M"),
+                     ("create", "-o", "preallocation=full", f("c"), "4M"),
+                     ("compare", f("a"), f("a")), ("check", f("q")),
+                     ("amend", "-o", "compat=0.10", f("q")), ("commit", f("top")),
+                     ("rebase", "-b", f("q"), "-F", "qcow2", f("again")),
+                     ("resize", "-f", "raw", f("c"), "8M")):
+            text = img(args[0], "-p", *args[1:]).stdout
+            lines = re.findall(r"^    \((\d+\.\d\d)/100%\)$", text, re.M)
+            if "-q" in args:
+                equal(text, "", args[0])
+            else:
+                check(lines[:1] == ["0.00"] and lines[-1:] == ["100.00"], f"{args}: {text!r}")
 
 
 def test_interrupted():

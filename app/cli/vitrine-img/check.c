@@ -35,9 +35,8 @@ static bool run_check(Check *c)
     g_autoptr(GError) error = NULL;
 
     c->found = (VitBlockCheck){ .message = message, .opaque = c };
-    VitBlockJob *job = vit_block_check_new(c->img->jobs, NULL,
-                                           VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS, c->node,
-                                           c->fix, &c->found, &error);
+    VitBlockJob *job = vit_block_check_new(c->img->jobs, NULL, IMG_JOB_FLAGS, c->node, c->fix,
+                                           &c->found, &error);
     if (!job) img_fail(c->img, 1, "%s", vit_block_error_text(error));
     return job && img_run_job(c->img, job, 1) == 0;
 }
@@ -139,6 +138,7 @@ int img_check(Img *img, int argc, char **argv)
     static const struct option options[] = {
         IMG_HELP,
         IMG_QUIET,
+        IMG_PROGRESS,
         IMG_FORMAT,
         IMG_IMAGE_OPTS,
         { "cache", required_argument, NULL, 'T' },
@@ -154,7 +154,7 @@ int img_check(Img *img, int argc, char **argv)
     bool fua;
     int letter, status = 1;
 
-    while ((letter = img_next_option(img, argc, argv, "hqf:T:Ur:", options, &status)) != -1) {
+    while ((letter = img_next_option(img, argc, argv, "hqpf:T:Ur:", options, &status)) != -1) {
         switch (letter) {
         case 'T': cache = optarg; break;
         case 'r':
@@ -171,6 +171,7 @@ int img_check(Img *img, int argc, char **argv)
     if (!img_cache_flags(cache, &flags, &fua))
         return img_fail(img, 1, "Invalid source cache option: %s", cache);
     if (!c.fix) flags |= VIT_OPEN_READ_ONLY;
+    img->progress &= !img->json;
     c.node = img_open(img, argv[optind], img->format, img->image_opts, flags);
     if (!c.node) return 1;
     if (c.node->driver->co_check) {

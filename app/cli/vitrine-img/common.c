@@ -200,9 +200,9 @@ void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo
     img->shown = percent;
     img->shown_at = now;
     printf("    (%3.2f/100%%)", percent);
-    if (img->on_terminal && info && info->bytes_per_second > 0) {
+    if (img->on_terminal && info) {
         g_autofree char *rate = img_size_text(info->bytes_per_second);
-        printf("  %s/s", rate);
+        if (info->bytes_per_second > 0) printf("  %s/s", rate);
         if (info->seconds_left >= 0)
             printf(", %" G_GINT64_FORMAT ":%02d left", info->seconds_left / 60,
                    (int)(info->seconds_left % 60));

@@ -14,10 +14,10 @@
 #define CACHE_HELP "  MODE: none, writeback (default), writethrough, directsync, unsafe\n"
 
 const char img_usage_check[] =
-    "[-f FMT | --image-opts] [-T MODE] [-r leaks|all] [-U] [-q]\n"
+    "[-f FMT | --image-opts] [-T MODE] [-r leaks|all] [-U] [-p] [-q]\n"
     "        [--output human|json] [--object OBJDEF] FILENAME\n\n" FORMAT IMAGE_OPTS
     "  -r, --repair leaks|all  give leaked clusters back, or repair all errors\n"
-    "  -T, --cache MODE        how the image is cached\n" SHARE QUIET OUTPUT OBJECT LAST_HELP
+    "  -T, --cache MODE        how the image is cached\n" SHARE SHOW QUIET OUTPUT OBJECT LAST_HELP
     "Status 0: no errors; 1: the check failed; 2: errors; 3: leaks only; 63: not supported\n";
 
 const char img_usage_compare[] =
