@@ -385,6 +385,11 @@ VitBlockJob *vit_block_convert_new(VitBlockJobs *jobs, const char *id, unsigned 
         vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("output file is smaller than input file"));
         return NULL;
     }
+    if (how->compressed && info.encrypted) { /* what is compressed would be there for all to read */
+        vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                       _("Compression and encryption not supported at the same time"));
+        return NULL;
+    }
     if (how->compressed && (!info.can_compress || info.cluster_size == 0)) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                        _("Compression not supported for this file format"));

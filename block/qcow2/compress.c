@@ -351,7 +351,9 @@ int vit_qcow2_write_compressed(VitQcow2 *q, uint64_t offset, uint64_t bytes,
     uint64_t mask = q->cluster_size - 1;
     int result = 0;
 
-    if (vit_qcow2_has_data_file(q)) return -ENOTSUP;
+    /* Compressed clusters are not encrypted: in an encrypted image they would be there for all to
+     * read. */
+    if (vit_qcow2_has_data_file(q) || q->crypt_method) return -ENOTSUP;
     if ((offset & mask) || ((bytes & mask) && offset + bytes != q->parent.size)) return -EINVAL;
     g_autofree Piece *pieces = g_new0(Piece, BATCH);
     g_autofree struct iovec *part = g_new(struct iovec, niov);

@@ -4,7 +4,8 @@ import json
 import os
 
 import images
-from images import KIB, MIB, Folder, check, equal, img, mixed, need, qemu_img, run, same_bytes
+from images import (KIB, MIB, Folder, both, check, equal, fill, img, mixed, need, qemu_img, run,
+                    same_bytes)
 
 SECRETS = [f"--object=secret,id={name},data={data}" for name, data in
            (("s0", "one"), ("s1", "two"), ("bad", "wrong"))]
@@ -201,6 +202,26 @@ def test_qcow2_amend():
         check("lazy refcounts: true" in img("info", f("disk")).stdout, "lazy_refcounts=on is lost")
         for fmt in ("qcow2", "luks"):
             images.both("amend", "-f", fmt, "-o", "help", f("disk"))
+
+
+def test_qcow2_compressed():
+    """What is compressed is not encrypted: ours stores no such clusters, and reads those of the
+    distribution's tool, which does when the image is there already."""
+    need("qcow2")
+    with Folder() as f:
+        fill(f("raw"), 4 * MIB, [(0, 2 * MIB, "random"), (2 * MIB, MIB, 7)])
+        both("convert", *SECRETS, "-c", "-O", "qcow2", "-o", QCOW2, f("raw"), f("disk"))
+        check(not os.path.exists(f("disk")), "an image was made")
+        qemu_img("create", *SECRETS, "-f", "qcow2", "-o", QCOW2, f("disk"), "4M")
+        target = ("-n", "-c", "--target-image-opts", f("raw"), qcow2(f("disk"))[1])
+        done = img("convert", *SECRETS, *target, status=1)
+        check("not supported at the same time" in done.stderr, done.stderr)
+        done = run(os.path.join(images.TOOLS, "vitrine-io"), *SECRETS, "-c", "write -c 0 64k",
+                   *qcow2(f("disk")), status="fail")
+        check("not supported" in done.stderr + done.stdout, done.stderr + done.stdout)
+        qemu_img("convert", *SECRETS, *target)
+        img("convert", *SECRETS, *qcow2(f("disk")), "-O", "raw", f("back"))
+        same_bytes(f("raw"), f("back"))
 
 
 def test_qcow2_aes():

@@ -172,6 +172,8 @@ static int make_target(Convert *c, const VitBlockDriver *driver, const char *nam
     }
     if (g->bitmaps && !driver->co_bitmap_can_store)
         return img_fail(c->img, 1, "Format driver '%s' does not support bitmaps", driver->name);
+    if (g->compressed && vit_block_args_has(args, "encrypt"))
+        return img_fail(c->img, 1, "Compression and encryption not supported at the same time");
     img_add_key_secrets(extra, args);
     VitBlockCreate how = { .driver = driver,
                            .filename = name,
