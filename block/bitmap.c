@@ -235,9 +235,9 @@ bool vit_block_bitmap_merge(VitBlockBitmap *dst, const VitBlockBitmap *src, GErr
 
     if (dst->node->size != src->node->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("Bitmaps are of different sizes (was %" PRIu64 " and is %" PRIu64
-                                " bytes) and cannot be merged"),
-                              src->node->size, dst->node->size);
+                              _("Bitmaps are of different sizes (destination size is %" PRIu64
+                                ", source size is %" PRIu64 ") and can't be merged"),
+                              dst->node->size, src->node->size);
     while (vit_block_bitmap_next(src, true, at, UINT64_MAX, &start, &bytes)) {
         vit_block_bitmap_set(dst, start, bytes);
         at = start + bytes;

@@ -521,6 +521,13 @@ static bool open_fd(File *f, const char *path, GError **error)
     return fail(error, code, path);
 }
 
+static bool refuse_as_device(const char *path, GError **error)
+{
+    return vit_block_fail(
+        error, VIT_BLOCK_ERROR_INVALID,
+        _("'host_device' driver requires '%s' to be either a character or block device"), path);
+}
+
 static bool examine(File *f, const char *path, GError **error)
 {
     VitBlockOptions *how = &f->parent.how;
@@ -528,6 +535,8 @@ static bool examine(File *f, const char *path, GError **error)
     struct statx stx;
 
     if (fstat(f->fd, &st) < 0) return fail(error, errno, path);
+    if (f->parent.driver == &vit_block_host_device_driver && !S_ISBLK(st.st_mode))
+        return refuse_as_device(path, error);
     if (S_ISREG(st.st_mode)) {
         f->parent.size = (uint64_t)st.st_size;
     } else if (S_ISBLK(st.st_mode)) {
@@ -591,6 +600,10 @@ static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         return vit_block_args_fail_missing(args, "filename", error,
                                            _("The '%s' block driver requires a file name"),
                                            node->driver->name);
+    if (how == 2 && !node->how.direct)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("aio=native was specified, but it requires cache.direct=on, which "
+                                "was not specified."));
     g_free(node->filename);
     node->filename = g_strdup(path);
     f->logical_block = 512;
@@ -864,6 +877,23 @@ static bool file_create(VitBlockCreate *create, GError **error)
     return good;
 }
 
+/* A device is there already. */
+static bool device_create(VitBlockCreate *create, GError **error)
+{
+    g_autoptr(GError) why = NULL;
+    struct stat st;
+
+    if (stat(create->filename, &st) < 0)
+        vit_block_fail_errno(&why, -errno, _("Could not open '%s'"), create->filename);
+    else if (!S_ISBLK(st.st_mode)) (void)refuse_as_device(create->filename, &why);
+    if (!why) return file_create(create, error);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("Protocol driver 'host_device' does not support creating new images, "
+                            "so an existing image must be selected as the target; however, "
+                            "opening the given target as an existing image failed: %s"),
+                          why->message);
+}
+
 static const char *const file_protocols[] = { "file", NULL };
 static const char *const device_protocols[] = { "host_device", NULL };
 
@@ -872,17 +902,19 @@ static const char *const device_protocols[] = { "host_device", NULL };
     .kind = VIT_BLOCK_PROTOCOL, .instance_size = sizeof(File), .create_options = create_options,   \
     .co_open = file_open, .co_close = file_close, .co_reopen = file_reopen,                        \
     .try_submit = file_submit, .info = file_info, .co_status = file_status,                        \
-    .co_copy_range = file_copy_range, .co_truncate = file_truncate, .co_create = file_create,      \
-    .plug = file_plug, .detach = file_detach, .attach = file_attach
+    .co_copy_range = file_copy_range, .co_truncate = file_truncate, .plug = file_plug,             \
+    .detach = file_detach, .attach = file_attach
 
 const VitBlockDriver vit_block_file_driver = {
     .name = "file",
+    .co_create = file_create,
     .protocols = file_protocols,
     FILE_HOOKS,
 };
 
 const VitBlockDriver vit_block_host_device_driver = {
     .name = "host_device",
+    .co_create = device_create,
     .protocols = device_protocols,
     FILE_HOOKS,
 };
