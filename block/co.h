@@ -56,7 +56,7 @@ typedef struct {
 int vit_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);
 /* The same through filters and backing files down to, but not including, base (NULL: all of them).
  * What nobody stores is ZERO without ALLOCATED; a stretch past the end of a shorter backing file as
- * well. */
+ * well, at the depth of the node above that file and whatever base is. */
 int vit_co_status_above(VitBlockNode *node, VitBlockNode *base, uint64_t offset, uint64_t bytes,
                         VitBlockExtent *extent);
 

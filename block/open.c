@@ -281,6 +281,12 @@ static const VitBlockDriver *probe(VitBlockNode *file, GError **error)
     return vit_block_probe(head, head_size, has_tail ? tail : NULL, file->filename);
 }
 
+static VitBlockNode *note_probed(VitBlockNode *node, bool probed)
+{
+    if (node) node->probed = probed && node->driver == &vit_block_raw_driver;
+    return node;
+}
+
 static JsonObject *copy_object(JsonObject *from)
 {
     g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), from);
@@ -338,7 +344,7 @@ VitBlockNode *vit_co_open_probed(VitBlockGraph *graph, VitIoThread *thread, VitB
     }
     vit_block_args_set(args, "driver", found->name);
     vit_block_args_set_child(args, "file", file);
-    return vit_co_open(graph, thread, args, inherited, error);
+    return note_probed(vit_co_open(graph, thread, args, inherited, error), true);
 }
 
 VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
@@ -374,7 +380,7 @@ VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const
     }
     vit_block_args_set(extra, "driver", driver->name);
     vit_block_args_set_child(extra, "file", file);
-    return vit_co_open(graph, thread, extra, how, error);
+    return note_probed(vit_co_open(graph, thread, extra, how, error), !format);
 }
 
 typedef struct {

@@ -2,17 +2,23 @@
 /* block/raw.c - the raw format: the file's bytes are the disk's
  *
  * The size is rounded up to whole 512-byte sectors; what lies past the file's end reads as zero and
- * comes into being when it is written.  "offset" and "size" cut out a part. */
+ * comes into being when it is written.  "offset" and "size" cut out a part.
+ *
+ * A disk that was taken for raw because no format was named must not be made to look like another
+ * by whoever writes to it: the next opening would take it for that, and a guest could so have any
+ * file of the host shown to it as a backing file. */
 #include "block/drivers.h"
 #include "block/node-private.h"
 
 #include <errno.h>
+#include <string.h>
 #include <glib/gi18n-lib.h>
 #include <inttypes.h>
 
 typedef struct {
     VitBlockNode parent;
     uint64_t offset, length;    /* length 0: to the end */
+    VitFiberMutex guard;        /* one look at head and tail at a time */
 } Raw;
 
 static bool forward(VitBlockNode *node, VitBlockRequest *req)
@@ -23,6 +29,91 @@ static bool forward(VitBlockNode *node, VitBlockRequest *req)
     vit_block_submit(node->file->node, child);
     return true;
 }
+
+/* ---- a disk that was probed ------------------------------------------------------------------ */
+
+static bool is_guarded(const VitBlockNode *node, uint64_t offset, uint64_t bytes)
+{
+    return node->probed &&
+           (offset < VIT_BLOCK_HEAD || offset + bytes + VIT_BLOCK_TAIL > node->size);
+}
+
+/* What of [offset, offset + bytes) lies in the buffer of file bytes from `at` on is put there. */
+static void overlay(uint8_t *buf, uint64_t at, uint64_t size, uint64_t offset, uint64_t bytes,
+                    const struct iovec *iov, int niov)
+{
+    uint64_t from = MAX(at, offset), to = MIN(at + size, offset + bytes);
+
+    if (from >= to) return;
+    if (iov) vit_iov_to(iov, niov, from - offset, buf + (from - at), to - from);
+    else memset(buf + (from - at), 0, to - from);
+}
+
+/* Whether the file would still be probed as raw after this write (iov NULL: of zeroes). */
+static int stays_raw(Raw *r, uint64_t offset, uint64_t bytes, const struct iovec *iov, int niov)
+{
+    VitBlockNode *file = r->parent.file->node;
+    uint64_t size = MAX(file->size, offset + bytes), head_size = MIN(size, VIT_BLOCK_HEAD);
+    g_autofree uint8_t *head = g_malloc0(VIT_BLOCK_HEAD);
+    uint8_t tail[VIT_BLOCK_TAIL];
+    bool has_tail = size >= sizeof tail;
+    int result = vit_co_read(file, 0, head, head_size);
+
+    if (result == 0 && has_tail) result = vit_co_read(file, size - sizeof tail, tail, sizeof tail);
+    if (result < 0) return result;
+    overlay(head, 0, head_size, offset, bytes, iov, niov);
+    if (has_tail) overlay(tail, size - sizeof tail, sizeof tail, offset, bytes, iov, niov);
+    const VitBlockDriver *found = vit_block_probe(head, head_size, has_tail ? tail : NULL,
+                                                  file->filename);
+    return found == &vit_block_raw_driver ? 0 : -EPERM;
+}
+
+static int change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                  const struct iovec *iov, int niov, uint32_t flags)
+{
+    Raw *r = (Raw *)node;
+    VitBlockNode *file = node->file->node;
+    bool guarded = is_guarded(node, offset, bytes);
+    int result = 0;
+
+    offset += r->offset;
+    if (guarded) {
+        vit_fiber_mutex_lock(&r->guard);
+        result = stays_raw(r, offset, bytes, iov, niov);
+    }
+    if (result == 0 && op == VIT_BLOCK_WRITE)
+        result = vit_co_writev(file, offset, bytes, iov, niov, flags);
+    else if (result == 0 && op == VIT_BLOCK_WRITE_ZEROES)
+        result = vit_co_zero(file, offset, bytes, flags);
+    else if (result == 0) result = vit_co_discard(file, offset, bytes);
+    if (guarded) vit_fiber_mutex_unlock(&r->guard);
+    return result;
+}
+
+static int raw_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
+                     int niov, uint32_t flags)
+{
+    return change(node, VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags);
+}
+
+static int raw_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
+{
+    return change(node, VIT_BLOCK_WRITE_ZEROES, offset, bytes, NULL, 0, flags);
+}
+
+static int raw_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
+{
+    return change(node, VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0);
+}
+
+static bool raw_submit(VitBlockNode *node, VitBlockRequest *req)
+{
+    bool changes = req->op != VIT_BLOCK_READ && req->op != VIT_BLOCK_FLUSH;
+
+    return !(changes && is_guarded(node, req->offset, req->bytes)) && forward(node, req);
+}
+
+/* ---- the format ------------------------------------------------------------------------------ */
 
 static void child_info(VitBlockNode *node, VitBlockInfo *info)
 {
@@ -78,10 +169,16 @@ static bool raw_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
     return true;
 }
 
+static void raw_attach(VitBlockNode *node)
+{
+    ((Raw *)node)->guard.thread = node->thread;
+}
+
 static bool raw_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     Raw *r = (Raw *)node;
 
+    raw_attach(node);
     if (!vit_block_args_size(args, "offset", &r->offset, error) ||
         !vit_block_args_size(args, "size", &r->length, error) ||
         !vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error))
@@ -122,11 +219,15 @@ const VitBlockDriver vit_block_raw_driver = {
     .instance_size = sizeof(Raw),
     .create_options = raw_create_options,
     .co_open = raw_open,
-    .try_submit = forward,
+    .co_write = raw_write,
+    .co_write_zeroes = raw_write_zeroes,
+    .co_discard = raw_discard,
+    .try_submit = raw_submit,
     .info = child_info,
     .co_status = raw_status,
     .co_copy_range = raw_copy_range,
     .co_truncate = raw_truncate,
+    .attach = raw_attach,
     .co_create = raw_create,
     .co_measure = raw_measure,
 };

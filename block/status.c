@@ -53,9 +53,12 @@ int vit_co_status_above(VitBlockNode *node, VitBlockNode *base, uint64_t offset,
         while (n && n != base && n->driver->kind == VIT_BLOCK_FILTER)   /* transparent */
             n = n->file ? n->file->node : NULL;
         if (!n || n == base) break;
-        if (offset >= n->size) { /* a shorter backing file: zeroes, said by the one above */
-            depth--;
-            break;
+        if (offset >= n->size) {    /* a shorter backing file: the node above it reads zeroes */
+            extent->bytes = bytes;
+            extent->depth = MAX(depth - 1, 0);
+            extent->flags = VIT_EXTENT_ZERO;
+            if (offset + bytes >= end) extent->flags |= VIT_EXTENT_END;
+            return 0;
         }
         VitBlockExtent one;
         int result = vit_co_status(n, offset, bytes, &one);

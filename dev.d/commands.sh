@@ -9,7 +9,8 @@ usage: ./dev COMMAND [ARGUMENT...]
   setup             install or make the environment (every other command does so too)
   build             configure and compile into build/
   run [ARGUMENT...] build and start the application
-  test [SUITE...]   build and run the tests: quick asan block cpu guest ui (all when none is named)
+  test [SUITE...]   build and run the tests: quick asan block clients cpu guest ui (all when none is
+                    named), clients-long
   bench [NAME]      run a benchmark from tests/bench
   fuzz NAME [SECS]  run a fuzz target from tests/fuzz
   lint              check formatting, house rules and UI files
@@ -43,9 +44,11 @@ the installer asks its first question, and ends.
 END
         test) cat <<'END' ;;
 usage: ./dev test [SUITE...]
-Suites: quick (unit and device tests), block (disk images against the distribution's tools), cpu
-(differential tests of the processor), guest (boots real systems), ui (drives the real window), asan
-(the quick suite under address and undefined-behaviour sanitizers, in build-asan/). The last line is "N passed, N failed, N skipped".
+Suites: quick (unit and device tests), block (disk images against the distribution's tools), clients
+(libvirt, libguestfs, virt-v2v and scripts with our disk tools), cpu (differential tests of the
+processor), guest (boots real systems), ui (drives the real window), asan (the quick suite under
+address and undefined-behaviour sanitizers, in build-asan/); by name only: clients-long (what takes
+libguestfs minutes). The last line is "N passed, N failed, N skipped".
 END
         bench) cat <<'END' ;;
 usage: ./dev bench [NAME [ARGUMENT...]]
@@ -120,12 +123,12 @@ cmd_test()
 {
     enter_self test "$@"
     local suites=("$@") suite status=0 logs=() main=()
-    [ ${#suites[@]} -gt 0 ] || suites=(quick block cpu guest ui asan)
+    [ ${#suites[@]} -gt 0 ] || suites=(quick block clients cpu guest ui asan)
     for suite in "${suites[@]}"; do
         case $suite in
-            quick | block | cpu | guest | ui) main+=(--suite "$suite") ;;
+            quick | block | clients | clients-long | cpu | guest | ui) main+=(--suite "$suite") ;;
             asan) ;;
-            *) die "no test suite \"$suite\"; there are quick, block, cpu, guest, ui and asan" 2 ;;
+            *) die "no test suite \"$suite\"; there are quick, block, clients, clients-long, cpu, guest, ui and asan" 2 ;;
         esac
     done
     rm -f "$top"/build/meson-logs/testlog.json "$top"/build-asan/meson-logs/testlog.json

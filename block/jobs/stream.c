@@ -39,7 +39,10 @@ static int move_up(VitLiveJob *job, uint64_t offset, uint64_t bytes, bool *read)
         if (result < 0) return result;
         uint64_t n = MIN(MAX(e.bytes, 1), offset + bytes - at);
         bool below = e.depth > 0 && (e.flags & VIT_EXTENT_ALLOCATED);
-        if (below && (e.flags & VIT_EXTENT_ZERO)) {
+        /* Past the end of a shorter image in between base must not come to light. */
+        bool cut_off = s->base && at < s->base->size &&
+                       (e.flags & (VIT_EXTENT_ALLOCATED | VIT_EXTENT_ZERO)) == VIT_EXTENT_ZERO;
+        if ((below && (e.flags & VIT_EXTENT_ZERO)) || cut_off) {
             *read = false;
             result = vit_co_zero(node, at, n, 0);
         } else if (below) {
@@ -47,8 +50,6 @@ static int move_up(VitLiveJob *job, uint64_t offset, uint64_t bytes, bool *read)
             result = vit_co_read(node, at, buf, n);
             *read = result < 0;
             if (result == 0) result = vit_co_write(node, at, buf, n, 0);
-        } else if (s->base && e.depth > 0 && at >= s->base->size) {
-            result = 0; /* zeroes past the end of base */
         }
         if (result < 0) return result;
         at += n;

@@ -2,6 +2,7 @@
 /* block/qcow2/measure.c - how large a file an image would take */
 #include "block/qcow2/qcow2.h"
 
+#include "block/bitmap.h"
 #include "block/luks/crypto.h"
 
 #include <glib/gi18n-lib.h>
@@ -64,6 +65,22 @@ static bool encryption(const VitQcow2 *q, VitBlockArgs *args, uint64_t *bytes, G
     return good;
 }
 
+/* Bytes that the source's persistent bitmaps take in an image of this layout: of each its data and
+ * its table, and the directory. */
+static uint64_t bitmaps(const VitQcow2 *q, VitBlockNode *source)
+{
+    uint64_t unit = q->cluster_size, bytes = 0, directory = 0;
+
+    for (guint i = 0; source->bitmaps && i < source->bitmaps->len; i++) {
+        const VitBlockBitmap *b = source->bitmaps->pdata[i];
+        if (!vit_block_bitmap_persistent(b) || vit_block_bitmap_inconsistent(b)) continue;
+        uint64_t data = round_up((vit_block_bitmap_bits(b) + 7) / 8, unit);
+        bytes += data + round_up(data / unit * sizeof(uint64_t), unit);
+        directory += round_up(24 + strlen(vit_block_bitmap_name(b)), 8);
+    }
+    return bytes + round_up(directory, unit);
+}
+
 bool vit_qcow2_co_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t size,
                           VitBlockMeasure *result, GError **error)
 {
@@ -88,5 +105,6 @@ bool vit_qcow2_co_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t 
     result->fully_allocated = meta + size;
     result->required = meta + data;
     result->has_bitmaps = source && source->driver->co_bitmap_can_store;
+    result->bitmaps = result->has_bitmaps ? bitmaps(q, source) : 0;
     return true;
 }

@@ -1,7 +1,7 @@
-# tests/block/clients.py - runs programs that call qemu-img and its like with our tools in their place
+# tests/block/clients.py - runs programs that call qemu-img and its like, with our tools for them
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`Tools` makes a folder with QEMU's names for our tools, first in PATH; it notes every command line,
-so that a test can see that its client really called them. VITRINE_CLIENTS=distribution leaves the
+"""`Tools` makes a folder with QEMU's names for our tools, first in PATH; it notes every command
+line, so that a test can see that its client really called them. VITRINE_CLIENTS=distribution leaves the
 distribution's tools behind those names: what a test expects can so be checked itself."""
 import os
 import re
@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tempfile
 
-from images import TOOLS, Folder, Skip, check, equal
+import images
+from images import TOOLS, Skip, check
 
 NAMES = ("img", "io", "nbd", "storage-daemon")
 
@@ -28,9 +29,10 @@ class Tools:
                 program = shutil.which(f"qemu-{name}")
             link = os.path.join(self.path, f"qemu-{name}")
             with open(link, "w", encoding="utf-8") as file:
-                file.write("#!/bin/bash\n"
-                           f"printf '%s\\n' \"${{*@Q}}\" | sed \"s/^/'qemu-{name}' /\" >>{self.log}\n"
-                           f"exec -a qemu-{name} {shlex.quote(program)} \"$@\"\n")
+                file.write(f"""#!/bin/bash
+printf 'qemu-{name} %s\\n' "${{*@Q}}" >>{self.log}
+exec -a qemu-{name} {shlex.quote(program)} "$@"
+""")
             os.chmod(link, 0o755)
         self.environment = dict(os.environ, PATH=f"{self.path}:{os.environ['PATH']}")
         self.seen = 0
@@ -64,8 +66,8 @@ class Tools:
         good = done.returncode > 0 if status == "fail" else done.returncode == status
         if not good:
             lines = "\n".join(" ".join(words) for words in self.calls())
-            raise AssertionError(f"{' '.join(map(str, command))}\ngave status {done.returncode}, "
-                                 f"not {status}:\n{done.stdout}{done.stderr}\ntools called:\n{lines}")
+            raise AssertionError(f"{' '.join(map(str, command))}\ngave {done.returncode}, not "
+                                 f"{status}:\n{done.stdout}{done.stderr}\ntools called:\n{lines}")
         return done
 
 
@@ -73,3 +75,12 @@ def need_program(*names):
     for name in names:
         if not shutil.which(name):
             raise Skip(f"{name} is not installed; ./dev setup brings it")
+
+
+def main(module):
+    """As images.main(); with "--long" those named long_... instead of those named test_..."""
+    if "--long" in sys.argv:
+        sys.argv.remove("--long")
+        module = {name.replace("long_", "test_", 1): value for name, value in module.items()
+                  if name.startswith("long_")}
+    images.main(module)

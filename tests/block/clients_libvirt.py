@@ -1,4 +1,4 @@
-# tests/block/clients_libvirt.py VITRINE-IMG - libvirt's storage and domain drivers with our qemu-img
+# tests/block/clients_libvirt.py VITRINE-IMG - libvirt's storage and domains with our qemu-img
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A private libvirtd for the session finds our tools in PATH. What it makes is judged by the
 distribution's qemu-img."""
@@ -10,8 +10,9 @@ import time
 import uuid
 
 import images
-from clients import Folder, Tools, check, equal, need_program
-from images import KIB, MIB, fill, mixed, qemu_img, run, same_bytes, same_content
+from clients import Tools, need_program
+from images import (KIB, MIB, Folder, check, equal, fill, mixed, qemu_img, run, same_bytes,
+                    same_content)
 
 SECRET = "an open secret"
 

@@ -461,6 +461,24 @@ def snapshots_stream_commit():
         check(content(folder("three")) == wanted, "the chain differs")
 
 
+def stream_past_the_end():
+    """Below an image that is shorter than the one above it lies what must not come to light."""
+    with Folder() as folder, Qmp(OURS) as q:
+        for name, size, below in (("base", "8M", None), ("mid", "4M", "base"),
+                                  ("top", "8M", "mid")):
+            backing = ["-b", folder(below), "-F", "qcow2"] if below else []
+            run("qemu-img", "create", "-q", "-f", "qcow2", *backing, folder(name), size)
+        run("qemu-io", "-f", "qcow2", "-c", "write -P 1 0 8M", folder("base"))
+        run("qemu-img", "convert", "-O", "raw", folder("top"), folder("wanted"))
+        q.add("top", folder("top"))
+        base = [n["node-name"] for n in q.good("query-named-block-nodes")
+                if n["file"] == folder("base") and n["drv"] == "qcow2"][0]
+        q.good("block-stream", device="top", base_node=base, job_id="s")
+        check("error" not in q.gone("s"), "stream")
+        q.good("blockdev-del", node_name="top")
+        run("qemu-img", "compare", folder("top"), folder("wanted"))
+
+
 def client_goes():
     with Folder() as folder, Qmp(OURS) as q:
         source, target = qcow2(folder, "source"), folder.raw("target", 16 * MIB, blank=True)
@@ -631,5 +649,5 @@ def machine():
 sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
                  mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
                  backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
-                 snapshots_stream_commit, client_goes, claims, iothreads,
+                 snapshots_stream_commit, stream_past_the_end, client_goes, claims, iothreads,
                  machine]))

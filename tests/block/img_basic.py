@@ -4,7 +4,7 @@ import os
 
 import images
 from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
-                    qemu_img, qemu_io)
+                    qemu_img, qemu_io, run)
 
 
 def test_create_raw():
@@ -26,6 +26,41 @@ def test_create_refused():
                      ["-f", "raw", "-b", f("b"), "-F", "raw", f("a"), "1M"]):
             both("create", *args)
         check(not os.path.exists(f("a")), "a refused create made a file")
+
+
+def test_probed_raw():
+    """What was taken for raw unasked must not be made to look like another format."""
+    with Folder() as f:
+        qemu_img("create", "-q", "-f", "qcow2", f("q"), "1M")
+        for pieces in ([(0, 65536)], [(0, 512)], [(0, 4), (4, 508)], [(4, 508), (0, 4)]):
+            for name in ("raw", None):
+                fill(f("a"), MIB)
+                for offset, length in pieces:
+                    with open(f("q"), "rb") as q, open(f("piece"), "wb") as piece:
+                        q.seek(offset)
+                        piece.write(q.read(length))
+                    args = ["-f", name] if name else []
+                    last = run(images.OURS.replace("-img", "-io"), *args, "-c",
+                               f"write -s {f('piece')} {offset} {length}", f("a"), status=None)
+                equal(last.returncode, 1 if name is None else 0, last.stdout + last.stderr)
+                check(("WARNING" in last.stderr) == (name is None), last.stderr)
+                check(name or "Operation not permitted" in last.stdout + last.stderr, last)
+                said = img("info", "--output=json", f("a")).stdout
+                check(('"raw"' in said) == (name is None), said)
+        for args in (["resize"], ["resize", "-q"], ["bench", "-c", "1", "-w", "-q"]):
+            fill(f("a"), MIB)
+            more = ["2M"] if args[0] == "resize" else []
+            both(*args, f("a"), *more, stdout=args[0] == "resize")
+
+
+def test_host_device():
+    with Folder() as f:
+        fill(f("a"), MIB)
+        fill(f("b"), MIB)
+        both("info", "-f", "host_device", f("a"))
+        both("create", "-f", "host_device", f("a"), "1M")
+        for args in ([], ["-n"]):
+            both("convert", *args, "-O", "host_device", f("b"), f("a"))
 
 
 def test_usage():

@@ -51,6 +51,29 @@ def test_commit_grows():
         same_bytes(f("base"), f("wanted"))
 
 
+def test_shorter_middle():
+    """Past the end of an image in between, what lies below it must not come to light."""
+    need("qcow2")
+    with Folder() as f:
+        def prepare():
+            for name in ("base", "mid", "top"):
+                if os.path.exists(f(name)):
+                    os.unlink(f(name))
+            qemu_img("create", "-q", "-f", "qcow2", f("base"), "8M")
+            qemu_io(f("base"), "write -P 1 0 8M")
+            qemu_img("create", "-q", "-f", "qcow2", "-b", f("base"), "-F", "qcow2", f("mid"), "4M")
+            qemu_img("create", "-q", "-f", "qcow2", "-b", f("mid"), "-F", "qcow2", f("top"), "8M")
+            qemu_io(f("top"), "write -P 3 1M 64k")
+
+        prepare()
+        both_json("map", "--output=json", f("top"))
+        qemu_img("convert", "-O", "raw", f("top"), f("wanted"))
+        both("commit", "-b", f("base"), f("top"), prepare=prepare)
+        same_content(f("base"), f("wanted"))
+        both("rebase", "-b", f("base"), "-F", "qcow2", f("top"), prepare=prepare)
+        same_content(f("top"), f("wanted"))
+
+
 def test_rebase():
     need("qcow2")
     with Folder() as f:
@@ -152,6 +175,11 @@ def test_measure():
                      ["-o", "cluster_size=1k", "--size", "64G"],
                      ["-o", "preallocation=full", "--size", "1G"]):
             both("measure", "-O", "qcow2", *args)
+        qemu_img("create", "-q", "-f", "qcow2", f("b"), "100M")
+        for name, granularity in (("one", "65536"), ("another", "512")):
+            qemu_img("bitmap", "--add", "-g", granularity, f("b"), name)
+        for args in ([], ["-o", "cluster_size=4k"], ["--output=json"]):
+            both("measure", "-O", "qcow2", *args, f("b"))
 
 
 def test_dd():
@@ -181,7 +209,8 @@ def test_bench():
             equal(file.read(40 * KIB), bytes([7]) * (40 * KIB))
         for args in (["-c", "x"], ["-d", "x"], ["-s", "x"], ["-S", "x"], ["-o", "x"],
                      ["--flush-interval", "2"], ["-w", "-d", "4", "--flush-interval", "2"],
-                     ["-i", "odd"], ["-t", "odd"], ["-w", "--pattern", "300"]):
+                     ["-i", "odd"], ["-t", "odd"], ["-n"], ["-i", "native"],
+                     ["-w", "--pattern", "300"]):
             both("bench", "-f", "raw", *args, f("a"))
 
 
@@ -193,6 +222,7 @@ def test_create_backing():
                      ["-b", f("base"), "-F", "qcow2", f("a"), "16M"], ["-b", f("base"), f("a")],
                      ["-b", f("base"), "-F", "nope", f("a")],
                      ["-u", "-b", "nowhere", "-F", "qcow2", f("a"), "1M"],
+                     ["-u", "-b", "nowhere", f("a"), "1M"],
                      ["-o", f"backing_file={f('base')},backing_fmt=qcow2", f("a")],
                      ["-o", "cluster_size=4k,lazy_refcounts=on,preallocation=metadata", f("a"),
                       "1G"],
