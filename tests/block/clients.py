@@ -1,8 +1,8 @@
 # tests/block/clients.py - runs programs that call qemu-img and its like, with our tools for them
 # SPDX-License-Identifier: GPL-3.0-or-later
 """`Tools` makes a folder with QEMU's names for our tools, first in PATH; it notes every command
-line, so that a test can see that its client really called them. VITRINE_CLIENTS=distribution leaves the
-distribution's tools behind those names: what a test expects can so be checked itself."""
+line, so that a test can see that its client really called them. VITRINE_CLIENTS=distribution leaves
+the distribution's tools behind those names: what a test expects can so be checked itself."""
 import os
 import re
 import shlex
