@@ -521,12 +521,8 @@ static bool open_fd(File *f, const char *path, GError **error)
     return fail(error, code, path);
 }
 
-static bool refuse_as_device(const char *path, GError **error)
-{
-    return vit_block_fail(
-        error, VIT_BLOCK_ERROR_INVALID,
-        _("'host_device' driver requires '%s' to be either a character or block device"), path);
-}
+static const char not_a_device[] = N_(
+    "'host_device' driver requires '%s' to be either a character or block device");
 
 static bool examine(File *f, const char *path, GError **error)
 {
@@ -535,8 +531,6 @@ static bool examine(File *f, const char *path, GError **error)
     struct statx stx;
 
     if (fstat(f->fd, &st) < 0) return fail(error, errno, path);
-    if (f->parent.driver == &vit_block_host_device_driver && !S_ISBLK(st.st_mode))
-        return refuse_as_device(path, error);
     if (S_ISREG(st.st_mode)) {
         f->parent.size = (uint64_t)st.st_size;
     } else if (S_ISBLK(st.st_mode)) {
@@ -557,8 +551,7 @@ static bool examine(File *f, const char *path, GError **error)
     bool wants_device = f->parent.driver == &vit_block_host_device_driver;
     if (wants_device ? !f->is_device : !f->is_device && !S_ISREG(st.st_mode)) {
         g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-                    wants_device ? _("'host_device' driver requires '%s' to be either a character "
-                                     "or block device")
+                    wants_device ? _(not_a_device)
                                  : _("'file' driver requires '%s' to be a regular file"),
                     path);
         return false;
@@ -885,7 +878,8 @@ static bool device_create(VitBlockCreate *create, GError **error)
 
     if (stat(create->filename, &st) < 0)
         vit_block_fail_errno(&why, -errno, _("Could not open '%s'"), create->filename);
-    else if (!S_ISBLK(st.st_mode)) (void)refuse_as_device(create->filename, &why);
+    else if (!S_ISBLK(st.st_mode))
+        vit_block_fail(&why, VIT_BLOCK_ERROR_INVALID, _(not_a_device), create->filename);
     if (!why) return file_create(create, error);
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                           _("Protocol driver 'host_device' does not support creating new images, "

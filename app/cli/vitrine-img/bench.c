@@ -152,6 +152,7 @@ int img_bench(Img *img, int argc, char **argv)
     Bench b = { .img = img, .count = 75000, .depth = 64, .size = 4096 };
     const char *cache = NULL;
     unsigned flags = 0;
+    bool native = false; /* asked for: the engine is the file node's own choice */
     int c, status = 1;
 
     while ((c = img_next_option(img, argc, argv, "hqf:t:c:d:o:s:S:wi:nU", options, &status)) !=
@@ -160,11 +161,12 @@ int img_bench(Img *img, int argc, char **argv)
         case '?': return status;
         case 't': cache = optarg; break;
         case 'w': b.write = true; break;
-        case 'n': break; /* the engine is the file node's own choice */
+        case 'n': native = true; break;
         case OPT_NO_DRAIN: b.no_drain = true; break;
         case 'i':
             if (!cli_aio_mode(optarg))
                 return img_fail(img, 1, "Invalid aio option: %s", optarg);
+            native = strcmp(optarg, "native") == 0;
             break;
         default:
             if (parse(img, &b, c, optarg) != 0) return 1;
@@ -178,6 +180,11 @@ int img_bench(Img *img, int argc, char **argv)
     if (!img_cache_flags(cache, &flags, &b.fua)) return img_fail(img, 1, "Invalid cache mode");
     if (!b.write) flags |= VIT_OPEN_READ_ONLY;
     if (b.step == 0) b.step = b.size;
+    if (native && !(flags & VIT_OPEN_DIRECT) && !img->image_opts)
+        return img_fail(img, 1,
+                        "Could not open '%s': aio=native was specified, but it requires "
+                        "cache.direct=on, which was not specified.",
+                        argv[optind]);
     b.node = img_open(img, argv[optind], img->format, img->image_opts, flags);
     if (!b.node) return 1;
     status = bench(img, &b);

@@ -3,6 +3,7 @@
 #include "app/cli/vitrine-img/img.h"
 
 #include "app/cli/modes.h"
+#include "app/cli/tool.h"
 
 #include <errno.h>
 #include <math.h>
@@ -143,14 +144,7 @@ VitBlockNode *img_open(Img *img, const char *name, const char *format, bool imag
         node = vit_block_graph_open_image(img->graph, name, format, NULL, flags, &error);
     }
     if (!node) img_fail(img, 1, "Could not open '%s': %s", name, vit_block_error_text(error));
-    if (node && !image_opts && !format && !(flags & VIT_OPEN_READ_ONLY) &&
-        strcmp(vit_block_node_format(node), "raw") == 0)
-        fprintf(stderr,
-                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
-                "         Automatically detecting the format is dangerous for raw images, write "
-                "operations on block 0 will be restricted.\n"
-                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
-                name);
+    else cli_warn_probed(node);
     return node;
 }
 

@@ -320,9 +320,11 @@ static void print_formatting(Img *img, const char *filename, const VitBlockDrive
                                          "extended_l2",
                                          "preallocation",
                                          "compression_type" };
-    static const char *const second[] = { "size",           "compat",       "data_file",
-                                          "backing_file",   "backing_fmt",  "data_file_raw",
-                                          "lazy_refcounts", "refcount_bits" };
+    static const char *const second[] = { "size",           "compat",        "data_file",
+                                          "backing_file",   "backing_fmt",   "data_file_raw",
+                                          "lazy_refcounts", "refcount_bits", "key-secret",
+                                          "cipher-alg",     "cipher-mode",   "ivgen-alg",
+                                          "ivgen-hash-alg", "hash-alg",      "iter-time" };
     g_autoptr(GPtrArray) all = options_of(driver, vit_block_driver_find("file"));
     bool qcow2 = strcmp(driver->name, "qcow2") == 0;
 
@@ -365,7 +367,11 @@ static bool look_at_backing(Img *img, const char *filename, const char *backing,
     g_autofree char *full = vit_block_filename_join(filename, backing);
     g_autoptr(GError) error = NULL;
 
-    if (unsafe && *size != UINT64_MAX) return true;
+    if (unsafe && *size != UINT64_MAX) {
+        if (backing_format) return true;
+        img_fail(img, 1, "%s: Backing file specified without backing format", filename);
+        return false;
+    }
     VitBlockNode *node = vit_block_graph_open_image(
         img->graph, full, backing_format, NULL,
         VIT_OPEN_READ_ONLY | VIT_OPEN_NO_IO | VIT_OPEN_NO_BACKING, &error);

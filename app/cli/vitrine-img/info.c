@@ -11,6 +11,22 @@
 
 /* ---- collecting, on a fiber ------------------------------------------------------------------ */
 
+static bool is_local(VitBlockNode *node)
+{
+    const char *const *names = node->driver->protocols;
+
+    return names && (g_strv_contains(names, "file") || g_strv_contains(names, "host_device"));
+}
+
+/* QEMU's protocols tell it of files alone; raw and luks tell what they stand on. */
+static bool tells_dirty(VitBlockNode *node)
+{
+    bool passes = strcmp(node->driver->name, "raw") == 0 || strcmp(node->driver->name, "luks") == 0;
+
+    if (passes && node->file) return tells_dirty(node->file->node);
+    return node->driver->kind != VIT_BLOCK_PROTOCOL || is_local(node);
+}
+
 /* Bytes that the host's files take; -1: not known. */
 static int64_t actual_size(VitBlockNode *node)
 {
@@ -19,10 +35,7 @@ static int64_t actual_size(VitBlockNode *node)
     if (g_str_has_prefix(node->driver->name, "null-")) return 0;
     if (node->driver->kind == VIT_BLOCK_PROTOCOL) {
         struct stat st;
-        bool local = node->driver->protocols &&
-                     (g_strv_contains(node->driver->protocols, "file") ||
-                      g_strv_contains(node->driver->protocols, "host_device"));
-        return local && stat(node->filename, &st) == 0 ? (int64_t)st.st_blocks * 512 : -1;
+        return is_local(node) && stat(node->filename, &st) == 0 ? (int64_t)st.st_blocks * 512 : -1;
     }
     for (guint i = 0; i < node->edges->len; i++) {
         VitBlockEdge *edge = node->edges->pdata[i];
@@ -108,7 +121,7 @@ static JsonObject *collect(VitBlockNode *node, unsigned depth)
     int64_t actual = actual_size(node);
     if (actual >= 0) json_object_set_int_member(o, "actual-size", actual);
     JsonObject *specific = d->co_specific ? d->co_specific(node, NULL) : NULL;
-    if (!specific && d->kind == VIT_BLOCK_PROTOCOL && !g_str_has_prefix(d->name, "null-")) {
+    if (!specific && is_local(node)) {
         specific = json_object_new();
         json_object_set_string_member(specific, "type", d->name);
         json_object_set_object_member(specific, "data", json_object_new());
@@ -123,7 +136,7 @@ static JsonObject *collect(VitBlockNode *node, unsigned depth)
         json_object_set_string_member(o, "backing-filename", node->backing_file);
     }
     if (info.encrypted) json_object_set_boolean_member(o, "encrypted", true);
-    json_object_set_boolean_member(o, "dirty-flag", info.dirty);
+    if (tells_dirty(node)) json_object_set_boolean_member(o, "dirty-flag", info.dirty);
     return o;
 }
 
@@ -199,7 +212,8 @@ static void print_info(JsonObject *o, const char *path, int indent)
     if (json_object_has_member(o, "encrypted")) LINE("encrypted: yes\n");
     if (json_object_has_member(o, "cluster-size"))
         LINE("cluster_size: %" G_GINT64_FORMAT "\n", json_object_get_int_member(o, "cluster-size"));
-    if (json_object_get_boolean_member(o, "dirty-flag")) LINE("cleanly shut down: no\n");
+    if (json_object_get_boolean_member_with_default(o, "dirty-flag", false))
+        LINE("cleanly shut down: no\n");
     if (backing) {
         LINE("backing file: %s", backing);
         if (full && strcmp(full, backing) != 0) printf(" (actual path: %s)", full);

@@ -2,6 +2,7 @@
 /* app/cli/vitrine-img/main.c - vitrine-img: makes, converts, examines and changes disk images */
 #include "app/cli/vitrine-img/img.h"
 
+#include "app/cli/tool.h"
 #include "app/cli/vitrine-img/usage.h"
 
 #include <signal.h>
@@ -28,14 +29,9 @@ static const ImgCommand commands[] = {
     { "snapshot", "List or change snapshots within image", img_usage_snapshot, img_snapshot },
 };
 
-static void print_version(const char *program)
-{
-    printf("%s version %s (Vitrine)\n", program, VIT_VERSION);
-}
-
 static void print_help(const char *program)
 {
-    print_version(program);
+    cli_print_version("version ");
     printf("Vitrine disk image utility.  Usage:\n\n"
            "  %s [standard options] COMMAND [--help | command options]\n\n"
            "Standard options:\n"
@@ -80,7 +76,7 @@ int main(int argc, char **argv)
     while ((c = getopt_long(argc, argv, "+:hVT:", options, NULL)) != -1) {
         switch (c) {
         case 'h': print_help(program); return 0;
-        case 'V': print_version(program); return 0;
+        case 'V': cli_print_version("version "); return 0;
         case 'T': break;
         default:
             fprintf(stderr, "%s: unrecognized option '%s'\nTry '%s --help' for more info\n",

@@ -192,6 +192,7 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
     unsigned flags = tool->flags;
     g_autoptr(VitBlockArgs) options = NULL;
     g_autoptr(GError) error = NULL;
+    const char *aio = NULL;
     bool writethrough;
     int c;
 
@@ -200,8 +201,8 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
         case 'r': flags |= VIT_OPEN_READ_ONLY; break;
         case 'n': flags |= VIT_OPEN_DIRECT; break;
         case 'U': flags |= VIT_OPEN_FORCE_SHARE; break;
-        case 'k':
-        case 'i': break;
+        case 'k': aio = "native"; break;
+        case 'i': aio = optarg; break;
         case 't':
             if (!cli_cache_mode(optarg, &flags, &writethrough)) {
                 fprintf(stderr, "%s: Invalid cache option: %s\n", program_invocation_short_name,
@@ -226,6 +227,8 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
         default: io_usage(io_find("open")); return -1;
         }
     }
+    if (aio && !options) options = vit_block_args_new("", NULL, NULL);
+    if (aio) vit_block_args_set(options, "file.aio", aio);
     JsonObject *object = options ? vit_block_args_object(options) : NULL;
     return io_open(tool, optind < argc ? argv[optind] : NULL, NULL, object, flags) ? 0 : -1;
 }

@@ -4,6 +4,7 @@
 #include "app/cli/vitrine-io/io.h"
 
 #include "app/cli/modes.h"
+#include "app/cli/tool.h"
 #include "block/objects.h"
 #include "engine/core/options.h"
 
@@ -84,18 +85,10 @@ bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *opt
             tool->node = vit_block_graph_open_with(tool->graph, args, flags, &error);
         }
     }
-    if (tool->node && path && !format && !(flags & VIT_OPEN_READ_ONLY) &&
-        !(options && json_object_has_member(options, "driver")) &&
-        strcmp(vit_block_node_format(tool->node), "raw") == 0)
-        fprintf(stderr,
-                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
-                "         Automatically detecting the format is dangerous for raw images, write "
-                "operations on block 0 will be restricted.\n"
-                "         Specify the 'raw' format explicitly to remove the restrictions.\n",
-                path);
     if (!tool->node)
         fprintf(stderr, "%s: can't open%s%s: %s\n", program_invocation_short_name,
                 path ? " device " : "", path ?: "", vit_block_error_text(error));
+    else cli_warn_probed(tool->node);
     return tool->node != NULL;
 }
 
@@ -248,9 +241,8 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
         case 'r': tool->flags |= VIT_OPEN_READ_ONLY; break;
         case 'n': tool->flags |= VIT_OPEN_DIRECT; break;
         case 'C': line->copy_on_read = true; break;
-        case 'm':
-        case 'k':
-            break; /* memory is aligned as the host needs it; io_uring is what native was for */
+        case 'm': break; /* memory is aligned as the host needs it */
+        case 'k': json_object_set_string_member(line->options, "file.aio", "native"); break;
         case 'i':
             if (!cli_aio_mode(optarg)) {
                 fprintf(stderr, "%s: Invalid aio option: %s\n", program_invocation_short_name,
@@ -277,7 +269,7 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
         case OPT_IMAGE_OPTS: line->image_opts = true; break;
         case OPT_OBJECT: g_ptr_array_add(line->objects, optarg); break;
         case 'V':
-            printf("%s version %s (Vitrine)\n", program_invocation_short_name, VIT_VERSION);
+            cli_print_version("version ");
             *status = 0;
             return false;
         case 'h':

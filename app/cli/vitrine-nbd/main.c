@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd
  * does */
+#include "app/cli/tool.h"
 #include "app/cli/vitrine-nbd/list.h"
 #include "block/driver.h"
 #include "block/export.h"
@@ -141,13 +142,7 @@ static VitBlockNode *open_node(Serve *s)
         report(what, error);
         return NULL;
     }
-    if (!o->format && !o->image_opts && strcmp(vit_block_node_format(node), "raw") == 0 &&
-        !o->read_only)
-        fprintf(stderr,
-                "WARNING: Image format was not specified for '%s' and probing guessed raw.\n"
-                "         Automatically detecting the format is dangerous for raw images.\n"
-                "         Specify the 'raw' format explicitly (-f raw).\n",
-                o->file);
+    cli_warn_probed(node);
     if (o->temporary && !(node = keep(s, open_overlay(s, node, &error)))) {
         report(NULL, error);
         return NULL;
@@ -296,8 +291,7 @@ static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
     say_ready(ready_fd);
     g_main_loop_run(s->loop);
     for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);
-    if (o->pid_file) g_unlink(o->pid_file);
-    return true;
+    return true; /* the PID file stays, as scripts that remove it expect */
 }
 
 static int serve(const NbdOptions *o, int ready_fd)

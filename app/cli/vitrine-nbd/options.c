@@ -3,6 +3,7 @@
 #include "app/cli/vitrine-nbd/options.h"
 
 #include "app/cli/modes.h"
+#include "app/cli/tool.h"
 #include "block/graph.h"
 
 #include <errno.h>
@@ -190,18 +191,13 @@ static bool take_value(NbdOptions *o, Seen *seen, int option, const char *arg)
     }
 }
 
-static void show_version(void)
-{
-    printf("%s %s (Vitrine)\n", program_invocation_short_name, VIT_VERSION);
-}
-
 static bool take(NbdOptions *o, Seen *seen, int option, const char *arg)
 {
     switch (option) {
     case 'h':
         printf(help, program_invocation_short_name, program_invocation_short_name), o->done = 0;
         return true;
-    case 'V': show_version(), o->done = 0; return true;
+    case 'V': cli_print_version(""), o->done = 0; return true;
     case 'b': set(&o->bind, arg); return true;
     case 'p': set(&o->port, arg); return true;
     case 't': o->persistent = true; return true;

@@ -3,6 +3,7 @@
  * options and QMP, as qemu-storage-daemon does
  *
  * Options take effect in the order in which they are given. */
+#include "app/cli/tool.h"
 #include "app/cli/vitrine-storage-daemon/usage.h"
 #include "block/driver.h"
 #include "engine/control/control.h"
@@ -156,7 +157,7 @@ static int look_ahead(Daemon *d, int argc, char **argv)
         switch (c) {
         case 'h': print_usage(program_invocation_short_name); return 0;
         case 'V':
-            printf("%s version " VIT_VERSION " (Vitrine)\n", program_invocation_short_name);
+            cli_print_version("version ");
             return 0;
         case DAEMONIZE: d->daemonize = true; break;
         case PID_FILE:
