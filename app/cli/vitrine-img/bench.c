@@ -164,8 +164,7 @@ int img_bench(Img *img, int argc, char **argv)
         case 'n': native = true; break;
         case OPT_NO_DRAIN: b.no_drain = true; break;
         case 'i':
-            if (!cli_aio_mode(optarg))
-                return img_fail(img, 1, "Invalid aio option: %s", optarg);
+            if (!cli_aio_mode(optarg)) return img_fail(img, 1, "Invalid aio option: %s", optarg);
             native = strcmp(optarg, "native") == 0;
             break;
         default:

@@ -156,9 +156,7 @@ static int look_ahead(Daemon *d, int argc, char **argv)
     while ((c = getopt_long(argc, argv, "-hT:V", long_options, NULL)) != -1) {
         switch (c) {
         case 'h': print_usage(program_invocation_short_name); return 0;
-        case 'V':
-            cli_print_version("version ");
-            return 0;
+        case 'V': cli_print_version("version "); return 0;
         case DAEMONIZE: d->daemonize = true; break;
         case PID_FILE:
             g_free(d->pid_file);
