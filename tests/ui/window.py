@@ -197,6 +197,28 @@ def refused_beside_running():
             app.expect("button", "^First, Running$")
 
 
+def host_full():
+    """The host's disk is full while the guest writes: the window says so and what to do, and after
+    that the guest goes on as if nothing had been."""
+    def prepare(app):
+        def path(name):
+            return os.path.join(app.home.name, name)
+        subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path("data.qcow2"), "64M"],
+                       check=True)
+        with open(path("rules"), "w", encoding="ascii") as file:
+            file.write('[inject-error]\nevent = "write_aio"\nerrno = "28"\nonce = "on"\n')
+        command = "dd if=/dev/zero of=/dev/vda bs=64k count=4 conv=fsync && poweroff -f"
+        app.describe("writer.json", name="Writer", kernel=assets.kernel(), cmdline="panic=-1",
+                     initrd=assets.shell_initramfs(path("writer.gz"), ("virtio_blk",), command),
+                     drives=[{"file": f"blkdebug:{path('rules')}:{path('data.qcow2')}",
+                              "format": "qcow2", "interface": "virtio"}])
+    with Application(COMMAND, "--start", "Writer", before=prepare) as app:
+        app.expect("heading|label", "^The Machine Is Paused$", 90)
+        app.expect("label", "data.qcow2.*[Nn]o space left")
+        app.press("^Resume$")
+        app.expect("label", "^It stopped by itself: the guest powered off", 60)
+
+
 def unreadable_description():
     def prepare(app):
         app.describe("good.json", name="Good")
@@ -313,6 +335,7 @@ run_tests([
     ("the form takes a disk of any format", new_machine_from_disk),
     ("a machine that cannot start says why and can be tried again", cannot_start),
     ("a machine that is refused leaves others running", refused_beside_running),
+    ("a full host pauses the machine, which can be resumed", host_full),
     ("an unreadable description is reported, the others are there", unreadable_description),
     ("errors and reasons from the engine are translated", translated),
     ("guest pixels are screen pixels", guest_pixels),
