@@ -241,7 +241,8 @@ void vit_io_engine_free(VitIoEngine *e)
 void vit_io_engine_submit(VitIoEngine *e, VitIo *io)
 {
     io->engine = e;
-    if (e->one_writer && io->kind == VIT_IO_WRITE && is_large(io)) {
+    /* Durable ones wait for the disk outside of that lock: together they wait less. */
+    if (e->one_writer && io->kind == VIT_IO_WRITE && !io->durable && is_large(io)) {
         if (!e->writer)
             e->writer = g_thread_pool_new(work, e, 1, FALSE, NULL);
         g_thread_pool_push(e->writer, io, NULL);
