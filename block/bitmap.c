@@ -52,8 +52,10 @@ VitBlockBitmap *vit_block_bitmap_new(VitBlockNode *node, const char *name, uint3
         return NULL;
     }
     if (name && (!*name || strlen(name) > MAX_NAME)) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("A bitmap's name has 1 to %d bytes"),
-                       MAX_NAME);
+        if (*name)
+            vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                           _("Bitmap name too long: at most %d bytes"), MAX_NAME);
+        else vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Bitmap name cannot be empty"));
         return NULL;
     }
     if (name && vit_block_bitmap_find(node, name)) {

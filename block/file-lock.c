@@ -41,6 +41,8 @@ void vit_block_unlock_file(int fd)
 
 bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
 {
+    static const char *const names[N_THINGS] = { "consistent read", "write", "write unchanged",
+                                                 "resize", "change children" };
     unsigned uses = READS | (writer ? WRITES | RESIZES : 0), forbids = WRITES | RESIZES;
     bool conflict = false;
 
@@ -52,17 +54,20 @@ bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
         else if (code < 0)
             return true;    /* a file system without locks: the person's own care must do */
     }
-    for (int n = 0; n < N_THINGS; n++)
-        conflict |= ((uses & 1u << n) && locked_by_other(fd, FORBIDS + n)) ||
-                    ((forbids & 1u << n) && locked_by_other(fd, USES + n));
-    if (!conflict) return true;
+    const char *lacks = NULL;
+    bool shared = false;
+    for (int n = 0; n < N_THINGS && !lacks; n++) {
+        bool used = (uses & 1u << n) && locked_by_other(fd, FORBIDS + n);
+        shared = !used;
+        if (used || ((forbids & 1u << n) && locked_by_other(fd, USES + n))) lacks = names[n];
+    }
+    if (!conflict && !lacks) return true;
     vit_block_unlock_file(fd);
-    g_set_error(
-        error, G_FILE_ERROR, G_FILE_ERROR_ACCES,
-        writer
-            ? _("“%s” is in use by another machine or program; stop that one first, or give this "
-                "machine its own copy of the disk")
-            : _("“%s” is being written by another machine or program; stop that one first"),
-        path);
+    g_set_error(error, G_FILE_ERROR, G_FILE_ERROR_ACCES,
+                shared ? _("Failed to get shared \"%s\" lock\n"
+                           "Is another process using the image [%s]?")
+                       : _("Failed to get \"%s\" lock\n"
+                           "Is another process using the image [%s]?"),
+                lacks ?: names[1], path);
     return false;
 }

@@ -29,6 +29,9 @@ static bool take_common(VitBlockNode *node, VitBlockArgs *args, GError **error)
         !vit_block_args_enum(args, "discard", discards, &discard, error) ||
         !vit_block_args_enum(args, "detect-zeroes", detects, &detect, error))
         return false;
+    if (how->force_share && !how->read_only)
+        return vit_block_args_fail(args, error,
+                                   _("force-share=on can only be used with read-only images"));
     how->discard = discard & 1;
     node->detect_zeroes = (unsigned)detect;
     if (detect == 2 && !how->discard)
@@ -142,7 +145,7 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, VitBloc
         &why);
     if (!backing) {
         vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                       _("Could not open backing file of “%s”: %s"), node->filename, why->message);
+                       _("Could not open backing file: %s"), vit_block_error_text(why));
         return NULL;
     }
     backing->how.no_backing = false;
@@ -166,9 +169,10 @@ static bool open_chain(VitBlockNode *top, VitBlockArgs *args, GError **error)
         VitBlockNode *backing = open_backing(top, node, now, &next, &why);
         g_clear_pointer(&owned, vit_block_args_free);
         now = owned = next;
+        if (!backing && !why) return true;
         if (!backing) {
-            if (why) g_propagate_error(error, g_steal_pointer(&why));
-            return !why;
+            g_propagate_error(error, g_steal_pointer(&why));
+            return false;
         }
         vit_block_add_edge(node, backing, "backing", VIT_EDGE_BACKING);
         if (node->driver->kind != VIT_BLOCK_FORMAT || backing == top) break;

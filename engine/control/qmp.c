@@ -28,7 +28,9 @@ static void send_error(Qmp *q, const GError *error, JsonNode *id)
     JsonObject *answer = json_object_new(), *body = json_object_new();
 
     json_object_set_string_member(body, "class", control_error_class(error));
-    json_object_set_string_member(body, "desc", vit_block_error_text(error));
+    const char *text = vit_block_error_text(error); /* further lines are hints for people */
+    g_autofree char *first = g_strndup(text, strcspn(text, "\n"));
+    json_object_set_string_member(body, "desc", first);
     json_object_set_object_member(answer, "error", body);
     if (id)
         json_object_set_member(answer, "id", json_node_copy(id));

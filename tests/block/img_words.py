@@ -90,6 +90,60 @@ def test_null():
             check(not any(file.read()), "null-co gave something")
 
 
+def test_lost_backing_file():
+    with Folder() as f:
+        for command in (["convert", "-O", "raw", f("t"), f("o")], ["commit", f("t")],
+                        ["map", f("t")], ["rebase", "-b", "", f("t")], ["resize", f("t"), "2M"],
+                        ["compare", f("t"), f("t")], ["check", f("t")], ["info", f("t")],
+                        ["snapshot", "-c", "s", f("t")], ["info", "--backing-chain", f("t")]):
+            img("create", "-q", "-f", "qcow2", "-u", "-b", f("lost"), "-F", "raw", f("t"), "1M")
+            both(*command)
+
+
+def test_locks():
+    with Folder() as f:
+        img("create", "-q", "-f", "qcow2", f("a"), "1M")
+        holder = images.subprocess.Popen(
+            [os.path.join(images.TOOLS, "vitrine-io"), "-f", "qcow2", f("a")],
+            stdin=images.subprocess.PIPE, stdout=images.subprocess.PIPE)
+        try:
+            holder.stdin.write(b"write 0 512\n")
+            holder.stdin.flush()
+            text = b""
+            while b"ops/sec" not in text:
+                text += holder.stdout.read1(4096)
+            for command in (["info", f("a")], ["info", "-U", f("a")], ["check", f("a")],
+                            ["resize", f("a"), "2M"], ["snapshot", "-c", "s", f("a")],
+                            ["snapshot", "-U", "-c", "s", f("a")], ["create", f("a"), "1M"],
+                            ["convert", f("a"), f("b")], ["convert", "-U", f("a"), f("b")]):
+                both(*command, stdout=False)
+        finally:
+            holder.communicate(timeout=20)
+
+
+def test_bitmaps():
+    with Folder() as f:
+        img("create", "-q", "-f", "qcow2", "-o", "cluster_size=4k", f("a"), "4M")
+        img("bitmap", "--add", f("a"), "one")
+        img("bitmap", "--add", "-g", "512", f("a"), "two")
+        both("info", f("a"))
+        both("measure", "-O", "qcow2", f("a"))
+        both("measure", "-O", "qcow2", "-o", "cluster_size=512", "--output=json", f("a"))
+        for args in (["--add", f("a"), ""], ["--add", "-g", "foo", f("a"), "x"], ["--add"], [],
+                     ["--add", "-g", "16E", f("a"), "x"], ["--remove", f("a"), "x"],
+                     ["--merge", "x", f("a"), "one"], ["--add", "-g", "3k", f("a"), "x"]):
+            both("bitmap", *args)
+
+
+def test_snapshots():
+    with Folder() as f:
+        for args in (["-d", "1", f("a")], ["-a", "1", f("a")], ["-a", "x", f("a")],
+                     ["-d", "x", f("a")], ["-l", "-c", "x", f("a")], ["-c", "x"]):
+            img("create", "-q", "-f", "qcow2", f("a"), "1M")
+            img("snapshot", "-c", "s", f("a"))
+            both("snapshot", *args)
+
+
 def test_name_of_the_program():
     with Folder() as f:
         for tool in ("img", "io", "nbd"):

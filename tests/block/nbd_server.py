@@ -417,7 +417,7 @@ def lifetime():
         check(not os.path.exists(path), "the socket was left behind")
         with serve(folder, image) as server:
             text = run(NBD, "-f", "raw", "-k", folder("other"), image, rc=1)
-            check("in use" in text, text)
+            check("Is another process using the image" in text, text)
         equal(run("nbdinfo", "--size", "--", "[", NBD, "-f", "raw", image, "]").strip(), str(MIB))
         pid = folder("pid")
         run(NBD, "--fork", "--pid-file", pid, "-t", "-k", path, "-f", "raw", image)

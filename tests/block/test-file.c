@@ -332,7 +332,7 @@ static void test_lock(Fixture *f, gconstpointer data)
     g_assert_no_error(error);
     g_assert_null(vit_block_open("raw", f->path, &writer, f->thread, &error));
     g_assert_nonnull(strstr(error->message, f->path));
-    g_assert_nonnull(strstr(error->message, "in use by another"));
+    g_assert_nonnull(strstr(error->message, "Is another process using the image"));
     g_clear_error(&error);
     g_assert_null(vit_block_open("raw", f->path, &reader, f->thread, &error));
     g_clear_error(&error);

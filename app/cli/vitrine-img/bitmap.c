@@ -4,11 +4,12 @@
 
 #include "block/bitmap.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 enum { OPT_ADD = IMG_OPT_OWN, OPT_REMOVE, OPT_CLEAR, OPT_ENABLE, OPT_DISABLE, OPT_MERGE };
-enum { DEFAULT_GRANULARITY = 64 << 10, MAX_STEPS = 64 };
+enum { LEAST_GRANULARITY = 4 << 10, MOST_GRANULARITY = 64 << 10, MAX_STEPS = 64 }; /* unless told */
 
 typedef struct {
     int what;
@@ -28,7 +29,8 @@ typedef struct {
 static bool add(Bitmap *b, GError **error)
 {
     const VitBlockDriver *d = b->node->driver;
-    uint64_t granularity = b->granularity ?: DEFAULT_GRANULARITY;
+    uint32_t cluster = vit_block_info(b->node).cluster_size ?: MOST_GRANULARITY;
+    uint64_t granularity = b->granularity ?: CLAMP(cluster, LEAST_GRANULARITY, MOST_GRANULARITY);
 
     if (granularity < 512 || (granularity & (granularity - 1)) || granularity > UINT32_MAX)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
@@ -39,7 +41,11 @@ static bool add(Bitmap *b, GError **error)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                               "Can't store persistent bitmaps to %s: Operation not supported",
                               b->node->name);
-    if (!d->co_bitmap_can_store(b->node, b->name, (uint32_t)granularity, error)) return false;
+    if (*b->name && !d->co_bitmap_can_store(b->node, b->name, (uint32_t)granularity, error)) {
+        g_prefix_error(error, "Can't make bitmap '%s' persistent in '%s': ", b->name,
+                       b->node->name);
+        return false;
+    }
     VitBlockBitmap *bitmap = vit_block_bitmap_new(b->node, b->name, (uint32_t)granularity, error);
     if (bitmap) vit_block_bitmap_set_persistent(bitmap, true);
     return bitmap != NULL;
@@ -150,19 +156,24 @@ int img_bitmap(Img *img, int argc, char **argv)
         case 'b': source = optarg; break;
         case 'F': source_format = optarg; break;
         case 'g':
-            if (!vit_parse_size_strict(optarg, &b.granularity) || b.granularity == 0)
-                return img_fail(img, 1, "Invalid granularity specified: '%s'.", optarg);
-            break;
+            errno = 0;
+            if (vit_parse_size_strict(optarg, &b.granularity)) break;
+            if (errno == ERANGE)
+                return img_fail(img, 1,
+                                "Invalid granularity specified. Must be between 0 and "
+                                "%" G_GINT64_FORMAT ".",
+                                INT64_MAX);
+            return img_fail(img, 1, "Invalid granularity specified: '%s'.", optarg);
         default:
             if (b.n_steps == MAX_STEPS) return img_fail(img, 1, "Too many operations");
             b.steps[b.n_steps++] = (Step){ c, optarg };
         }
     }
-    if (optind != argc - 2) return img_fail(img, 1, "Expecting filename and bitmap name");
     if (b.n_steps == 0)
         return img_fail(img, 1,
                         "Need at least one of --add, --remove, --clear, --enable, --disable, or "
                         "--merge");
+    if (optind != argc - 2) return img_fail(img, 1, "Expecting filename and bitmap name");
     if (b.granularity && !has(&b, OPT_ADD))
         return img_fail(img, 1, "granularity only supported with --add");
     if (source_format && !source) return img_fail(img, 1, "-F only supported with -b");

@@ -19,8 +19,8 @@ static int failed(Snapshot *s, const char *verb, const char *why)
     return img_fail(s->img, 1, "Could not %s snapshot '%s': %s", verb, s->name, why);
 }
 
-/* Of an ID or a name, an ID first. */
-static bool exists(VitBlockNode *node, const char *name)
+/* Of an ID or a name, an ID first; of a name alone, by_id tells. */
+static bool exists(VitBlockNode *node, const char *name, bool by_id)
 {
     g_autoptr(GPtrArray)
         list = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_snapshot_free);
@@ -29,7 +29,7 @@ static bool exists(VitBlockNode *node, const char *name)
         return false;
     for (guint i = 0; i < list->len; i++) {
         VitBlockSnapshot *one = list->pdata[i];
-        if (strcmp(one->id, name) == 0 || strcmp(one->name, name) == 0) return true;
+        if ((by_id && strcmp(one->id, name) == 0) || strcmp(one->name, name) == 0) return true;
     }
     return false;
 }
@@ -67,12 +67,12 @@ static void run(void *opaque)
     } else if (s->action == 'a') {
         if (!d->co_snapshot_goto)
             s->status = failed(s, "apply", "Block driver does not support snapshots");
-        else if (!exists(s->node, s->name))
+        else if (!exists(s->node, s->name, true))
             s->status = failed(s, "apply", "Failed to load snapshot: No such file or directory");
         else if (!d->co_snapshot_goto(s->node, s->name, &error))
             s->status = failed(s, "apply", vit_block_error_text(error));
     } else {
-        if (!d->co_snapshot_delete || !exists(s->node, s->name))
+        if (!d->co_snapshot_delete || !exists(s->node, s->name, false))
             s->status = failed(s, "delete", "snapshot not found");
         else if (!d->co_snapshot_delete(s->node, s->name, &error))
             s->status = failed(s, "delete", vit_block_error_text(error));
