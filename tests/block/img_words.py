@@ -144,6 +144,32 @@ def test_snapshots():
             both("snapshot", *args)
 
 
+def io_says(path, *commands):
+    """What both tools say of these commands, but for times."""
+    said = []
+    for tool in ("qemu-io", os.path.join(images.TOOLS, "vitrine-io")):
+        args = [word for text in commands for word in ("-c", text)]
+        done = images.run(tool, "-f", "qcow2", *args, path, status=None)
+        out = images.re.sub(r", \d+ ops; .*", "", images.normal(done.stdout))
+        said.append((done.returncode, out, images.normal(done.stderr)))
+    equal(said[1], said[0], " ".join(commands))
+
+
+def test_io():
+    with Folder() as f:
+        img("create", "-q", "-f", "qcow2", f("a"), "4M")
+        for command in ("nosuch", "read", "read 0", "write", "length 1", "flush 1", "map 1",
+                        "truncate", "truncate foo", "truncate -m foo 2M", "alloc", "alloc 0 1 2",
+                        "sleep", "sleep foo", "sleep 1", "sigraise", "sigraise foo", "sigraise 0",
+                        "write -P 300 0 512", "write -P foo 0 512", "write -s /nowhere 0 512",
+                        "read 0 16E", "read 0 1kb", "read 0 1.5k", "read 8E 512", "read 4M 1",
+                        "reopen -c foo", "reopen -r -w", "discard", "aio_write", "aio_read 0"):
+            io_says(f("a"), command)
+        io_says(f("a"), "close", "read 0 512", "length")
+        io_says(f("a"), "reopen -r", "truncate 1M", "write 0 512")
+        io_says(f("a"), "write -P 1 0 64k", "read -P 2 0 64k", "nosuch")
+
+
 def test_name_of_the_program():
     with Folder() as f:
         for tool in ("img", "io", "nbd"):

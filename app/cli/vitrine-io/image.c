@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -168,8 +169,13 @@ static int cmd_truncate(IoTool *tool, int argc, char **argv)
     while ((c = getopt(argc, argv, "m:")) != -1) {
         size_t mode = 0;
         while (c == 'm' && mode < G_N_ELEMENTS(modes) && strcmp(optarg, modes[mode]) != 0) mode++;
-        if (c != 'm' || mode == G_N_ELEMENTS(modes)) {
+        if (c != 'm') {
             io_usage(io_find("truncate"));
+            return -1;
+        }
+        if (mode == G_N_ELEMENTS(modes)) {
+            fprintf(stderr, "%s: Invalid preallocation mode '%s'\n", program_invocation_short_name,
+                    optarg);
             return -1;
         }
         w.prealloc = (VitPrealloc)mode;
@@ -177,6 +183,10 @@ static int cmd_truncate(IoTool *tool, int argc, char **argv)
     int64_t size = optind < argc ? io_number(argv[optind]) : -1;
     if (size < 0) return -1;
     w.bytes = (uint64_t)size;
+    if (vit_block_info(tool->node).read_only) {
+        fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
+        return -1;
+    }
     vit_fiber_run_sync(tool->thread, truncate_fiber, &w);
     if (w.error) {
         fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(w.error));
@@ -244,14 +254,37 @@ static int cmd_reopen(IoTool *tool, int argc, char **argv)
 {
     bool read_only = vit_block_info(tool->node).read_only;
     g_autoptr(GError) error = NULL;
-    int c;
+    unsigned flags = tool->flags;
+    bool writethrough;
+    int c, mode = 0;
 
-    while ((c = getopt(argc, argv, "rw")) != -1) {
+    while ((c = getopt(argc, argv, "rwc:")) != -1) {
         if (c == '?') {
             io_usage(io_find("reopen"));
             return -1;
         }
+        if (c == 'c' && !cli_cache_mode(optarg, &flags, &writethrough)) {
+            fprintf(stderr, "%s: Invalid cache option: %s\n", program_invocation_short_name,
+                    optarg);
+            return -1;
+        }
+        if (c == 'c') continue;
+        if (mode) {
+            fprintf(stderr, "%s: Only one -r/-w option may be given\n",
+                    program_invocation_short_name);
+            return -1;
+        }
+        mode = c;
         read_only = c == 'r';
+    }
+    if (optind < argc) {
+        io_usage(io_find("reopen"));
+        return -1;
+    }
+    if (flags != tool->flags) {
+        fprintf(stderr, "%s: Cannot change the cache mode of an open image; close and open it\n",
+                program_invocation_short_name);
+        return -1;
     }
     if (vit_block_set_read_only(tool->node, read_only, &error)) return 0;
     fprintf(stderr, "%s: %s\n", program_invocation_short_name, vit_block_error_text(error));
@@ -271,6 +304,16 @@ static int cmd_sleep(IoTool *tool, int argc, char **argv)
     return 0;
 }
 
+static int cmd_sigraise(IoTool *tool, int argc, char **argv)
+{
+    int64_t signal = io_number(argv[1]);
+
+    if (signal < 0) return -1;
+    fflush(stdout); /* what was said is not to die with us */
+    raise((int)signal);
+    return 0;
+}
+
 static int cmd_abort(IoTool *tool, int argc, char **argv)
 {
     abort();
@@ -284,11 +327,12 @@ const IoCommand io_image_commands[] = {
     { "flush", "f", cmd_flush, 0, 0, true, "", "flush all in-core file state to disk", NULL },
     { "info", "i", cmd_info, 0, 0, true, "", "prints information about the current file", NULL },
     { "length", "l", cmd_length, 0, 0, true, "", "gets the length of the current file", NULL },
-    { "map", NULL, cmd_map, 0, 1, true, " ", "prints the allocated areas of a file", NULL },
+    { "map", NULL, cmd_map, 0, 0, true, " ", "prints the allocated areas of a file", NULL },
     { "open", "o", cmd_open, 1, -1, false, "[-rCnkU] [-t cache] [-d discard] [-o options] [path] ",
       "open the file specified by path", " Example: 'open -n -o driver=raw /tmp/data'\n" },
-    { "reopen", NULL, cmd_reopen, 0, -1, true, "[(-r|-w)] ",
+    { "reopen", NULL, cmd_reopen, 0, -1, true, "[(-r|-w)] [-c cache] ",
       "reopens an image read-only or for writing", NULL },
+    { "sigraise", NULL, cmd_sigraise, 1, 1, false, "signal ", "raises a signal", NULL },
     { "sleep", NULL, cmd_sleep, 1, 1, false, "", "waits for the given value in milliseconds",
       NULL },
     { "truncate", "t", cmd_truncate, 1, 3, true, "[-m prealloc_mode] off ",

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 static const char usage_text[] =
-    "Usage: vitrine-io [OPTIONS]... [-c STRING]... [file]\n"
+    "Usage: %s [OPTIONS]... [-c STRING]... [file]\n"
     "Vitrine disk exerciser\n\n"
     "      --object OBJECTDEF   define an object such as 'secret' for passwords or keys\n"
     "      --image-opts         treat file as option string\n"
@@ -31,7 +31,7 @@ static const char usage_text[] =
     "  -U, --force-share        force shared permissions\n"
     "  -h, --help               display this help and exit\n"
     "  -V, --version            output version information and exit\n\n"
-    "See 'vitrine-io -c help' for information on available commands.\n";
+    "See '%s -c help' for information on available commands.\n";
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
@@ -156,23 +156,23 @@ int io_run_line(IoTool *tool, const char *line)
     if (strcmp(args[0], "help") == 0 || strcmp(args[0], "?") == 0) return help(argc, args);
     const IoCommand *c = io_find(args[0]);
     if (!c) {
-        printf("command \"%s\" not found\n", args[0]);
+        fprintf(stderr, "command \"%s\" not found\n", args[0]);
         return -1;
     }
     if (c->needs_file && !tool->node) {
-        printf("no file open, try 'help open'\n");
+        fprintf(stderr, "no file open, try 'help open'\n");
         return -1;
     }
     if (argc - 1 < c->min_args || (c->max_args >= 0 && argc - 1 > c->max_args)) {
         if (c->max_args < 0)
-            printf("bad argument count %d to %s, expected at least %d arguments\n", argc - 1,
-                   c->name, c->min_args);
+            fprintf(stderr, "bad argument count %d to %s, expected at least %d arguments\n",
+                    argc - 1, c->name, c->min_args);
         else if (c->max_args == c->min_args)
-            printf("bad argument count %d to %s, expected %d arguments\n", argc - 1, c->name,
-                   c->min_args);
+            fprintf(stderr, "bad argument count %d to %s, expected %d arguments\n", argc - 1,
+                    c->name, c->min_args);
         else
-            printf("bad argument count %d to %s, expected between %d and %d arguments\n", argc - 1,
-                   c->name, c->min_args, c->max_args);
+            fprintf(stderr, "bad argument count %d to %s, expected between %d and %d arguments\n",
+                    argc - 1, c->name, c->min_args, c->max_args);
         return -1;
     }
     optind = 0;
@@ -216,6 +216,7 @@ static const struct option long_options[] = {
     { "force-share", no_argument, NULL, 'U' },
     { "image-opts", no_argument, NULL, OPT_IMAGE_OPTS },
     { "object", required_argument, NULL, OPT_OBJECT },
+    { "trace", required_argument, NULL, 'T' },
     { NULL, 0, NULL, 0 },
 };
 
@@ -234,14 +235,15 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
     int c;
 
     *status = 1;
-    while ((c = getopt_long(argc, argv, "hVc:d:f:rnCmki:t:U", long_options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "hVc:d:f:rnCmki:t:UT:", long_options, NULL)) != -1) {
         switch (c) {
         case 'c': g_ptr_array_add(line->commands, optarg); break;
         case 'f': line->format = optarg; break;
         case 'r': tool->flags |= VIT_OPEN_READ_ONLY; break;
         case 'n': tool->flags |= VIT_OPEN_DIRECT; break;
         case 'C': line->copy_on_read = true; break;
-        case 'm': break; /* memory is aligned as the host needs it */
+        case 'm':
+        case 'T': break; /* memory is aligned as the host needs it; nothing is traced */
         case 'k': json_object_set_string_member(line->options, "file.aio", "native"); break;
         case 'i':
             if (!cli_aio_mode(optarg)) {
@@ -273,14 +275,16 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
             *status = 0;
             return false;
         case 'h':
-            fputs(usage_text, stdout);
+            printf(usage_text, program_invocation_short_name, program_invocation_short_name);
             *status = 0;
             return false;
-        default: fputs(usage_text, stdout); return false;
+        default:
+            printf(usage_text, program_invocation_short_name, program_invocation_short_name);
+            return false;
         }
     }
     if (argc - optind > 1) {
-        fputs(usage_text, stdout);
+        printf(usage_text, program_invocation_short_name, program_invocation_short_name);
         return false;
     }
     return true;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_BYTES = 2147483136, FILL = 0xcd };
 
@@ -202,8 +203,12 @@ static bool fill_from_file(Transfer *t)
     g_autoptr(GError) error = NULL;
     gsize size;
 
+    if (access(t->source, R_OK) < 0) {
+        fprintf(stderr, "%s: %s\n", t->source, g_strerror(errno));
+        return false;
+    }
     if (!g_file_get_contents(t->source, &content, &size, &error)) {
-        printf("%s: %s\n", t->source, vit_block_error_text(error));
+        fprintf(stderr, "%s: %s\n", t->source, error->message);
         return false;
     }
     if (size == 0) {
