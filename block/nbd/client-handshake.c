@@ -102,6 +102,10 @@ static bool refused(const Reply *r, const char *what, GError **error)
                                            "the server wants extended headers" };
     unsigned n = r->type & 0xff;
 
+    if (r->type == VIT_NBD_REP_ERR_UNKNOWN)
+        return vit_block_fail(
+            error, VIT_BLOCK_ERROR_NOT_FOUND, "%s%s%s", _("Requested export not available"),
+            r->size ? _("\nserver reported: ") : "", r->size ? (char *)r->data : "");
     return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("The NBD server refused %s: %s%s%s"),
                           what, reasons[n < G_N_ELEMENTS(reasons) ? n : 0], r->size ? ": " : "",
                           r->size ? (char *)r->data : "");

@@ -87,8 +87,8 @@ static char *name_of(const VitNbdClient *c)
     g_autofree char *export = g_uri_escape_string(c->export, "/", FALSE);
 
     if (c->address.path)
-        return g_strdup_printf("%s+unix:///%s?socket=%s", c->tls ? "nbds" : "nbd", export,
-                               c->address.path);
+        return g_strdup_printf("%s+unix://%s%s?socket=%s", c->tls ? "nbds" : "nbd",
+                               *export ? "/" : "", export, c->address.path);
     g_autofree char *server = vit_nbd_address_text(&c->address);
     return g_strdup_printf("%s://%s%s%s", c->tls ? "nbds" : "nbd", server, *export ? "/" : "",
                            export);

@@ -87,7 +87,7 @@ def names():
                          f':{{"type":"unix","path":"{server.socket}"}}}}}}'):
                 equal(run(IO, "-r", "-c", "length", name).strip(), "1 MiB")
             text = run(IO, "-f", "raw", "-c", "length", server.uri("other"), rc=1)
-            check("other" in text and "no such export" in text, text)
+            check("other" in text and "Requested export not available" in text, text)
         process = subprocess.Popen(["qemu-nbd", "-t", "-b", "127.0.0.1", "-p", str(port), "-f",
                                     "raw", image])
         try:

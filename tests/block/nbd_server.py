@@ -429,6 +429,7 @@ def lifetime():
         while os.path.exists(path) and time.monotonic() < end:
             time.sleep(0.01)
         check(not os.path.exists(path), "it did not end")
+        check(os.path.exists(pid), "it took its PID file away")
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             number = probe.getsockname()[1]

@@ -107,8 +107,8 @@ static void load_fiber(void *opaque)
 
     if (!driver->co_snapshot_load) {
         vit_block_fail(l->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Block format '%s' used by device '' does not support feature 'internal "
-                       "snapshots'",
+                       "Block format '%s' used by device '' does not support temporarily "
+                       "loading internal snapshots",
                        driver->name);
         return;
     }
@@ -151,7 +151,8 @@ static VitBlockNode *open_node(Serve *s)
     if (o->snapshot) {
         vit_fiber_run_sync(s->thread, load_fiber, &load);
         if (!load.good) {
-            report("Failed to load snapshot", error);
+            bool said = strstr(error->message, "Failed to load snapshot") != NULL;
+            report(said ? NULL : "Failed to load snapshot", error);
             return NULL;
         }
     }
@@ -281,9 +282,13 @@ static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
     vit_fiber_run_sync(s->thread, begin_fiber, &begin);
     if (!begin.good) return report(NULL, error);
     if (o->pid_file) {
-        g_autofree char *pid = g_strdup_printf("%d\n", (int)getpid());
-        if (!g_file_set_contents(o->pid_file, pid, -1, &error))
-            return report("cannot create pid file", error);
+        FILE *file = fopen(o->pid_file, "we");
+        bool written = file && fprintf(file, "%d\n", (int)getpid()) > 0;
+        if ((file && fclose(file) != 0) || !written) {
+            fprintf(stderr, "%s: Could not create '%s': %s\n", program_invocation_short_name,
+                    o->pid_file, g_strerror(errno));
+            return false;
+        }
     }
     guint sources[] = { g_unix_signal_add(SIGINT, on_signal, s->loop),
                         g_unix_signal_add(SIGTERM, on_signal, s->loop),

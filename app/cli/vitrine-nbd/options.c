@@ -219,7 +219,8 @@ static bool take(NbdOptions *o, Seen *seen, int option, const char *arg)
     case TLS_CREDS: set(&o->tls_creds, arg); return true;
     case TLS_HOSTNAME: set(&o->tls_hostname, arg); return true;
     case TLS_AUTHZ: set(&o->tls_authz, arg); return true;
-    case '?': return complain("Try `vitrine-nbd --help' for more information.");
+    case '?':
+        return complain("Try `%s --help' for more information.", program_invocation_short_name);
     default:
         if (option != 'k' && option != 'e' && option != HANDSHAKE) seen->device_settings = true;
         return take_value(o, seen, option, arg);
@@ -267,7 +268,7 @@ static bool check(NbdOptions *o, const Seen *seen, int left)
             return complain("List mode is incompatible with per-device settings");
     } else if (left != 1) {
         complain("Invalid number of arguments");
-        fputs("Try `vitrine-nbd --help' for more information.\n", stderr);
+        fprintf(stderr, "Try `%s --help' for more information.\n", program_invocation_short_name);
         return false;
     } else if (o->tls_hostname) {
         return complain("TLS hostname is only supported with -L");
