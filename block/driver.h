@@ -214,6 +214,12 @@ struct VitBlockNode { /* first member of each driver's instance */
 
 /* ---- for drivers ----------------------------------------------------------------------------- */
 
+/* co_status and info of a driver that passes requests on to node->file: what that one says, but for
+ * the node's own size and permission. */
+int vit_block_forward_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                             VitBlockExtent *extent);
+void vit_block_forward_info(VitBlockNode *node, VitBlockInfo *info);
+
 /* Opens the child that args has under `name` (an object of options, or a node's name) and adds the
  * edge. With neither, an error that says so.  The child inherits how (backing files: read-only). */
 [[nodiscard]] VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args,

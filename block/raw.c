@@ -115,16 +115,6 @@ static bool raw_submit(VitBlockNode *node, VitBlockRequest *req)
 
 /* ---- the format ------------------------------------------------------------------------------ */
 
-static void child_info(VitBlockNode *node, VitBlockInfo *info)
-{
-    uint64_t size = info->size;
-    bool read_only = info->read_only;
-
-    *info = vit_block_info(node->file->node);
-    info->size = size;
-    info->read_only |= read_only;
-}
-
 static int raw_copy_range(VitBlockNode *node, uint64_t offset, VitBlockNode *from,
                           uint64_t from_offset, uint64_t bytes)
 {
@@ -223,7 +213,7 @@ const VitBlockDriver vit_block_raw_driver = {
     .co_write_zeroes = raw_write_zeroes,
     .co_discard = raw_discard,
     .try_submit = raw_submit,
-    .info = child_info,
+    .info = vit_block_forward_info,
     .co_status = raw_status,
     .co_copy_range = raw_copy_range,
     .co_truncate = raw_truncate,

@@ -42,19 +42,9 @@ static void root_attach(VitBlockNode *node)
     if (r->member) vit_throttle_move(r->member, node->thread);
 }
 
-static int root_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
 static void root_info(VitBlockNode *node, VitBlockInfo *info)
 {
-    uint64_t size = info->size;
-    bool read_only = info->read_only;
-
-    *info = vit_block_info(node->file->node);
-    info->size = size;
-    info->read_only |= read_only;
+    vit_block_forward_info(node, info);
     info->write_through = ((Root *)node)->write_through;
 }
 
@@ -75,7 +65,7 @@ const VitBlockDriver vit_block_root_driver = {
     .hurry = root_hurry,
     .attach = root_attach,
     .info = root_info,
-    .co_status = root_status,
+    .co_status = vit_block_forward_status,
 };
 
 VitBlockNode *vit_block_root_new(VitBlockNode *node, const char *id)
@@ -153,8 +143,7 @@ void vit_block_root_throttle(VitBlockNode *root, VitBlockObject *group)
     VitIoThread *home = graph ? vit_block_graph_thread(graph) : NULL;
 
     /* A command's fiber must not hold up its thread: the root's may need it. */
-    if (home && vit_io_thread_is_current(home))
-        vit_co_block_run(home, root, throttle_fiber, &t);
+    if (home && vit_io_thread_is_current(home)) vit_co_block_run(home, root, throttle_fiber, &t);
     else vit_block_run(root, throttle_fiber, &t);
 }
 

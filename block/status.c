@@ -95,3 +95,19 @@ void vit_block_snapshot_free(VitBlockSnapshot *s)
     g_free(s->name);
     g_free(s);
 }
+
+int vit_block_forward_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
+                             VitBlockExtent *extent)
+{
+    return vit_co_status(node->file->node, offset, bytes, extent);
+}
+
+void vit_block_forward_info(VitBlockNode *node, VitBlockInfo *info)
+{
+    uint64_t size = info->size;
+    bool read_only = info->read_only;
+
+    *info = vit_block_info(node->file->node);
+    info->size = size;
+    info->read_only |= read_only;
+}

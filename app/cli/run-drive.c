@@ -2,22 +2,10 @@
 /* app/cli/run-drive.c - "-drive": names, defaults and messages are QEMU's */
 #include "app/cli/run-drive.h"
 
+#include "app/cli/run-options.h"
 #include "engine/core/options.h"
 
 #include <string.h>
-
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    g_autofree char *text = g_strdup_vprintf(format, args);
-    va_end(args);
-    g_autofree char *all = g_strconcat("-drive: ", text, NULL);
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, all);
-    return false;
-}
 
 /* The index of a word; words ends with NULL.  The option's absence leaves *value alone. */
 static bool take_word(VitOptions *o, const char *key, const char *const *words, int *value,
@@ -33,7 +21,7 @@ static bool take_word(VitOptions *o, const char *key, const char *const *words, 
         }
     }
     g_autofree char *all = g_strjoinv(", ", (char **)words);
-    return fail(error, "%s=%s is not known; %s are", key, text, all);
+    return run_fail(error, "-drive: %s=%s is not known; %s are", key, text, all);
 }
 
 /* A word that the engine reads itself; it stays NULL when it is not given. */
@@ -81,7 +69,8 @@ static bool take_either(VitOptions *o, const char *name, const char *alias, cons
 
     *value = vit_options_take(o, name);
     if (*value && by_alias)
-        return fail(error, "'%s' and its alias '%s' can't be used at the same time", name, alias);
+        return run_fail(error, "-drive: '%s' and its alias '%s' can't be used at the same time",
+                        name, alias);
     if (!*value) *value = by_alias;
     return true;
 }
@@ -97,7 +86,7 @@ static bool take_limits(VitDriveConfig *d, VitOptions *o, GError **error)
         if (!take_either(o, name, limits[i].alias, &value, error)) return false;
         if (!value) continue;
         if (!vit_parse_uint(value, INT64_MAX, &number))
-            return fail(error, "Parameter '%s' expects a number", name);
+            return run_fail(error, "-drive: Parameter '%s' expects a number", name);
         g_string_append_printf(all, "%s%s=%s", all->len ? "," : "", limits[i].name, value);
     }
     if (!take_either(o, "throttling.group", "group", &value, error)) return false;
@@ -157,7 +146,7 @@ static bool take_place(VitDriveConfig *d, VitOptions *o, GError **error)
     d->interface = (VitDriveInterface)interface;
     d->cdrom = medium == 1;
     if (d->index >= 0 && (d->bus >= 0 || d->unit >= 0))
-        return fail(error, "index cannot be used with bus and unit");
+        return run_fail(error, "-drive: index cannot be used with bus and unit");
     return true;
 }
 
@@ -226,7 +215,7 @@ static bool take_all(VitDriveConfig *d, VitOptions *o, GError **error)
     d->format = g_strdup(text);
     if (!take_either(o, "read-only", "readonly", &text, error)) return false;
     if (text && !vit_parse_bool(text, &d->read_only))
-        return fail(error, "Parameter 'read-only' expects 'on' or 'off'");
+        return run_fail(error, "-drive: Parameter 'read-only' expects 'on' or 'off'");
     if (!take_place(d, o, error) || !take_cache(d, o, error) || !take_limits(d, o, error) ||
         !vit_options_take_bool(o, "snapshot", &d->snapshot, error) ||
         !vit_options_take_bool(o, "auto-read-only", &d->auto_read_only, error) ||
@@ -239,11 +228,12 @@ static bool take_all(VitDriveConfig *d, VitOptions *o, GError **error)
         return false;
     d->discard = discard >= 2;
     if (!g_strcmp0(d->aio, "native") && !d->direct)
-        return fail(error, "aio=native was specified, but it requires cache.direct=on, which was "
-                           "not specified.");
+        return run_fail(
+            error, "-drive: aio=native was specified, but it requires cache.direct=on, which was "
+                   "not specified.");
     take_image_options(d, o);
     if (!vit_options_finish(o, error)) return false;
-    if (!d->file && !d->options && !d->cdrom) return fail(error, "file= is missing");
+    if (!d->file && !d->options && !d->cdrom) return run_fail(error, "-drive: file= is missing");
     return true;
 }
 

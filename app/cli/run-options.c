@@ -19,8 +19,7 @@ typedef struct {
     const char *help;
 } Row;
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
+bool run_fail(GError **error, const char *format, ...)
 {
     va_list args;
 
@@ -110,7 +109,7 @@ static bool on_smp(RunOptions *o, const char *name, const char *value, GError **
     if (!cpus)
         cpus = sockets * cores * threads;
     if (maxcpus && maxcpus != cpus)
-        return fail(error, "-smp: CPU hotplug is not supported yet; leave maxcpus out");
+        return run_fail(error, "-smp: CPU hotplug is not supported yet; leave maxcpus out");
     o->config->n_cpus = (unsigned) MIN(cpus, 4096);
     return true;
 }
@@ -168,7 +167,7 @@ static bool on_rtc(RunOptions *o, const char *name, const char *value, GError **
         g_autoptr(GTimeZone) utc = g_time_zone_new_utc();
         g_autoptr(GDateTime) when = g_date_time_new_from_iso8601(base, utc);
         if (!when)
-            return fail(
+            return run_fail(
                 error, "-rtc base=%s: not utc, localtime or a date like 2025-01-31T12:00:00", base);
         o->config->rtc_base = g_date_time_to_unix(when);
     }
@@ -212,11 +211,11 @@ static bool on_action(RunOptions *o, const char *name, const char *value, GError
     const char *panic = vit_options_take(options, "panic"),
                *dog = vit_options_take(options, "watchdog");
     if (reboot && strcmp(reboot, "reset") && strcmp(reboot, "shutdown"))
-        return fail(error, "-action reboot=%s: reset or shutdown", reboot);
+        return run_fail(error, "-action reboot=%s: reset or shutdown", reboot);
     if (off && strcmp(off, "poweroff") && strcmp(off, "pause"))
-        return fail(error, "-action shutdown=%s: poweroff or pause", off);
+        return run_fail(error, "-action shutdown=%s: poweroff or pause", off);
     if (panic || dog)
-        return fail(error, "-action %s=: there is no such device in this machine yet",
+        return run_fail(error, "-action %s=: there is no such device in this machine yet",
                     panic ? "panic" : "watchdog");
     if (reboot)
         o->config->no_reboot = !strcmp(reboot, "shutdown");
@@ -311,7 +310,7 @@ static bool on_display(RunOptions *o, const char *name, const char *value, GErro
 
     if (!g_strv_contains(known, value)) {
         g_autofree char *hint = vit_suggest_phrase(value, known);
-        return fail(error, "-display %s: not known%s (none, gtk)", value, hint);
+        return run_fail(error, "-display %s: not known%s (none, gtk)", value, hint);
     }
     set(&o->display, value);
     return true;
@@ -409,8 +408,8 @@ static bool unknown(const char *given, const char *name, GError **error)
         known[i] = rows[i].name;
     const char *near = vit_suggest(name, known);
     if (near)
-        return fail(error, "%s: unknown option; did you mean -%s?", given, near);
-    return fail(error, "%s: unknown option; vitrine-run -help lists them", given);
+        return run_fail(error, "%s: unknown option; did you mean -%s?", given, near);
+    return run_fail(error, "%s: unknown option; vitrine-run -help lists them", given);
 }
 
 static void apply_defaults(RunOptions *o)
@@ -451,7 +450,7 @@ RunOptions *run_options_parse(int argc, char **argv, char **text, GError **error
             goto bad;
         }
         if (row->argument && i + 1 >= argc) {
-            fail(error, "%s: needs a value (%s)", given, row->argument);
+            run_fail(error, "%s: needs a value (%s)", given, row->argument);
             goto bad;
         }
         if (row->argument)

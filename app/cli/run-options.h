@@ -18,4 +18,6 @@ typedef struct {
 /* NULL with error set, or with *text set to something to print and leave with success (-help ...).
  */
 [[nodiscard]] RunOptions *run_options_parse(int argc, char **argv, char **text, GError **error);
+/* Sets a G_OPTION_ERROR; false. */
+bool run_fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void run_options_free(RunOptions *options);

@@ -115,11 +115,6 @@ static int debug_flush(VitBlockNode *node)
     return error ? error : vit_co_flush(node->file->node);
 }
 
-static int debug_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
 static bool debug_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPrealloc prealloc,
                            GError **error)
 {
@@ -144,8 +139,7 @@ static void debug_info(VitBlockNode *node, VitBlockInfo *info)
 {
     Debug *d = (Debug *)node;
 
-    *info = vit_block_info(node->file->node);
-    info->read_only |= node->how.read_only;
+    vit_block_forward_info(node, info);
     info->request_alignment = MAX(info->request_alignment, MAX(node->alignment, 1));
     if (d->max_transfer) info->max_transfer = d->max_transfer;
 }
@@ -227,7 +221,7 @@ const VitBlockDriver vit_block_blkdebug_driver = {
     .co_write_zeroes = debug_write_zeroes,
     .co_discard = debug_discard,
     .co_flush = debug_flush,
-    .co_status = debug_status,
+    .co_status = vit_block_forward_status,
     .co_truncate = debug_truncate,
     .co_event = debug_event,
     .info = debug_info,

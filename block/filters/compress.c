@@ -50,18 +50,9 @@ static int compress_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
     return vit_co_discard(node->file->node, offset, MIN(bytes, node->size - offset));
 }
 
-static int compress_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
-                           VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
 static void compress_info(VitBlockNode *node, VitBlockInfo *info)
 {
-    bool read_only = info->read_only;
-
-    *info = vit_block_info(node->file->node);
-    info->read_only |= read_only;
+    vit_block_forward_info(node, info);
     info->request_alignment = MAX(info->request_alignment, node->alignment);
 }
 
@@ -87,6 +78,6 @@ const VitBlockDriver vit_block_compress_driver = {
     .co_write = compress_write,
     .co_write_zeroes = compress_write_zeroes,
     .co_discard = compress_discard,
-    .co_status = compress_status,
+    .co_status = vit_block_forward_status,
     .info = compress_info,
 };

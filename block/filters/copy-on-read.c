@@ -104,19 +104,6 @@ static int cor_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
     return locked((CopyOnRead *)node, VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0);
 }
 
-static int cor_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
-static void cor_info(VitBlockNode *node, VitBlockInfo *info)
-{
-    bool read_only = info->read_only;
-
-    *info = vit_block_info(node->file->node);
-    info->read_only |= read_only;
-}
-
 static void cor_attach(VitBlockNode *node)
 {
     ((CopyOnRead *)node)->copying.cond.thread = node->thread;
@@ -156,6 +143,6 @@ const VitBlockDriver vit_block_copy_on_read_driver = {
     .co_write = cor_write,
     .co_write_zeroes = cor_write_zeroes,
     .co_discard = cor_discard,
-    .co_status = cor_status,
-    .info = cor_info,
+    .co_status = vit_block_forward_status,
+    .info = vit_block_forward_info,
 };

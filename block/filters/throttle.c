@@ -26,20 +26,6 @@ static void throttle_attach(VitBlockNode *node)
     vit_throttle_move(((Throttle *)node)->member, node->thread);
 }
 
-static int throttle_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
-                           VitBlockExtent *extent)
-{
-    return vit_co_status(node->file->node, offset, bytes, extent);
-}
-
-static void throttle_info(VitBlockNode *node, VitBlockInfo *info)
-{
-    bool read_only = info->read_only;
-
-    *info = vit_block_info(node->file->node);
-    info->read_only |= read_only;
-}
-
 static bool throttle_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     const char *id = vit_block_args_str(args, "throttle-group");
@@ -70,6 +56,6 @@ const VitBlockDriver vit_block_throttle_driver = {
     .try_submit = throttle_submit,
     .hurry = throttle_hurry,
     .attach = throttle_attach,
-    .co_status = throttle_status,
-    .info = throttle_info,
+    .co_status = vit_block_forward_status,
+    .info = vit_block_forward_info,
 };
