@@ -169,8 +169,8 @@ bool vit_block_place_take(VitBlockPlace *place, VitBlockObjects *objects, const 
 {
     *place = (VitBlockPlace){ 0 };
     if (!id) return true;
-    if (!objects) return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                                        _("object '%s' not found"), id);
+    if (!objects)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("object '%s' not found"), id);
     place->object = vit_block_objects_use(objects, id, "iothread", error);
     return place->object != NULL;
 }

@@ -16,7 +16,10 @@ enum {
     REST_NS = 50 * 1000 * 1000, /* between passes of a READY job, so that writes collect */
     READY_US = 100 * 1000, /* READY when what is left takes no longer than that */
     HOPELESS = 3, /* passes that do not get ahead before writes go to both sides */
-    COURTESY = 8, /* of the first pass: rests so many times as long as it copies, for the guest */
+    COURTESY = 8, /* rests so many times as long as it copies, until it knows what that costs */
+    MOST_COURTEOUS = 20,
+    SAMPLE_US = 20 * 1000, /* what must have been seen of copying and resting to know */
+    MEMORY_US = 500 * 1000, /* what is older counts half */
     LAZY = 64 << 20, /* bytes that a READY job lets collect while the guest is busy */
 };
 
@@ -34,9 +37,12 @@ typedef struct {
     int64_t rate; /* bytes per second while the last pass copied */
     int64_t busy; /* microseconds that it copied for */
     uint64_t seen; /* guest requests when that was last looked at */
+    struct {
+        double requests, time; /* of the guest, in microseconds */
+    } copied, rested; /* while one worker copied, and while none did */
     bool polite, resting; /* one worker copies at a time; none does now */
     unsigned copying;
-    VitFiberCond rested;
+    VitFiberCond rested_cond;
 } Mirror;
 
 /* ---- guest writes to both sides -------------------------------------------------------------- */
@@ -88,31 +94,70 @@ static int write_both(VitLiveJob *job, const VitLiveWrite *w)
 
 /* ---- manners --------------------------------------------------------------------------------- */
 
+static const double bearable = 0.04; /* share of its requests that the guest may lose */
+static const double least_courteous = 0.25;
+
+/* Guest requests that have ended. */
+static uint64_t guest_requests(const Mirror *m)
+{
+    const VitBlockNode *filter = m->live.filter;
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < G_N_ELEMENTS(filter->stats.ops); i++) sum += filter->stats.ops[i];
+    return sum;
+}
+
 /* Whether the guest has asked for something since the last time. */
 static bool guest_is_busy(Mirror *m)
 {
-    const VitBlockNode *filter = m->live.filter;
-    uint64_t now = 0;
-
-    for (size_t i = 0; i < G_N_ELEMENTS(filter->stats.ops); i++) now += filter->stats.ops[i];
+    uint64_t now = guest_requests(m);
     bool busy = now != m->seen;
+
     m->seen = now;
-    return busy && filter->quiesced == 0;
+    return busy && m->live.filter->quiesced == 0;
 }
 
-/* After a piece that took so many microseconds: while the guest is busy one worker copies, and
- * rests. */
-static void be_polite(Mirror *m, int64_t took)
+/* How many times as long as it copies the job rests: so long that what the guest gets less while a
+ * piece is copied than while none is, taken over all the time, is what it can bear. */
+static double courtesy(const Mirror *m)
 {
+    if (m->copied.time < SAMPLE_US || m->rested.time < SAMPLE_US || m->rested.requests == 0)
+        return COURTESY;
+    double share = m->copied.requests / m->copied.time * m->rested.time / m->rested.requests;
+    return CLAMP((1 - share) / bearable - 1, least_courteous, MOST_COURTEOUS);
+}
+
+static void note(Mirror *m, bool copied, uint64_t requests, int64_t took)
+{
+    (copied ? &m->copied : &m->rested)->requests += (double)requests;
+    (copied ? &m->copied : &m->rested)->time += (double)took;
+    if (m->copied.time + m->rested.time < MEMORY_US) return;
+    m->copied.requests /= 2;
+    m->copied.time /= 2;
+    m->rested.requests /= 2;
+    m->rested.time /= 2;
+}
+
+/* After a piece that took so many microseconds, in which the guest had so many requests done: while
+ * the guest is busy one worker copies, and rests. */
+static void be_polite(Mirror *m, int64_t took, uint64_t requests)
+{
+    bool alone = m->polite;
+
     m->busy += took;
     m->polite = !m->complete && !m->ready && guest_is_busy(m);
+    if (alone && m->polite) note(m, true, requests, took);
     if (m->polite) {
-        unsigned times = m->passes == 0 ? COURTESY : 1;
+        double times = m->passes == 0 ? courtesy(m) : MIN(courtesy(m), 1);
+        int64_t began = g_get_monotonic_time();
+        uint64_t before = guest_requests(m);
         m->resting = true;
-        vit_fiber_sleep(m->live.source->thread, (uint64_t)MIN(took, 100000) * 1000 * times);
+        vit_fiber_sleep(m->live.source->thread,
+                        (uint64_t)((double)MIN(took, 100000) * 1000 * times));
         m->resting = false;
+        note(m, false, guest_requests(m) - before, g_get_monotonic_time() - began);
     }
-    vit_fiber_cond_wake_all(&m->rested);
+    vit_fiber_cond_wake_all(&m->rested_cond);
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
@@ -126,13 +171,14 @@ static bool copy_next(VitLiveJob *job)
     VitBlockRange range;
     bool read = false;
 
-    while (m->resting || (m->polite && m->copying > 0)) vit_fiber_cond_wait(&m->rested, NULL);
+    while (m->resting || (m->polite && m->copying > 0)) vit_fiber_cond_wait(&m->rested_cond, NULL);
     if (m->cursor >= job->source->size ||
         !vit_block_bitmap_next(m->dirty, true, m->cursor, piece, &start, &bytes))
         return false;
     m->cursor = start + bytes;
     bytes = MIN(bytes, job->source->size - start);
     int64_t began = g_get_monotonic_time();
+    uint64_t before = guest_requests(m);
     m->copying++;
     vit_block_range_lock(&job->ranges, &range, start, bytes);
     bool still = vit_block_bitmap_next(m->dirty, true, start, bytes, &at, &n) && at < start + bytes;
@@ -141,7 +187,7 @@ static bool copy_next(VitLiveJob *job)
     if (result < 0) vit_block_bitmap_set(m->dirty, start, bytes);
     vit_block_range_unlock(&job->ranges, &range);
     m->copying--;
-    be_polite(m, g_get_monotonic_time() - began);
+    be_polite(m, g_get_monotonic_time() - began, guest_requests(m) - before);
     if (result < 0 && vit_co_live_failed(job, result, read) == VIT_LIVE_FAIL) return false;
     if (result == 0) vit_block_job_advance(&job->parent, bytes);
     return true;
@@ -335,7 +381,7 @@ static Mirror *begin(const VitBlockLiveOptions *options, const VitBlockJobClass 
 
     if (!m) return NULL;
     m->is_commit = klass == &commit_class;
-    m->rested.thread = source->thread;
+    m->rested_cond.thread = source->thread;
     m->dirty = vit_block_bitmap_new(source, NULL, granularity, error);
     if (m->dirty &&
         vit_co_live_filter_insert(&m->live, &vit_mirror_top_driver, options->filter_name, error))

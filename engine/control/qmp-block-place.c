@@ -10,8 +10,9 @@
 /* Members whose text is not a node's name, whatever nodes there are. */
 static bool is_plain(const char *key)
 {
-    static const char *const plain[] = { "driver", "filename", "job-id", "filter-node-name", "type",
-                                         "name",   "path",     "format", NULL };
+    static const char *const plain[] = { "driver", "filename", "job-id", "filter-node-name",
+                                         "type",   "name",     "path",   "format",
+                                         NULL };
 
     return g_strv_contains(plain, key);
 }
@@ -97,10 +98,10 @@ static void run_there(void *opaque)
 /* They go to nodes by themselves, or to none. */
 static bool stays_home(const char *command)
 {
-    static const char *const prefixes[] = { "query-",      "block-export-", "nbd-server-",
-                                            "object-",     "block-job-",    "job-",
-                                            "qom-",        "block-set-",    "block_set_",
-                                            "x-blockdev-set-iothread" };
+    static const char *const prefixes[] = {
+        "query-", "block-export-", "nbd-server-", "object-",    "block-job-",
+        "job-",   "qom-",          "block-set-",  "block_set_", "x-blockdev-set-iothread"
+    };
 
     for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
         if (g_str_has_prefix(command, prefixes[i])) return true;
@@ -132,10 +133,9 @@ static const QmpArg set_args[] = { { "node-name", QMP_STR }, { "force", QMP_BOOL
 
 static bool run_set(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    static const QmpArg named_args[] = { { "node-name", QMP_STR },
-                                         { "iothread", QMP_STR },
-                                         { "force", QMP_BOOL, true },
-                                         { 0 } };
+    static const QmpArg named_args[] = {
+        { "node-name", QMP_STR }, { "iothread", QMP_STR }, { "force", QMP_BOOL, true }, { 0 }
+    };
     JsonNode *where = json_object_get_member(args, "iothread");
     const char *name = block_text(args, "node-name");
     VitIoThread *to = b->thread;
@@ -152,8 +152,7 @@ static bool run_set(ControlBlock *b, JsonObject *args, JsonNode **result, GError
     if (JSON_NODE_HOLDS_NULL(where)) return move(b, node, to, error);
     VitBlockObject *object = vit_block_objects_use(b->objects, json_node_get_string(where),
                                                    "iothread", NULL);
-    if (!object)
-        return control_fail(error, "Cannot find iothread %s", json_node_get_string(where));
+    if (!object) return control_fail(error, "Cannot find iothread %s", json_node_get_string(where));
     bool good = move(b, node, vit_block_object_io_thread(object), error);
     vit_block_object_release(object); /* object-del looks for nodes */
     return good;
@@ -173,6 +172,5 @@ bool block_iothread_is_free(ControlBlock *b, const char *id)
 }
 
 const QmpCommand qmp_block_place_commands[] = {
-    { "x-blockdev-set-iothread", set_args, QMP_OBJECT, .co_run = run_set, .open = true },
-    { 0 }
+    { "x-blockdev-set-iothread", set_args, QMP_OBJECT, .co_run = run_set, .open = true }, { 0 }
 };

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/bench/blkio.c - random 4 KiB requests to a vhost-user-blk export, through libblkio: prints
- * requests a second
+ * requests a second; with a rate, at that rate and, each tenth of a second, the time and how many
+ * have ended
  *
- * blkio SOCKET read|write SECONDS */
+ * blkio SOCKET read|write SECONDS [RATE] */
 #include <blkio.h>
 #include <errno.h>
 #include <stdint.h>
@@ -10,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
-enum { DEPTH = 64, BYTES = 4096 };
+enum { DEPTH = 64, BYTES = 4096, REST_US = 50 };
 
 static void check(int result, const char *what)
 {
@@ -65,14 +67,55 @@ static double run(struct blkioq *q, const struct blkio_mem_region *memory, uint6
     return (double)done / (now() - start);
 }
 
+/* Like run() of mirror.c. */
+static void run_steadily(struct blkioq *q, const struct blkio_mem_region *memory, uint64_t blocks,
+                         bool write, double seconds, double rate)
+{
+    static struct blkio_completion ended[DEPTH];
+    uint64_t seed = 0x9e3779b97f4a7c15ull, sent = 0, done = 0;
+    double start = now(), begin = start, told = start, t;
+    uintptr_t idle[DEPTH];
+    int n_idle = DEPTH;
+
+    for (int i = 0; i < DEPTH; i++) idle[i] = (uintptr_t)i;
+    while ((t = now()) < begin + seconds) {
+        uint64_t due = (uint64_t)((t - start) * rate);
+        if (due > sent + DEPTH && n_idle == 0) start += 1 / rate;
+        bool any = false;
+        for (; n_idle > 0 && sent < due; sent++, any = true) {
+            uintptr_t slot = idle[--n_idle];
+            uint8_t *buf = (uint8_t *)memory->addr + slot * BYTES;
+            uint64_t offset = next_random(&seed) % blocks * BYTES;
+            if (write) blkioq_write(q, offset, buf, BYTES, (void *)slot, 0);
+            else blkioq_read(q, offset, buf, BYTES, (void *)slot, 0);
+        }
+        int n = blkioq_do_io(q, ended, 0, DEPTH, NULL);
+        check(n, "do_io");
+        for (int i = 0; i < n; i++, done++) {
+            check(ended[i].ret, "request");
+            idle[n_idle++] = (uintptr_t)ended[i].user_data;
+        }
+        if (!any) usleep(REST_US);
+        if (t - told < 0.1) continue;
+        printf("%.6f %lu\n", t, (unsigned long)done);
+        fflush(stdout);
+        told = t;
+    }
+    while (n_idle < DEPTH) {
+        int n = blkioq_do_io(q, ended, 1, DEPTH, NULL);
+        check(n, "do_io");
+        n_idle += n;
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct blkio *b;
     struct blkio_mem_region memory;
     uint64_t capacity;
 
-    if (argc != 4) {
-        fprintf(stderr, "usage: blkio SOCKET read|write SECONDS\n");
+    if (argc != 4 && argc != 5) {
+        fprintf(stderr, "usage: blkio SOCKET read|write SECONDS [RATE]\n");
         return 2;
     }
     bool write = strcmp(argv[2], "write") == 0;
@@ -86,8 +129,13 @@ int main(int argc, char **argv)
     memset(memory.addr, 0x5a, memory.len);
     check(blkio_map_mem_region(b, &memory), "map");
     struct blkioq *q = blkio_get_queue(b, 0);
-    (void)run(q, &memory, capacity / BYTES, write, 0.3);   /* warm */
-    printf("%.0f\n", run(q, &memory, capacity / BYTES, write, strtod(argv[3], NULL)));
+    if (argc == 5) {
+        run_steadily(q, &memory, capacity / BYTES, write, strtod(argv[3], NULL),
+                     strtod(argv[4], NULL));
+    } else {
+        (void)run(q, &memory, capacity / BYTES, write, 0.3); /* warm */
+        printf("%.0f\n", run(q, &memory, capacity / BYTES, write, strtod(argv[3], NULL)));
+    }
     blkio_destroy(&b);
     return 0;
 }

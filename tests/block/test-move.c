@@ -70,8 +70,9 @@ static void next(Slot *s)
     uint64_t n = g_rand_int_range(f->random, 1, (gint32)MIN(sectors - at, MOST / 512) + 1);
     VitBlockRequest *r = &s->req;
 
-    *r = (VitBlockRequest){ .offset = s->begin + at * 512, .bytes = n * 512, .done = done,
-                            .opaque = s };
+    *r = (VitBlockRequest){
+        .offset = s->begin + at * 512, .bytes = n * 512, .done = done, .opaque = s
+    };
     s->iov = (struct iovec){ s->buf, r->bytes };
     r->iov = &s->iov;
     r->niov = 1;
