@@ -19,10 +19,10 @@ CHECKED = ("qcow2", "vmdk", "vdi", "vhdx", "qed", "parallels")
 class Guestfs:
     def __init__(self, folder, appliance=True):
         need_program("guestfish")
+        more = guestfs.environment() if appliance else {}
         self.folder = folder
         self.tools = Tools()
-        self.tools.environment.update(guestfs.environment() if appliance else {},
-                                      TMPDIR=folder.path)
+        self.tools.environment.update(more, TMPDIR=folder.path)
 
     def __enter__(self):
         return self

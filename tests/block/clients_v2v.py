@@ -12,10 +12,11 @@ from images import Folder, check, qemu_img
 class Conversion:
     def __init__(self, folder):
         need_program("virt-v2v", "nbdkit", "nbdcopy")
+        more = guestfs.environment()
+        self.disk = guestfs.debian_disk(folder)
         self.folder = folder
         self.tools = Tools()
-        self.tools.environment.update(guestfs.environment(), TMPDIR=folder.path)
-        self.disk = guestfs.debian_disk(folder)
+        self.tools.environment.update(more, TMPDIR=folder.path)
         self.out = folder("out")
         os.mkdir(self.out)
 
