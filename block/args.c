@@ -256,8 +256,8 @@ bool vit_block_args_fail_value(const VitBlockArgs *args, const char *key, const 
 {
     g_autofree char *phrase = args->context ? vit_suggest_phrase(value, names) : g_strdup("");
 
-    return vit_block_args_fail(args, error, _("Parameter '%s%s' does not accept value '%s'%s"),
-                               args->path, key, value, phrase);
+    return vit_block_args_fail(args, error, _("Parameter '%s' does not accept value '%s'%s"), key,
+                               value, phrase);
 }
 
 /* ---- taking ---------------------------------------------------------------------------------- */

@@ -128,7 +128,7 @@ static int raw_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBl
 
     int result = vit_co_status(node->file->node, offset + r->offset, bytes, extent);
     extent->flags |= VIT_EXTENT_ALLOCATED;
-    if (result == 0 && extent->bytes == 0) {    /* the last sector, past the file's end */
+    if (result == 0 && extent->bytes == 0) { /* the last sector, past the file's end */
         extent->bytes = bytes;
         extent->flags = VIT_EXTENT_ZERO | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET;
         extent->host_offset = offset + r->offset;
@@ -174,10 +174,20 @@ static bool raw_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         !vit_co_open_child(node, args, "file", VIT_EDGE_FILE, error))
         return false;
     uint64_t have = (node->file->node->size + 511) & ~UINT64_C(511);
-    if (r->offset > have || (r->length && r->length > have - r->offset))
+    if (r->offset > have)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("“%s”: offset and size lie outside of its %" PRIu64 " bytes"),
-                              node->filename, node->file->node->size);
+                              _("Offset (%" PRIu64 ") cannot be greater than size of the "
+                                "containing file (%" PRIu64 ")"),
+                              r->offset, node->file->node->size);
+    if (r->length && r->length > have - r->offset)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("The sum of offset (%" PRIu64 ") and size (%" PRIu64 ") has to be "
+                                "smaller or equal to the  actual size of the containing file "
+                                "(%" PRIu64 ")"),
+                              r->offset, r->length, node->file->node->size);
+    if (r->length % 512)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Specified size is not multiple of 512"));
     set_size(r);
     return true;
 }

@@ -49,8 +49,8 @@ bool block_bitmap_add(ControlBlock *b, JsonObject *args, GError **error)
     if (vit_block_bitmap_find(node, name))
         return control_fail(error, "Bitmap already exists: %s", name);
     if (persistent && !node->driver->co_bitmap_can_store)
-        return control_fail(error, "Cannot store dirty bitmaps in file '%s': its format has none",
-                            node->filename);
+        return control_fail(error, "Can't store persistent bitmaps to %s: Operation not supported",
+                            node->name);
     if (persistent && !node->driver->co_bitmap_can_store(node, name, (uint32_t)granularity, error))
         return false;
     VitBlockBitmap *bitmap = vit_block_bitmap_new(node, name, (uint32_t)granularity, error);

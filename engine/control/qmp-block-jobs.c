@@ -193,7 +193,7 @@ static void describe_block_job(VitBlockJob *job, const VitBlockJobInfo *info, Js
     json_object_set_int_member(entry, "len", (gint64)info->total);
     json_object_set_int_member(entry, "offset", (gint64)info->current);
     json_object_set_int_member(entry, "speed", (gint64)job->speed);
-    json_object_set_boolean_member(entry, "busy", info->busy);
+    json_object_set_boolean_member(entry, "busy", info->busy && !ready);
     json_object_set_boolean_member(entry, "paused", job->user_paused);
     json_object_set_string_member(entry, "io-status", "ok");
     json_object_set_boolean_member(entry, "ready", ready);

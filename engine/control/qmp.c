@@ -82,10 +82,9 @@ static bool check_member(const QmpArg *row, JsonNode *node, GError **error)
         return false;
     }
     if (row->values && !g_strv_contains(row->values, json_node_get_string(node))) {
-        g_autofree char *known = g_strjoinv("', '", (char **) row->values);
         g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
-                    "Parameter '%s' does not accept value '%s' (it accepts '%s')", row->name,
-                    json_node_get_string(node), known);
+                    "Parameter '%s' does not accept value '%s'", row->name,
+                    json_node_get_string(node));
         return false;
     }
     return true;

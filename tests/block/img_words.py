@@ -31,7 +31,8 @@ def test_options_that_do_not_open():
                      good + ",cache.direct=maybe", good + ",detect-zeroes=foo",
                      good + ",detect-zeroes=unmap", good + ",discard=foo", good + ",offset=foo",
                      good + ",node-name=1foo", good + ",file.locking=foo", good + ",file=foo",
-                     good + ",node-name=foo,file.node-name=foo", good):
+                     good + ",node-name=foo,file.node-name=foo", good, good + ",offset=2M",
+                     good + ",size=2M", good + ",offset=512,size=1M", good + ",size=1000"):
             both("info", "--image-opts", text)
         for text in ('{"driver":"raw"}', '{"driver":"nosuch"}', '{"driver":"raw","file":"x"}',
                      '{"file":{"driver":"file"}}', '{"driver":"file"}', '{"driver":"nbd"}',
