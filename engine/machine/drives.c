@@ -152,6 +152,12 @@ static bool check_iso(VitBlockNode *node, GError **error)
     return false;
 }
 
+/* Space is given back with discard=unmap alone. */
+static const char *detect_zeroes(const VitDriveConfig *d)
+{
+    return d->discard || strcmp(d->detect_zeroes, "unmap") ? d->detect_zeroes : "on";
+}
+
 /* snapshot=on: what is written goes to a file that is gone when the machine is.  Takes the node. */
 static VitBlockNode *put_overlay(VitEngine *e, const VitDriveConfig *d, VitBlockNode *node,
                                  GError **error)
@@ -164,7 +170,7 @@ static VitBlockNode *put_overlay(VitEngine *e, const VitDriveConfig *d, VitBlock
 
     json_object_set_null_member(extra, "backing");
     if (d->detect_zeroes)
-        json_object_set_string_member(extra, "detect-zeroes", d->detect_zeroes);
+        json_object_set_string_member(extra, "detect-zeroes", detect_zeroes(d));
     if (fd < 0)
         g_set_error(error, G_IO_ERROR, g_io_error_from_errno(errno),
                     _("Could not create the temporary file “%s” of snapshot=on: %s"), path,
@@ -210,7 +216,7 @@ static JsonObject *image_options(const VitDriveConfig *d, GError **error)
     if (d->aio)
         vit_block_args_set(args, "file.aio", d->aio);
     if (d->detect_zeroes && !d->snapshot)
-        vit_block_args_set(args, "detect-zeroes", d->detect_zeroes);
+        vit_block_args_set(args, "detect-zeroes", detect_zeroes(d));
     return json_object_ref(vit_block_args_object(args));
 }
 

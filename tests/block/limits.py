@@ -143,7 +143,7 @@ def thresholds():
 
 def zeroes():
     """detect-zeroes acts, and gives space back only with discard=unmap."""
-    for discard, detect, kept in [("unmap", "unmap", False), ("ignore", "unmap", True),
+    for discard, detect, kept in [("unmap", "unmap", False), ("ignore", "on", True),
                                   ("unmap", "off", True)]:
         with Folder() as folder, Qmp(OURS) as q:
             path = folder.raw("d", 4 * MIB)
@@ -241,6 +241,9 @@ def accepted():
     """The other options of a drive, together; snapshot=on leaves the file alone."""
     with Folder() as folder:
         path, backing = folder("top"), folder.raw("backing", MIB)
+        with machine(RUN, "-drive",     # without discard=unmap it is no more than "on"
+                     f"file={backing},format=raw,if=none,id=d0,detect-zeroes=unmap") as q:
+            equal(len(q.good("query-block")), 1)
         run("qemu-img", "create", "-q", "-f", "qcow2", "-b", backing, "-F", "raw", path)
         with machine(RUN, "-drive",
                      f"file={path},format=qcow2,if=virtio,bus=0,unit=1,media=disk,serial=ab,,cd,"
