@@ -262,6 +262,16 @@ static void conclude(VitBlockJob *job, bool good, GError *error)
     if (drop) vit_block_job_unref(job);
 }
 
+/* Keeps a sample now and then; with the mutex held. */
+static void sample(VitBlockJob *job, int64_t now)
+{
+    if (job->n_samples > 0 && now - job->samples[job->last_sample].when < SAMPLE_US) return;
+    job->last_sample = job->n_samples ? (job->last_sample + 1) % VIT_JOB_SAMPLES : 0;
+    job->samples[job->last_sample].when = now;
+    job->samples[job->last_sample].current = job->current;
+    if (job->n_samples < VIT_JOB_SAMPLES) job->n_samples++;
+}
+
 static void job_fiber(void *opaque)
 {
     VitBlockJob *job = opaque; /* a reference */
@@ -270,7 +280,11 @@ static void job_fiber(void *opaque)
 
     vit_fiber_set_local(job->thread, job);
     if (!vit_block_job_is_cancelled(job)) set_status(job, VIT_JOB_RUNNING);
-    bool good = vit_co_job_pause_point(job) && klass->co_run(job, &error);
+    bool good = vit_co_job_pause_point(job);
+    g_mutex_lock(&job->jobs->mutex);
+    sample(job, g_get_monotonic_time());
+    g_mutex_unlock(&job->jobs->mutex);
+    good = good && klass->co_run(job, &error);
     good = good && await_finalize(job);
     if (good && klass->co_commit) good = klass->co_commit(job, &error);
     if (!good) {
@@ -479,22 +493,11 @@ void vit_block_job_set_total(VitBlockJob *job, uint64_t total)
     g_mutex_unlock(&job->jobs->mutex);
 }
 
-/* Keeps a sample now and then; with the mutex held. */
-static void sample(VitBlockJob *job, int64_t now)
-{
-    if (job->n_samples > 0 && now - job->samples[job->last_sample].when < SAMPLE_US) return;
-    job->last_sample = job->n_samples ? (job->last_sample + 1) % VIT_JOB_SAMPLES : 0;
-    job->samples[job->last_sample].when = now;
-    job->samples[job->last_sample].current = job->current;
-    if (job->n_samples < VIT_JOB_SAMPLES) job->n_samples++;
-}
-
 static void advance(VitBlockJob *job, uint64_t done, uint64_t moved)
 {
     int64_t now = g_get_monotonic_time();
 
     g_mutex_lock(&job->jobs->mutex);
-    if (job->n_samples == 0) sample(job, now);
     job->current += done;
     job->slice_done += moved;
     sample(job, now);

@@ -223,9 +223,9 @@ def test_progress_and_rate():
 def test_progress_on_a_terminal():
     """There it says how fast it is and how long it takes."""
     with Folder() as f:
-        fill(f("a"), 4 * MIB, [(0, 4 * MIB, 5)])
+        fill(f("a"), 16 * MIB, [(0, 16 * MIB, 5)])
         leader, follower = pty.openpty()
-        child = subprocess.Popen([OURS, "convert", "-p", "-r", "2M", f("a"), f("b")],
+        child = subprocess.Popen([OURS, "convert", "-p", "-r", "8M", "-m", "1", f("a"), f("b")],
                                  stdout=follower)
         os.close(follower)
         seen = b""

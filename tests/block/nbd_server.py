@@ -209,6 +209,12 @@ def images():
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", server.uri())
         with serve(folder, base, "-l", "snapshot.name=first", form="qcow2") as server:
             run("qemu-io", "-r", "-f", "raw", "-c", "read -P 1 0 1M", server.uri())
+        for name, words in (("none", "Can't find snapshot"),
+                            ("snapshot.id=9", "Can't find snapshot"),
+                            ("snapshot.id=1,snapshot.name=none", "Can't find snapshot"),
+                            ("snapshot.none=1", "Failed in parsing snapshot param")):
+            text = run(NBD, "-f", "qcow2", "-k", folder("socket"), "-l", name, base, rc=1)
+            check(words in text, text)
         with open(base, "rb") as file:
             before = file.read()
         with serve(folder, base, "-s", form="qcow2") as server:

@@ -2,6 +2,7 @@
 /* app/cli/vitrine-img/convert.c - vitrine-img convert: a copy in another format */
 #include "app/cli/vitrine-img/create.h"
 
+#include "app/cli/snapshot.h"
 #include "block/bitmap.h"
 #include "block/jobs/jobs.h"
 
@@ -43,60 +44,13 @@ typedef struct {
 
 /* ---- sources --------------------------------------------------------------------------------- */
 
-/* The snapshot that -l names: an ID or a name, or "snapshot.id=" and "snapshot.name=" of one that
- * has both. */
-static bool find_snapshot(VitBlockNode *node, const char *text, char **id, GError **error)
-{
-    g_autoptr(GPtrArray)
-        list = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_snapshot_free);
-
-    *id = g_strdup(text);
-    if (!g_str_has_prefix(text, "snapshot.")) return true;
-    g_autoptr(VitOptions) given = vit_options_parse("-l", text, NULL, error);
-    if (!given) return false;
-    const char *wanted = NULL, *name = NULL;
-    for (unsigned i = 0; i < vit_options_count(given); i++) {
-        const char *key = vit_options_key(given, i);
-        if (!strcmp(key, "snapshot.id")) wanted = vit_options_value(given, i);
-        else if (!strcmp(key, "snapshot.name")) name = vit_options_value(given, i);
-        else
-            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                                  "Failed in parsing snapshot param '%s'", text);
-    }
-    if (!node->driver->co_snapshot_list) return true; /* told when it is loaded */
-    if (!node->driver->co_snapshot_list(node, list, error)) return false;
-    for (guint i = 0; i < list->len; i++) {
-        const VitBlockSnapshot *s = list->pdata[i];
-        if ((wanted && strcmp(s->id, wanted)) || (name && strcmp(s->name, name))) continue;
-        g_free(*id);
-        *id = g_strdup(s->id);
-        return true;
-    }
-    return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                          "Failed to load snapshot: Can't find snapshot");
-}
-
 static void load_snapshot(void *opaque)
 {
     Convert *c = opaque;
-    VitBlockNode *node = c->sources->pdata[0];
-    const VitBlockDriver *d = node->driver;
     g_autoptr(GError) error = NULL;
-    g_autofree char *id = NULL;
 
-    if (!find_snapshot(node, c->given->snapshot, &id, &error)) {
+    if (!cli_co_load_snapshot(c->sources->pdata[0], c->given->snapshot, &error))
         c->status = img_fail(c->img, 1, "%s", vit_block_error_text(error));
-    } else if (!d->co_snapshot_load) {
-        c->status = img_fail(c->img, 1,
-                             "Failed to load snapshot: Block format '%s' used by device '' does "
-                             "not support temporarily loading internal snapshots",
-                             d->name);
-    } else if (!d->co_snapshot_load(node, id, &error)) {
-        c->status = img_fail(
-            c->img, 1, "%s%s",
-            strstr(vit_block_error_text(error), "snapshot") ? "" : "Failed to load snapshot: ",
-            vit_block_error_text(error));
-    }
 }
 
 static int open_sources(Convert *c, char **names, int count)

@@ -2,6 +2,7 @@
 /* app/cli/vitrine-img/measure.c - vitrine-img measure: how big the file of a new image would be */
 #include "app/cli/vitrine-img/create.h"
 
+#include "app/cli/snapshot.h"
 #include "app/cli/values.h"
 
 #include <stdio.h>
@@ -22,14 +23,7 @@ static void run(void *opaque)
 {
     Measure *m = opaque;
 
-    if (m->snapshot && !m->source->driver->co_snapshot_load) {
-        vit_block_fail(&m->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Failed to load snapshot: not supported by format '%s'",
-                       m->source->driver->name);
-        return;
-    }
-    if (m->snapshot && !m->source->driver->co_snapshot_load(m->source, m->snapshot, &m->error))
-        return;
+    if (m->snapshot && !cli_co_load_snapshot(m->source, m->snapshot, &m->error)) return;
     if (m->source) m->size = m->source->size;
     m->good = m->driver->co_measure(m->args, m->source, m->size, &m->result, &m->error) &&
               vit_block_args_finish(m->args, &m->error);

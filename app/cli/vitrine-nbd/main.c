@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd
  * does */
+#include "app/cli/snapshot.h"
 #include "app/cli/tool.h"
 #include "app/cli/vitrine-nbd/list.h"
 #include "block/driver.h"
@@ -101,27 +102,8 @@ typedef struct {
 static void load_fiber(void *opaque)
 {
     Load *l = opaque;
-    const VitBlockDriver *driver = l->node->driver;
-    const char *what = l->what;
-    g_autoptr(VitBlockArgs) args = NULL;
 
-    if (!driver->co_snapshot_load) {
-        vit_block_fail(l->error, VIT_BLOCK_ERROR_UNSUPPORTED,
-                       "Block format '%s' used by device '' does not support temporarily "
-                       "loading internal snapshots",
-                       driver->name);
-        return;
-    }
-    if (g_str_has_prefix(what, "snapshot.")) {
-        args = vit_block_args_parse("--load-snapshot", what, NULL, l->error);
-        if (!args) return;
-        g_autoptr(VitBlockArgs) sub = vit_block_args_sub(args, "snapshot");
-        what = sub ? vit_block_args_str(sub, "name") ?: vit_block_args_str(sub, "id") : NULL;
-        g_autofree char *copy = g_strdup(what);
-        l->good = copy && driver->co_snapshot_load(l->node, copy, l->error);
-        return;
-    }
-    l->good = driver->co_snapshot_load(l->node, what, l->error);
+    l->good = cli_co_load_snapshot(l->node, l->what, l->error);
 }
 
 static VitBlockNode *keep(Serve *s, VitBlockNode *node)
@@ -151,8 +133,7 @@ static VitBlockNode *open_node(Serve *s)
     if (o->snapshot) {
         vit_fiber_run_sync(s->thread, load_fiber, &load);
         if (!load.good) {
-            bool said = strstr(error->message, "Failed to load snapshot") != NULL;
-            report(said ? NULL : "Failed to load snapshot", error);
+            report(NULL, error);
             return NULL;
         }
     }
