@@ -2,7 +2,7 @@
 /* block/event.h - moments in a driver's work that blkdebug can act on, under the names that QMP's
  * BlkdebugEvent gives them
  *
- * The last ones are known by name, but nothing here does what they are about. */
+ * Those from cor_write on are known by name, but nothing here does what they are about. */
 #pragma once
 
 #define VIT_BLOCK_EVENTS(X)                                                                        \

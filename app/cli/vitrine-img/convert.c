@@ -342,7 +342,7 @@ static int convert(Convert *c, char **names, int count, const char *target)
         status = c->status;
     }
     if (status == 0) status = copy(c);
-    else vit_block_remove_made(c->made);
+    if (status) vit_block_remove_made(c->made); /* what a job that ran has not removed itself */
     if (status == 0 && g->bitmaps) {
         img_run(img, copy_bitmaps, c);
         status = c->status;
