@@ -41,12 +41,24 @@ static void forget(void *opaque)
     block_forget_thresholds(opaque);
 }
 
+static void nothing(void *opaque) {}
+
 void control_block_free(ControlBlock *b)
 {
     if (!b) return;
+    g_autoptr(GPtrArray) nodes = vit_block_graph_nodes(b->graph);
+    g_autoptr(GPtrArray) threads = g_ptr_array_new();
+
+    for (guint i = 0; i < nodes->len; i++) {
+        VitIoThread *thread = vit_block_node_thread(nodes->pdata[i]);
+        if (!g_ptr_array_find(threads, thread, NULL)) g_ptr_array_add(threads, thread);
+    }
     vit_block_jobs_listen(b->jobs, NULL, NULL);
     vit_block_exports_on_deleted(b->exports, NULL, NULL);
-    vit_fiber_run_sync(b->thread, forget, b); /* who is telling just now has told */
+    /* Who is telling just now, wherever its nodes are, has told. */
+    for (guint i = 0; i < threads->len; i++)
+        vit_io_thread_call_sync(threads->pdata[i], nothing, NULL);
+    vit_fiber_run_sync(b->thread, forget, b);
     g_hash_table_unref(b->told);
     g_mutex_clear(&b->told_lock);
     g_free(b);
