@@ -43,6 +43,9 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
                        _("Protocol driver '%s' does not support image creation"), name);
         return NULL;
     }
+    if (vit_block_protocol_driver("file") == file.driver) /* "file:disk.img" is disk.img */
+        file.filename = json_object_get_string_member_with_default(options, "filename",
+                                                                   create->filename);
     g_autoptr(VitBlockArgs) none = vit_block_args_new(create->filename, NULL, error);
     /* What the protocol knows of the options is its own ("preallocation" of a raw file). */
     file.options = create->driver && create->driver->kind == VIT_BLOCK_FORMAT &&

@@ -101,6 +101,21 @@ def test_lost_backing_file():
             both(*command)
 
 
+def test_create_refused():
+    with Folder() as f:
+        img("create", "-q", "-f", "qcow2", f("base"), "1M")
+        size = os.path.getsize(f("base"))
+        for args in (["-b", f("base"), "-F", "qcow2", f("base")], ["-b", "", f("a"), "1M"],
+                     ["-F", "raw", f("a"), "1M"], ["-o", "size=1M", f("a"), "2M"],
+                     ["-o", "backing_file=", f("a"), "1M"]):
+            both("create", "-f", "qcow2", *args)
+        # A name that only leads to the same file: qemu-img would make it anew.
+        img("create", "-f", "qcow2", "-b", "base", "-F", "qcow2", f("base"), status=1)
+        equal(os.path.getsize(f("base")), size, "the backing file was made anew")
+        both("create", "-f", "qcow2", "file:" + f("c"), "1M")
+        img("check", f("c"))
+
+
 def test_locks():
     with Folder() as f:
         img("create", "-q", "-f", "qcow2", f("a"), "1M")

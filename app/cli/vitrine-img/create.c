@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- options of formats ---------------------------------------------------------------------- */
 
@@ -180,7 +181,7 @@ static VitBlockArgs *parse_options(Img *img, const char *prefix, GPtrArray *all,
     g_autofree char *text = texts ? g_strjoinv(",", texts) : g_strdup("");
     g_autoptr(GError) error = NULL;
     g_autoptr(VitOptions) options = vit_options_parse("-o", text, NULL, &error);
-    VitBlockArgs *args = vit_block_args_new("-o", NULL, NULL);
+    VitBlockArgs *args = vit_block_args_new(NULL, NULL, NULL);
 
     for (unsigned i = 0; options && i < vit_options_count(options) && !error; i++) {
         const char *key = vit_options_key(options, i), *value = vit_options_value(options, i);
@@ -391,6 +392,17 @@ static bool look_at_backing(Img *img, const char *filename, const char *backing,
     return good;
 }
 
+/* Whether what `backing` leads to, seen from the image filename, is that image. */
+static bool is_same_file(const char *filename, const char *backing)
+{
+    g_autofree char *full = vit_block_filename_join(filename, backing);
+    struct stat one, two;
+
+    return strcmp(filename, full) == 0 ||
+           (stat(filename, &one) == 0 && stat(full, &two) == 0 && S_ISREG(one.st_mode) &&
+            one.st_dev == two.st_dev && one.st_ino == two.st_ino);
+}
+
 typedef struct {
     const char *format, *backing, *backing_format;
     bool unsafe;
@@ -409,11 +421,19 @@ static int create(Img *img, const Given *given, const char *filename, const char
     const VitBlockDriver *driver = img_create_driver(img, prefix, given->format);
     if (!driver) return 1;
     g_autoptr(VitBlockArgs) args = img_create_options(img, prefix, driver, given->texts);
+    if (args && size_text && vit_block_args_has(args, "size"))
+        return img_fail(img, 1, "%sThe image size must be specified only once", prefix);
     if (!args || !img_create_take(img, prefix, args, &size, &backing, &backing_format)) return 1;
-    if (backing && !*backing) backing = NULL;
+    if (backing && !*backing)
+        return img_fail(img, 1, "%sExpected backing file name, got empty string", prefix);
     if (backing && !driver->supports_backing)
         return img_fail(img, 1, "%sBacking file not supported for file format '%s'", prefix,
                         driver->name);
+    if (backing && is_same_file(filename, backing))
+        return img_fail(img, 1,
+                        "%sError: Trying to create an image with the same filename as the "
+                        "backing file",
+                        prefix);
     if (backing_format && !vit_block_driver_find(backing_format))
         return img_fail(img, 1, "%sUnknown driver '%s'%s", prefix, backing_format,
                         given->unsafe ? "" : "\nCould not open backing image.");
@@ -424,6 +444,8 @@ static int create(Img *img, const Given *given, const char *filename, const char
     if (size > INT64_MAX)
         return img_fail(img, 1, "%sImage size is too large: at most 8 EiB", prefix);
     print_formatting(img, filename, driver, args, size, backing, backing_format);
+    if (backing_format && !backing)
+        return img_fail(img, 1, "%sBacking format cannot be used without backing file", prefix);
     VitBlockCreate how = { .driver = driver,
                            .filename = filename,
                            .size = size,
