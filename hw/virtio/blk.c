@@ -350,7 +350,9 @@ static bool blk_init(VitDevice *d, GError **error)
                     _("%s: a block size must be a power of two from 512 to 32768"), d->id);
         return false;
     }
-    if (b->num_queues < 1 || b->num_queues > VIT_VIRTIO_QUEUES) {
+    if (!b->num_queues)
+        b->num_queues = 1;      /* without a board that has processors */
+    if (b->num_queues > VIT_VIRTIO_QUEUES) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     _("%s: num-queues must be from 1 to %d"), d->id, VIT_VIRTIO_QUEUES);
         return false;

@@ -335,7 +335,8 @@ static bool scsi_init(VitDevice *device, GError **error)
 {
     Scsi *s = (Scsi *)device;
 
-    if (s->num_queues < 1 || s->num_queues > VIT_VIRTIO_QUEUES - REQUESTS) {
+    if (!s->num_queues) s->num_queues = 1; /* without a board that has processors */
+    if (s->num_queues > VIT_VIRTIO_QUEUES - REQUESTS) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     _("%s: num_queues must be from 1 to %d"), device->id,
                     VIT_VIRTIO_QUEUES - REQUESTS);
