@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PIECE = 2 << 20, MAX_UNIT = 64 << 10, MIN_UNIT = 4096, MAX_ZEROES = 1 << 30 };
+enum { PIECE = 1 << 20, MAX_UNIT = 64 << 10, MIN_UNIT = 4096, MAX_ZEROES = 1 << 30 };
 enum { DEFAULT_PARALLEL = 8, MAX_PARALLEL = 64, SECTOR = 512 };
 
 typedef enum { NOTHING, ZEROES, DATA } Kind;
