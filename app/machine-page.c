@@ -2,6 +2,7 @@
 /* app/machine-page.c - one machine: its display, and what can be done with it */
 #include "app/machine-page.h"
 
+#include "app/alert.h"
 #include "app/application.h"
 #include "app/machine-state.h"
 #include "widgets/display-view.h"
@@ -178,14 +179,6 @@ static void on_stopped(VitMachine *machine, const char *reason, VitrineMachinePa
                               reason ?: "stopped");
     g_free(page->ending);
     page->ending = reason ? g_strdup_printf(_("It stopped by itself: %s."), reason) : NULL;
-}
-
-static void tell(VitrineMachinePage *page, const char *heading, const char *message)
-{
-    AdwDialog *dialog = adw_alert_dialog_new(heading, message);
-
-    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
-    adw_dialog_present(dialog, GTK_WIDGET(page));
 }
 
 static void on_host_error_response(VitMachine *machine, const char *response, AdwDialog *dialog)
@@ -445,7 +438,7 @@ static void saved(GObject *source, GAsyncResult *result, gpointer data)
 
     vitrine_application_stage(application(), "%s", path ?: error->message);
     if (!path) {
-        tell(page, _("Screenshot Not Saved"), error->message);
+        vitrine_alert(GTK_WIDGET(page), _("Screenshot Not Saved"), error->message);
         return;
     }
     g_autoptr(AdwToast) t = toast(page, _("Screenshot saved"));

@@ -2,6 +2,7 @@
 /* app/new-machine-dialog.c - one form: file, name, memory, disk */
 #include "app/new-machine-dialog.h"
 
+#include "app/alert.h"
 #include "app/application.h"
 
 #include <glib/gi18n.h>
@@ -44,14 +45,6 @@ static void on_changed(VitrineNewMachineDialog *dialog)
     update(dialog);
 }
 
-static void show_problem(VitrineNewMachineDialog *dialog, const char *heading, const char *why)
-{
-    AdwDialog *alert = adw_alert_dialog_new(heading, why);
-
-    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(alert), "close", _("_Close"));
-    adw_dialog_present(alert, GTK_WIDGET(dialog));
-}
-
 static void say_file(VitrineNewMachineDialog *dialog, const VitImageInfo *info)
 {
     g_autofree char *path = g_file_get_path(dialog->file);
@@ -75,11 +68,11 @@ static void inspected(GObject *source, GAsyncResult *result, gpointer data)
         return;                     /* the dialog is closed, or another file was chosen */
     g_clear_object(&dialog->inspecting);
     if (!info) {
-        show_problem(dialog, _("The Image Cannot Be Used"), error->message);
+        vitrine_alert(GTK_WIDGET(dialog), _("The Image Cannot Be Used"), error->message);
         return;
     }
     if (info->encrypted) {
-        show_problem(dialog, _("The Image Is Encrypted"),
+        vitrine_alert(GTK_WIDGET(dialog), _("The Image Is Encrypted"),
                      _("Its passphrase cannot be asked for yet. Make a copy that is not encrypted "
                        "with “vitrine-img convert”."));
         return;
@@ -199,7 +192,7 @@ static void on_create(VitrineNewMachineDialog *dialog)
         adw_dialog_close(ADW_DIALOG(dialog));
         return;
     }
-    show_problem(dialog, _("Machine Not Created"), error->message);
+    vitrine_alert(GTK_WIDGET(dialog), _("Machine Not Created"), error->message);
 }
 
 static void dispose(GObject *object)

@@ -2,6 +2,7 @@
 /* app/window.c - the main window: library, and the page of the machine that is open */
 #include "app/window.h"
 
+#include "app/alert.h"
 #include "app/machine-card.h"
 #include "app/machine-page.h"
 #include "app/new-machine-dialog.h"
@@ -42,11 +43,7 @@ void vitrine_window_set_problems(VitrineWindow *window, const char *const *probl
 
 static void on_problem_details(VitrineWindow *window)
 {
-    AdwDialog *dialog = adw_alert_dialog_new(_("Unreadable Descriptions"),
-                                             window->problem_text);
-
-    adw_alert_dialog_add_response(ADW_ALERT_DIALOG(dialog), "close", _("_Close"));
-    adw_dialog_present(dialog, GTK_WIDGET(window));
+    vitrine_alert(GTK_WIDGET(window), _("Unreadable Descriptions"), window->problem_text);
 }
 
 /* ---- Machines ------------------------------------------------------------------------------ */

@@ -4,6 +4,8 @@
  * have ended
  *
  * blkio SOCKET read|write SECONDS [RATE] */
+#include "tests/bench/random.h"
+
 #include <blkio.h>
 #include <errno.h>
 #include <stdint.h>
@@ -30,14 +32,6 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static uint64_t next_random(uint64_t *seed)     /* xorshift64* */
-{
-    *seed ^= *seed >> 12;
-    *seed ^= *seed << 25;
-    *seed ^= *seed >> 27;
-    return *seed * 0x2545f4914f6cdd1dull;
-}
-
 static double run(struct blkioq *q, const struct blkio_mem_region *memory, uint64_t blocks,
                   bool write, double seconds)
 {
@@ -52,7 +46,7 @@ static double run(struct blkioq *q, const struct blkio_mem_region *memory, uint6
         for (int i = 0; i < ready && !over; i++) {
             uintptr_t slot = (uintptr_t)ended[i].user_data;
             uint8_t *buf = (uint8_t *)memory->addr + slot * BYTES;
-            uint64_t offset = next_random(&seed) % blocks * BYTES;
+            uint64_t offset = bench_random(&seed) % blocks * BYTES;
             if (write) blkioq_write(q, offset, buf, BYTES, (void *)slot, 0);
             else blkioq_read(q, offset, buf, BYTES, (void *)slot, 0);
             in_flight++;
@@ -85,7 +79,7 @@ static void run_steadily(struct blkioq *q, const struct blkio_mem_region *memory
         for (; n_idle > 0 && sent < due; sent++, any = true) {
             uintptr_t slot = idle[--n_idle];
             uint8_t *buf = (uint8_t *)memory->addr + slot * BYTES;
-            uint64_t offset = next_random(&seed) % blocks * BYTES;
+            uint64_t offset = bench_random(&seed) % blocks * BYTES;
             if (write) blkioq_write(q, offset, buf, BYTES, (void *)slot, 0);
             else blkioq_read(q, offset, buf, BYTES, (void *)slot, 0);
         }

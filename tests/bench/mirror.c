@@ -7,6 +7,7 @@
  * second, the time and how many writes have ended; and "begin" and "ready" with their times. */
 #include "block/jobs/live.h"
 #include "block/service.h"
+#include "tests/bench/random.h"
 #include "tests/hw/virtio/guest-driver.h"
 
 #include <stdio.h>
@@ -23,14 +24,6 @@ typedef struct {
     uint64_t header[DEPTH], blocks, seed, sent, done;
     int64_t began, ready; /* atomic: monotonic microseconds; 0: not yet */
 } Bench;
-
-static uint64_t next_random(Bench *b) /* xorshift64* */
-{
-    b->seed ^= b->seed >> 12;
-    b->seed ^= b->seed << 25;
-    b->seed ^= b->seed >> 27;
-    return b->seed * 0x2545f4914f6cdd1dull;
-}
 
 static void changed(void *opaque, VitBlockJob *job)
 {
@@ -78,7 +71,7 @@ static void send(Bench *b, unsigned slot)
     struct {
         uint32_t type, ioprio;
         uint64_t sector;
-    } h = { T_OUT, 0, next_random(b) % b->blocks * (BYTES / 512) };
+    } h = { T_OUT, 0, bench_random(&b->seed) % b->blocks * (BYTES / 512) };
 
     memcpy(guest_ptr(&b->g, b->header[slot]), &h, sizeof h);
     guest_offer(&b->q, (uint16_t)(3 * slot));

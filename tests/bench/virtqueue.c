@@ -3,6 +3,7 @@
  * does: prints requests a second
  *
  * virtqueue FORMAT FILE read|write SECONDS [direct] [OPTION=VALUE...]; options go to the device. */
+#include "tests/bench/random.h"
 #include "tests/hw/virtio/guest-driver.h"
 
 #include <sched.h>
@@ -24,14 +25,6 @@ typedef struct {
     uint32_t type;
     uint16_t told; /* avail_index at the last look at what the device asks for */
 } Bench;
-
-static uint64_t next_random(Bench *b) /* xorshift64* */
-{
-    b->seed ^= b->seed >> 12;
-    b->seed ^= b->seed << 25;
-    b->seed ^= b->seed >> 27;
-    return b->seed * 0x2545f4914f6cdd1dull;
-}
 
 /* Every slot has three descriptors of its own, which never change. */
 static void lay_out(Bench *b)
@@ -56,7 +49,7 @@ static void send(Bench *b, unsigned slot)
 {
     Header *h = (Header *)((uint8_t *)guest_ptr(&b->g, b->headers) + slot * sizeof(Header));
 
-    *h = (Header){ b->type, 0, next_random(b) % b->blocks * (BYTES / 512) };
+    *h = (Header){ b->type, 0, bench_random(&b->seed) % b->blocks * (BYTES / 512) };
     guest_offer(&b->q, (uint16_t)(3 * slot));
 }
 

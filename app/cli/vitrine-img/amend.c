@@ -15,7 +15,7 @@ static int amend(Img *img, VitBlockNode *node, VitBlockArgs *args /* takes it */
     VitBlockJob *job = vit_block_amend_new(img->jobs, NULL, IMG_JOB_FLAGS, node, args, force,
                                            &error);
 
-    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", vit_block_error_text(error));
+    return img_run_job(img, job, error);
 }
 
 int img_amend(Img *img, int argc, char **argv)

@@ -37,8 +37,7 @@ static bool run_check(Check *c)
     c->found = (VitBlockCheck){ .message = message, .opaque = c };
     VitBlockJob *job = vit_block_check_new(c->img->jobs, NULL, IMG_JOB_FLAGS, c->node, c->fix,
                                            &c->found, &error);
-    if (!job) img_fail(c->img, 1, "%s", vit_block_error_text(error));
-    return job && img_run_job(c->img, job, 1) == 0;
+    return img_run_job(c->img, job, error) == 0;
 }
 
 static void print_json(const Check *c, const char *filename)

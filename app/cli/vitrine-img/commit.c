@@ -38,9 +38,8 @@ static int commit(Img *img, VitBlockNode *top, const char *name, const char *bas
         .write_flags = fua ? VIT_BLOCK_FUA : 0,
     };
     VitBlockJob *job = vit_block_commit_new(img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
-    if (!job) return img_fail(img, 1, "%s", vit_block_error_text(error));
-    vit_block_job_set_speed(job, rate);
-    int status = img_run_job(img, job, 1);
+    if (job) vit_block_job_set_speed(job, rate);
+    int status = img_run_job(img, job, error);
     if (status == 0) img_say(img, "Image committed.\n");
     return status;
 }

@@ -278,9 +278,8 @@ static int copy(Convert *c)
     };
 
     VitBlockJob *job = vit_block_convert_new(c->img->jobs, NULL, IMG_JOB_FLAGS, &how, &error);
-    if (!job) return img_fail(c->img, 1, "%s", vit_block_error_text(error));
-    vit_block_job_set_speed(job, g->rate);
-    return img_run_job(c->img, job, 1);
+    if (job) vit_block_job_set_speed(job, g->rate);
+    return img_run_job(c->img, job, error);
 }
 
 static int check_options(Img *img, const Given *g)

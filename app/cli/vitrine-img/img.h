@@ -78,8 +78,8 @@ void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo
 void img_progress_end(Img *img);
 
 /* Starts the job (taking the reference), shows its progress, and waits: SIGINT cancels it, SIGUSR1
- * shows how far it is.  failed: what to return then, having said why. */
-int img_run_job(Img *img, VitBlockJob *job, int failed);
+ * shows how far it is.  NULL: there is none, for `refused`.  0, or 1 having said why. */
+int img_run_job(Img *img, VitBlockJob *job, const GError *refused);
 /* The same for those who say themselves why it has failed, and end the line of -p. */
 [[nodiscard]] bool img_wait_job(Img *img, VitBlockJob *job, GError **error);
 enum { IMG_JOB_FLAGS = VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS };

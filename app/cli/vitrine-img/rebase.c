@@ -25,7 +25,7 @@ static int rebase(Img *img, VitBlockRebase *r, const char *name, unsigned flags,
                             vit_block_error_text(error));
     }
     VitBlockJob *job = vit_block_rebase_new(img->jobs, NULL, IMG_JOB_FLAGS, r, &error);
-    return job ? img_run_job(img, job, 1) : img_fail(img, 1, "%s", vit_block_error_text(error));
+    return img_run_job(img, job, error);
 }
 
 int img_rebase(Img *img, int argc, char **argv)

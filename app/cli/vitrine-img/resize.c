@@ -40,8 +40,7 @@ static int resize(Img *img, Resize *r, const char *text, bool shrink, bool preal
     g_autoptr(GError) error = NULL;
     VitBlockJob *job = vit_block_resize_new(img->jobs, NULL, IMG_JOB_FLAGS, r->node, r->size,
                                             r->prealloc, &error);
-    if (!job) return img_fail(img, 1, "%s", vit_block_error_text(error));
-    int status = img_run_job(img, job, 1);
+    int status = img_run_job(img, job, error);
     if (status == 0) img_say(img, "Image resized.\n");
     return status;
 }

@@ -83,11 +83,12 @@ bool img_wait_job(Img *img, VitBlockJob *job, GError **reason)
     return good;
 }
 
-int img_run_job(Img *img, VitBlockJob *job, int failed)
+int img_run_job(Img *img, VitBlockJob *job, const GError *refused)
 {
     g_autoptr(GError) error = NULL;
 
+    if (!job) return img_fail(img, 1, "%s", vit_block_error_text(refused));
     bool good = img_wait_job(img, job, &error);
     img_progress_end(img);
-    return good ? 0 : img_fail(img, failed, "%s", vit_block_error_text(error));
+    return good ? 0 : img_fail(img, 1, "%s", vit_block_error_text(error));
 }
