@@ -8,7 +8,8 @@
 #include "engine/core/fiber.h"
 
 /* Runs fn on `worker` (in the order of calls) and waits for its end on a fiber of home. */
-void vit_co_call(VitIoThread *home, VitIoThread *worker, VitFiberFunc fn, void *opaque);
+VIT_FOR_MODULES void vit_co_call(VitIoThread *home, VitIoThread *worker, VitFiberFunc fn,
+                                 void *opaque);
 
 /* An answer that comes by callback.  On a fiber: begin, start the operation, wait. */
 typedef struct {
@@ -17,10 +18,11 @@ typedef struct {
     bool over;
     int64_t result;
 } VitAnswer;
-void vit_answer_begin(VitAnswer *answer, VitIoThread *home);
-int64_t vit_co_answer_wait(VitAnswer *answer);
+VIT_FOR_MODULES void vit_answer_begin(VitAnswer *answer, VitIoThread *home);
+VIT_FOR_MODULES int64_t vit_co_answer_wait(VitAnswer *answer);
 void vit_answer_give(VitAnswer *answer, int64_t result); /* on home; the last touch of answer */
-void vit_answer_give_from(VitAnswer *answer, int64_t result); /* from another thread; once */
+/* from another thread; once */
+VIT_FOR_MODULES void vit_answer_give_from(VitAnswer *answer, int64_t result);
 
 /* A library's socket in the thread's loop: events says what to wait for (poll(2) bits), service is
  * told what has come.  Any member of a connection that changes what is to be waited for calls
@@ -37,6 +39,6 @@ typedef struct {
 } VitPollLink;
 /* The functions and opaque are set.  Service also runs once a second, for the library's timeouts.
  */
-void vit_poll_link_start(VitPollLink *link, VitIoThread *thread);
-void vit_poll_link_refresh(VitPollLink *link);
-void vit_poll_link_stop(VitPollLink *link); /* also of one that was not started */
+VIT_FOR_MODULES void vit_poll_link_start(VitPollLink *link, VitIoThread *thread);
+VIT_FOR_MODULES void vit_poll_link_refresh(VitPollLink *link);
+VIT_FOR_MODULES void vit_poll_link_stop(VitPollLink *link); /* also of one that was not started */

@@ -12,10 +12,12 @@ typedef struct VitChunkCache VitChunkCache;
 typedef int (*VitChunkLoad)(void *opaque, uint64_t index, uint8_t **data, size_t *size);
 
 /* bytes: how much to keep; at least one chunk is kept whatever its size. */
-[[nodiscard]] VitChunkCache *vit_chunk_cache_new(VitIoThread *thread, size_t bytes,
-                                                 VitChunkLoad load, void *opaque);
-void vit_chunk_cache_free(VitChunkCache *cache); /* nobody uses it; NULL is fine */
-void vit_chunk_cache_move(VitChunkCache *cache, VitIoThread *thread); /* nobody uses it */
+[[nodiscard]] VIT_FOR_MODULES VitChunkCache *vit_chunk_cache_new(VitIoThread *thread, size_t bytes,
+                                                                 VitChunkLoad load, void *opaque);
+VIT_FOR_MODULES void vit_chunk_cache_free(VitChunkCache *cache); /* nobody uses it; NULL is fine */
+/* nobody uses it */
+VIT_FOR_MODULES void vit_chunk_cache_move(VitChunkCache *cache, VitIoThread *thread);
 /* The chunk's bytes until it is put back; -errno. */
-int vit_co_chunk_get(VitChunkCache *cache, uint64_t index, const uint8_t **data, size_t *size);
-void vit_chunk_put(VitChunkCache *cache, uint64_t index);
+VIT_FOR_MODULES int vit_co_chunk_get(VitChunkCache *cache, uint64_t index, const uint8_t **data,
+                                     size_t *size);
+VIT_FOR_MODULES void vit_chunk_put(VitChunkCache *cache, uint64_t index);

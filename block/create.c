@@ -27,7 +27,8 @@ void vit_block_remove_made(GPtrArray *made)
 
 VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError **error)
 {
-    g_autoptr(JsonObject) options = vit_block_filename_options(create->filename, error);
+    g_autoptr(JsonObject)
+        options = vit_block_filename_options(create->filename, create->thread, error);
     VitBlockOptions how = { .lock = true };
     VitBlockCreate file = { .graph = create->graph,
                             .thread = create->thread,
@@ -38,6 +39,8 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
     if (!options) return NULL;
     const char *name = json_object_get_string_member_with_default(options, "driver", "file");
     file.driver = vit_block_driver_find(name);
+    if (file.driver && !(file.driver = vit_co_driver_load(file.driver, create->thread, error)))
+        return NULL;
     if (!file.driver || !file.driver->co_create) {
         vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                        _("Protocol driver '%s' does not support image creation"), name);
@@ -100,7 +103,8 @@ bool vit_co_create(VitBlockCreate *create, GError **error)
     g_autoptr(VitBlockArgs) none = c.options ? NULL : vit_block_args_new(c.filename, NULL, NULL);
     g_autoptr(GPtrArray) own = c.made ? NULL : g_ptr_array_new_with_free_func(g_free);
 
-    if (!check(&c, error)) return false;
+    if (!(c.driver = vit_co_driver_load(c.driver, c.thread, error)) || !check(&c, error))
+        return false;
     c.size = (c.size + 511) & ~UINT64_C(511);
     if (none) c.options = none;
     if (own) c.made = own;

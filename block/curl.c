@@ -4,7 +4,7 @@
  * libcurl's sockets and timer are sources of the node's thread.  Small reads fetch a whole window
  * of "readahead" bytes and keep it; large ones go straight to where they are wanted. */
 #include "block/chunk-cache.h"
-#include "block/drivers.h"
+#include "block/module.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -439,11 +439,12 @@ static bool curl_parse(const char *filename, JsonObject *options, GError **error
 
 #define CURL_DRIVER(NAME)                                                                          \
     .name = NAME, .kind = VIT_BLOCK_PROTOCOL, .instance_size = sizeof(Curl),                       \
-    .protocols = (const char *const[]){ NAME, NULL }, .parse_filename = curl_parse,                \
-    .co_open = curl_open, .co_close = curl_close, .co_read = curl_read, .detach = curl_detach,     \
-    .attach = curl_attach
+    .parse_filename = curl_parse, .co_open = curl_open, .co_close = curl_close,                    \
+    .co_read = curl_read, .detach = curl_detach, .attach = curl_attach
 
-const VitBlockDriver vit_block_http_driver = { CURL_DRIVER("http") };
-const VitBlockDriver vit_block_https_driver = { CURL_DRIVER("https") };
-const VitBlockDriver vit_block_ftp_driver = { CURL_DRIVER("ftp") };
-const VitBlockDriver vit_block_ftps_driver = { CURL_DRIVER("ftps") };
+static const VitBlockDriver http_driver = { CURL_DRIVER("http") };
+static const VitBlockDriver https_driver = { CURL_DRIVER("https") };
+static const VitBlockDriver ftp_driver = { CURL_DRIVER("ftp") };
+static const VitBlockDriver ftps_driver = { CURL_DRIVER("ftps") };
+
+VIT_BLOCK_MODULE(&ftp_driver, &ftps_driver, &http_driver, &https_driver);

@@ -94,6 +94,9 @@ struct VitBlockDriver {
     const VitBlockOption *create_options; /* ended by a NULL name; NULL: cannot create */
     const VitBlockOption *amend_options; /* more that amend alone knows; NULL: none */
     bool supports_backing;
+    /* Of rows in drivers.c: it has name, kind and protocols, and the rest when it is loaded from
+     * this module: vit_block_driver_load().  A node's driver is never such a row. */
+    const char *module;
 
     /* 0: not mine, to 100: surely mine.  head: the first bytes (at most 4096), tail: the last 512
      * or NULL. */
@@ -235,6 +238,11 @@ char *vit_block_filename_join(const char *base, const char *name);
 /* "nbd" of "nbd://host", NULL: a path; the driver of such a name, or NULL. */
 char *vit_block_filename_protocol(const char *filename);
 const VitBlockDriver *vit_block_protocol_driver(const char *protocol);
+/* The driver whole, from its module if it is in one; itself if it is not.  Not on a fiber. */
+[[nodiscard]] const VitBlockDriver *vit_block_driver_load(const VitBlockDriver *driver,
+                                                          GError **error);
+[[nodiscard]] const VitBlockDriver *vit_co_driver_load(const VitBlockDriver *driver,
+                                                       VitIoThread *thread, GError **error);
 /* The core opens the backing file itself, after co_open: what args has under "backing" (null:
  * none), else what co_open has put into node->backing_file and backing_format. */
 VitBlockEdge *vit_block_add_edge(VitBlockNode *parent,
@@ -266,14 +274,15 @@ void vit_block_complete(VitBlockRequest *req, int result);
 void vit_block_complete_later(VitBlockRequest *req, int result);
 
 /* Copies between linear memory and bytes [skip, skip + bytes) of an iov. */
-void vit_iov_from(const struct iovec *iov, int niov, uint64_t skip, const void *buf,
-                  uint64_t bytes);
-void vit_iov_to(const struct iovec *iov, int niov, uint64_t skip, void *buf, uint64_t bytes);
-void vit_iov_zero(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes);
+VIT_FOR_MODULES void vit_iov_from(const struct iovec *iov, int niov, uint64_t skip, const void *buf,
+                                  uint64_t bytes);
+VIT_FOR_MODULES void vit_iov_to(const struct iovec *iov, int niov, uint64_t skip, void *buf,
+                                uint64_t bytes);
+VIT_FOR_MODULES void vit_iov_zero(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes);
 /* The part [skip, skip + bytes) as an iov of its own in out (room for niov entries); returns its
  * length. */
-int vit_iov_slice(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes,
-                  struct iovec *out);
+VIT_FOR_MODULES int vit_iov_slice(const struct iovec *iov, int niov, uint64_t skip, uint64_t bytes,
+                                  struct iovec *out);
 
 /* An error about the image: "“disk.vmdk”: grain table 3 at offset 0x1200: points past the end ...".
  */
@@ -292,7 +301,7 @@ typedef enum {
 void vit_block_check_say(const VitBlockCheck *check, const char *format, ...) G_GNUC_PRINTF(2, 3);
 void vit_block_check_corrupt(VitBlockCheck *check, const char *format, ...) G_GNUC_PRINTF(2, 3);
 /* Both return false, for "return vit_block_fail(...)". */
-bool vit_block_fail(GError **error, VitBlockErrorCode code, const char *format, ...)
+VIT_FOR_MODULES bool vit_block_fail(GError **error, VitBlockErrorCode code, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
-bool vit_block_fail_errno(GError **error, int negative_errno, const char *format, ...)
-    G_GNUC_PRINTF(3, 4);
+VIT_FOR_MODULES bool vit_block_fail_errno(GError **error, int negative_errno, const char *format,
+                                          ...) G_GNUC_PRINTF(3, 4);

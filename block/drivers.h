@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/drivers.h - every driver's descriptor; drivers.c lists them */
+/* block/drivers.h - the descriptors of the drivers that are in the program; drivers.c lists
+ * them, and those in modules */
 #pragma once
 #include "block/driver.h"
 
@@ -14,10 +15,6 @@ extern const VitBlockDriver vit_block_compress_driver, vit_block_copy_on_read_dr
 extern const VitBlockDriver vit_block_throttle_driver;
 extern const VitBlockDriver vit_block_bochs_driver, vit_block_cloop_driver;
 extern const VitBlockDriver vit_block_dmg_driver, vit_block_luks_driver;
-extern const VitBlockDriver vit_block_ftp_driver, vit_block_ftps_driver; /* if the build has it, */
-extern const VitBlockDriver vit_block_http_driver, vit_block_https_driver; /* so the next ones */
-extern const VitBlockDriver vit_block_iscsi_driver, vit_block_nfs_driver;
-extern const VitBlockDriver vit_block_rbd_driver, vit_block_ssh_driver;
 extern const VitBlockDriver vit_block_vdi_driver;
 extern const VitBlockDriver vit_block_vpc_driver;
 extern const VitBlockDriver vit_block_vmdk_driver;

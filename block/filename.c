@@ -38,7 +38,7 @@ char *vit_block_filename_join(const char *base, const char *name)
                                                       : g_build_filename(folder, name, NULL);
 }
 
-JsonObject *vit_block_filename_options(const char *filename, GError **error)
+JsonObject *vit_block_filename_options(const char *filename, VitIoThread *thread, GError **error)
 {
     g_autofree char *protocol = vit_block_filename_protocol(filename);
     const VitBlockDriver *driver = NULL;
@@ -68,7 +68,8 @@ JsonObject *vit_block_filename_options(const char *filename, GError **error)
         bool device = stat(filename, &st) == 0 && (S_ISBLK(st.st_mode) || S_ISCHR(st.st_mode));
         driver = device ? &vit_block_host_device_driver : &vit_block_file_driver;
     }
-    return vit_block_filename_options_of(filename, driver, error);
+    driver = vit_co_driver_load(driver, thread, error);
+    return driver ? vit_block_filename_options_of(filename, driver, error) : NULL;
 }
 
 JsonObject *vit_block_filename_options_of(const char *filename, const VitBlockDriver *driver,

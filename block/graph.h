@@ -17,7 +17,7 @@ VitIoThread *vit_block_graph_thread(const VitBlockGraph *graph);
 void vit_block_graph_work_on(VitBlockGraph *graph, VitIoThread *thread);
 VitIoThread *vit_block_graph_here(const VitBlockGraph *graph);
 /* Secrets and the like that options name; borrowed, any thread.  NULL for a NULL graph. */
-VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph);
+VIT_FOR_MODULES VitBlockObjects *vit_block_graph_objects(VitBlockGraph *graph);
 
 /* By "blockdev-add" options; args: its context begins messages.  Returns a reference. */
 [[nodiscard]] VitBlockNode *vit_block_graph_open(VitBlockGraph *graph, VitBlockArgs *args,

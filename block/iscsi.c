@@ -5,7 +5,7 @@
  * SBC-3 commands: READ(16), WRITE(16), SYNCHRONIZE CACHE, UNMAP, WRITE SAME(16), GET LBA STATUS;
  * what a unit can do is read from its Block Limits and Logical Block Provisioning pages. */
 #include "block/call.h"
-#include "block/drivers.h"
+#include "block/module.h"
 #include "block/node-private.h"
 
 #include <errno.h>
@@ -558,12 +558,11 @@ static void iscsi_info(VitBlockNode *node, VitBlockInfo *info)
 
 static const VitBlockOption iscsi_create_options[] = { { .name = NULL } };
 
-const VitBlockDriver vit_block_iscsi_driver = {
+static const VitBlockDriver driver = {
     .name = "iscsi",
     .kind = VIT_BLOCK_PROTOCOL,
     .instance_size = sizeof(Iscsi),
     .alignment = 512,
-    .protocols = (const char *const[]){ "iscsi", NULL },
     .create_options = iscsi_create_options,
     .parse_filename = parse,
     .co_open = iscsi_open,
@@ -580,3 +579,5 @@ const VitBlockDriver vit_block_iscsi_driver = {
     .attach = iscsi_attach,
     .co_create = iscsi_create,
 };
+
+VIT_BLOCK_MODULE(&driver);

@@ -4,7 +4,7 @@
  * The folder of the path is mounted, its last part opened.  "nfs://server/folder/file?uid=0&gid=0";
  * what libnfs knows besides (version=4, nfsport=, mountport=) may be said in the URL as well. */
 #include "block/call.h"
-#include "block/drivers.h"
+#include "block/module.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -373,11 +373,10 @@ static void nfs_info(VitBlockNode *node, VitBlockInfo *info)
 
 static const VitBlockOption nfs_create_options[] = { { .name = NULL } };
 
-const VitBlockDriver vit_block_nfs_driver = {
+static const VitBlockDriver driver = {
     .name = "nfs",
     .kind = VIT_BLOCK_PROTOCOL,
     .instance_size = sizeof(Nfs),
-    .protocols = (const char *const[]){ "nfs", NULL },
     .create_options = nfs_create_options,
     .parse_filename = parse,
     .co_open = nfs_open_node,
@@ -391,3 +390,5 @@ const VitBlockDriver vit_block_nfs_driver = {
     .attach = nfs_attach,
     .co_create = nfs_create_image,
 };
+
+VIT_BLOCK_MODULE(&driver);

@@ -35,17 +35,18 @@ VitBlockNode *vit_co_open(VitBlockGraph *graph, VitIoThread *thread, VitBlockArg
 VitBlockNode *vit_co_open_probed(VitBlockGraph *graph, VitIoThread *thread, VitBlockArgs *args,
                                  const VitBlockOptions *inherited, GError **error);
 /* The same for a name; format NULL: probed. */
-VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const char *filename,
-                                const char *format, JsonObject *extra, const VitBlockOptions *how,
-                                bool protocol_only, GError **error);
+VIT_FOR_MODULES VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread,
+                                                const char *filename, const char *format,
+                                                JsonObject *extra, const VitBlockOptions *how,
+                                                bool protocol_only, GError **error);
 /* graph.c: enters a new node (gives it a name when it has none), and takes it out. */
 bool vit_block_graph_enter(VitBlockGraph *graph, VitBlockNode *node, GError **error);
 void vit_block_graph_leave(VitBlockGraph *graph, VitBlockNode *node);
 
 /* ---- filename.c ---- */
-/* Options of a protocol node for a name. */
-JsonObject *vit_block_filename_options(const char *filename, GError **error);
-/* The same by a protocol that was asked for, whatever the name looks like. */
+/* Options of a protocol node for a name.  On a fiber of thread: may load the protocol's module. */
+JsonObject *vit_block_filename_options(const char *filename, VitIoThread *thread, GError **error);
+/* The same by a protocol that was asked for (whole), whatever the name looks like. */
 JsonObject *vit_block_filename_options_of(const char *filename, const VitBlockDriver *driver,
                                           GError **error);
 

@@ -103,7 +103,7 @@ typedef void (*VitBlockFailedFunc)(void *opaque, VitBlockNode *node, const VitBl
 VitBlockNode *vit_block_node_ref(VitBlockNode *node);
 /* The last one closes the node and lets go of its children; waits for requests in flight
  * (but on the thread outside of fibers: it ends later).  NULL is fine. */
-void vit_block_node_unref(VitBlockNode *node);
+VIT_FOR_MODULES void vit_block_node_unref(VitBlockNode *node);
 /* What device users call when they are done: gives up held requests, drains, drops the reference.
  */
 void vit_block_node_close(VitBlockNode *node);

@@ -39,13 +39,13 @@ void vit_block_objects_each(VitBlockObjects *objects, VitBlockObjectFunc fn, voi
 
 /* The decrypted bytes of a secret: a reference, wiped when the last one is dropped.  objects NULL:
  * a node without a graph, which has no secrets. */
-[[nodiscard]] GBytes *vit_block_secret_lookup(VitBlockObjects *objects, const char *id,
-                                              GError **error);
+[[nodiscard]] VIT_FOR_MODULES GBytes *vit_block_secret_lookup(VitBlockObjects *objects,
+                                                              const char *id, GError **error);
 /* The same as text, refused unless it is UTF-8 without NUL.  Free with
  * vit_block_secret_free_text(). */
-[[nodiscard]] char *vit_block_secret_lookup_text(VitBlockObjects *objects, const char *id,
-                                                 GError **error);
-void vit_block_secret_free_text(char *text); /* wipes; NULL is fine */
+[[nodiscard]] VIT_FOR_MODULES char *vit_block_secret_lookup_text(VitBlockObjects *objects,
+                                                                 const char *id, GError **error);
+VIT_FOR_MODULES void vit_block_secret_free_text(char *text); /* wipes; NULL is fine */
 
 /* Of an "iothread": borrowed, as long as the object is used. */
 VitIoThread *vit_block_object_io_thread(VitBlockObject *object);

@@ -44,11 +44,12 @@ static bool take_common(VitBlockNode *node, VitBlockArgs *args, GError **error)
                       vit_block_args_finish(cache, error));
 }
 
-static const VitBlockDriver *find_driver(const VitBlockArgs *args, const char *name, GError **error)
+static const VitBlockDriver *find_driver(const VitBlockArgs *args, VitIoThread *thread,
+                                         const char *name, GError **error)
 {
     const VitBlockDriver *driver = vit_block_driver_find(name);
 
-    if (driver) return driver;
+    if (driver) return vit_co_driver_load(driver, thread, error);
     if (vit_block_args_named(args)) {
         vit_block_args_fail(args, error, _("Unknown driver '%s'"), name);
         return NULL;
@@ -71,7 +72,7 @@ static VitBlockNode *open_one(VitBlockGraph *graph, VitIoThread *thread, VitBloc
         vit_block_args_fail_missing(args, "driver", error, _("Must specify either driver or file"));
         return NULL;
     }
-    const VitBlockDriver *driver = find_driver(args, name, error);
+    const VitBlockDriver *driver = find_driver(args, thread, name, error);
     if (!driver) return NULL;
     vit_block_args_set_driver(args, driver->name, driver->kind == VIT_BLOCK_PROTOCOL);
     VitBlockNode *node = vit_block_node_new(driver, "", thread);
@@ -309,7 +310,7 @@ static VitBlockNode *open_protocol(VitBlockGraph *graph, VitIoThread *thread, co
                                    const VitBlockOptions *how, GError **error)
 {
     g_autoptr(JsonObject) options = driver ? vit_block_filename_options_of(filename, driver, error)
-                                           : vit_block_filename_options(filename, error);
+                                           : vit_block_filename_options(filename, thread, error);
     g_autoptr(VitBlockArgs) file_extra = extra ? vit_block_args_sub(extra, "file") : NULL;
 
     if (!options) return NULL;
@@ -359,7 +360,7 @@ VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const
     g_autoptr(VitBlockArgs) extra = NULL;
 
     if (protocol && strcmp(protocol, "json") == 0) {
-        g_autoptr(JsonObject) options = vit_block_filename_options(filename, error);
+        g_autoptr(JsonObject) options = vit_block_filename_options(filename, thread, error);
         if (!options) return NULL;
         if (format) json_object_set_string_member(options, "driver", format);
         extra = vit_block_args_new("", options, error);
@@ -372,7 +373,7 @@ VitBlockNode *vit_co_open_image(VitBlockGraph *graph, VitIoThread *thread, const
         return vit_co_open_probed(graph, thread, extra, how, error);
     if (!format) format = vit_block_args_str(extra, "driver");
     const VitBlockDriver *driver = NULL;
-    if (format && !(driver = find_driver(extra, format, error))) return NULL;
+    if (format && !(driver = find_driver(extra, thread, format, error))) return NULL;
     bool is_protocol = driver && driver->kind == VIT_BLOCK_PROTOCOL;
     if (is_protocol) protocol_only = true;
     VitBlockNode *file = open_protocol(graph, thread, filename, is_protocol ? driver : NULL, extra,

@@ -4,7 +4,7 @@
  * "rbd:pool/image@snapshot:id=user:conf=/path:key=value".  Connecting blocks, so that it happens on
  * a worker thread; what is read and written ends by callbacks on librbd's own threads. */
 #include "block/call.h"
-#include "block/drivers.h"
+#include "block/module.h"
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -422,11 +422,10 @@ static const VitBlockOption rbd_create_options[] = {
     { .name = NULL },
 };
 
-const VitBlockDriver vit_block_rbd_driver = {
+static const VitBlockDriver driver = {
     .name = "rbd",
     .kind = VIT_BLOCK_PROTOCOL,
     .instance_size = sizeof(Rbd),
-    .protocols = (const char *const[]){ "rbd", NULL },
     .create_options = rbd_create_options,
     .parse_filename = parse,
     .co_open = rbd_open_node,
@@ -440,3 +439,5 @@ const VitBlockDriver vit_block_rbd_driver = {
     .info = rbd_info,
     .co_create = rbd_create_image,
 };
+
+VIT_BLOCK_MODULE(&driver);

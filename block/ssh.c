@@ -4,7 +4,7 @@
  * Each connection has a thread of its own.  Reads and writes are cut into pieces of which many are
  * on their way at once.  Who may log in is found out as ssh(1) does: the agent, then key files. */
 #include "block/call.h"
-#include "block/drivers.h"
+#include "block/module.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -497,11 +497,10 @@ static void ssh_info(VitBlockNode *node, VitBlockInfo *info)
 
 static const VitBlockOption ssh_create_options[] = { { .name = NULL } };
 
-const VitBlockDriver vit_block_ssh_driver = {
+static const VitBlockDriver driver = {
     .name = "ssh",
     .kind = VIT_BLOCK_PROTOCOL,
     .instance_size = sizeof(Ssh),
-    .protocols = (const char *const[]){ "ssh", NULL },
     .create_options = ssh_create_options,
     .parse_filename = parse,
     .co_open = ssh_open,
@@ -513,3 +512,5 @@ const VitBlockDriver vit_block_ssh_driver = {
     .info = ssh_info,
     .co_create = ssh_create,
 };
+
+VIT_BLOCK_MODULE(&driver);

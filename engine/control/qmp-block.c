@@ -289,6 +289,7 @@ static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
     if (!driver)
         return name ? control_fail(error, "Parameter 'driver' does not accept value '%s'", name)
                     : control_fail(error, "Parameter 'options.driver' is missing");
+    if (!(driver = vit_co_driver_load(driver, b->thread, error))) return false;
     if (!driver->co_create) return control_fail(error, "Driver does not support blockdev-create");
     if (size < 0) return control_fail(error, "Parameter 'options.size' is missing");
     if (driver->kind == VIT_BLOCK_FORMAT) {

@@ -20,21 +20,21 @@ void vit_fiber_start(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 void vit_fiber_run_sync(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 
 /* The running fiber of this thread, NULL outside of fibers.  On the thread. */
-VitFiber *vit_fiber_self(VitIoThread *thread);
+VIT_FOR_MODULES VitFiber *vit_fiber_self(VitIoThread *thread);
 /* What the running fiber carries for the code that it calls: NULL at its start, and outside of
  * fibers. */
 void vit_fiber_set_local(VitIoThread *thread, void *local);
 void *vit_fiber_local(VitIoThread *thread);
 /* Waits until somebody wakes this fiber; a wake that came earlier counts.  One wake may answer
  * several waits too few: wait in a loop on your own condition. */
-void vit_fiber_yield(VitIoThread *thread);
+VIT_FOR_MODULES void vit_fiber_yield(VitIoThread *thread);
 /* Lets a fiber that waits, or is about to, go on.  Any thread.  Outside of fibers it runs at
  * once. */
-void vit_fiber_wake(VitFiber *fiber);
+VIT_FOR_MODULES void vit_fiber_wake(VitFiber *fiber);
 
-void vit_fiber_sleep(VitIoThread *thread, uint64_t nanoseconds);
+VIT_FOR_MODULES void vit_fiber_sleep(VitIoThread *thread, uint64_t nanoseconds);
 /* Runs fn on a worker thread (as many as the host has cores) and waits for its end. */
-void vit_fiber_offload(VitIoThread *thread, VitFiberFunc fn, void *opaque);
+VIT_FOR_MODULES void vit_fiber_offload(VitIoThread *thread, VitFiberFunc fn, void *opaque);
 
 /* First come, first served.  Zeroed memory with `thread` set is an open lock. */
 typedef struct {

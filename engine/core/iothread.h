@@ -3,6 +3,8 @@
  *
  * The machine has one for its slow path ("machine thread") and any number for data paths. */
 #pragma once
+#include "engine/core/module.h"
+
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,9 +12,10 @@
 typedef struct VitIoThread VitIoThread;
 typedef struct VitIoWatch VitIoWatch;
 
-[[nodiscard]] VitIoThread *vit_io_thread_new(const char *name);
-void vit_io_thread_free(VitIoThread *thread);       /* stops and joins; not from itself */
-GMainContext *vit_io_thread_context(VitIoThread *thread);   /* borrowed */
+[[nodiscard]] VIT_FOR_MODULES VitIoThread *vit_io_thread_new(const char *name);
+/* stops and joins; not from itself */
+VIT_FOR_MODULES void vit_io_thread_free(VitIoThread *thread);
+VIT_FOR_MODULES GMainContext *vit_io_thread_context(VitIoThread *thread);   /* borrowed */
 bool vit_io_thread_is_current(const VitIoThread *thread);
 
 typedef void (*VitIoFunc)(void *opaque);
@@ -25,13 +28,15 @@ void vit_io_thread_call_sync(VitIoThread *thread, VitIoFunc fn, void *opaque);
 typedef void (*VitIoWatchFunc)(void *opaque, GIOCondition ready);
 /* Calls fn on the thread while fd is ready; fd borrowed.  Removing from any other thread waits for
  * a running callback. */
-[[nodiscard]] VitIoWatch *vit_io_watch_new(VitIoThread *thread, int fd, GIOCondition condition,
-                                           VitIoWatchFunc fn, void *opaque);
+[[nodiscard]] VIT_FOR_MODULES VitIoWatch *vit_io_watch_new(VitIoThread *thread, int fd,
+                                                           GIOCondition condition,
+                                                           VitIoWatchFunc fn, void *opaque);
 /* The same with lock (borrowed; the machine lock, say) held around fn.  vit_io_watch_free() with
  * the lock held never waits, and fn does not run after it. */
 [[nodiscard]] VitIoWatch *vit_io_watch_new_locked(VitIoThread *thread, GRecMutex *lock, int fd,
                                                   GIOCondition condition, VitIoWatchFunc fn,
                                                   void *opaque);
 /* 0 suspends the watch: not even a hang-up is reported. */
-void vit_io_watch_set(VitIoWatch *watch, GIOCondition condition);
-void vit_io_watch_free(VitIoWatch *watch);      /* NULL is fine; also from within fn */
+VIT_FOR_MODULES void vit_io_watch_set(VitIoWatch *watch, GIOCondition condition);
+/* NULL is fine; also from within fn */
+VIT_FOR_MODULES void vit_io_watch_free(VitIoWatch *watch);

@@ -11,6 +11,15 @@
 
 /* ---- options of formats ---------------------------------------------------------------------- */
 
+static const VitBlockDriver *load(const Img *img, const char *prefix, const VitBlockDriver *driver)
+{
+    g_autoptr(GError) error = NULL;
+    const VitBlockDriver *whole = vit_block_driver_load(driver, &error);
+
+    if (!whole) img_fail(img, 1, "%s%s", prefix, vit_block_error_text(error));
+    return whole;
+}
+
 const VitBlockDriver *img_create_driver(Img *img, const char *prefix, const char *format)
 {
     const VitBlockDriver *driver = vit_block_driver_find(format);
@@ -19,6 +28,7 @@ const VitBlockDriver *img_create_driver(Img *img, const char *prefix, const char
         img_fail(img, 1, "%sUnknown file format '%s'", prefix, format);
         return NULL;
     }
+    if (!(driver = load(img, prefix, driver))) return NULL;
     if (!driver->co_create) {
         img_fail(img, 1, "%sFormat driver '%s' does not support image creation", prefix, format);
         return NULL;
@@ -136,6 +146,7 @@ bool img_create_help(Img *img, const char *format, const char *filename, char **
         img_fail(img, 1, "Unknown protocol '%s'", name);
         return true;
     }
+    if (protocol && !(protocol = load(img, "", protocol))) return true;
     *status = 0;
     print_options(driver, protocol);
     return true;
