@@ -63,6 +63,23 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
     return node;
 }
 
+VitBlockNode *vit_co_create_begin(VitBlockCreate *create, GError **error)
+{
+    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
+                                      : vit_co_create_file(create, 0, error);
+
+    if (!file) return NULL;
+    bool good = !create->file || vit_co_truncate(file, 0, false, VIT_PREALLOC_OFF, error);
+    if (good && file->size > 0 && !create->driver->fits_devices)
+        good = vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
+                              _("“%s” keeps its size: an image of format '%s' needs a file that "
+                                "grows"),
+                              file->filename, create->driver->name);
+    if (good) return file;
+    vit_block_node_unref(file);
+    return NULL;
+}
+
 /* ---- images ---------------------------------------------------------------------------------- */
 
 static bool backing_size(VitBlockCreate *c, GError **error)

@@ -97,6 +97,7 @@ struct VitBlockDriver {
     /* Of rows in drivers.c: it has name, kind and protocols, and the rest when it is loaded from
      * this module: vit_block_driver_load().  A node's driver is never such a row. */
     const char *module;
+    bool fits_devices; /* co_create needs no file that grows or that is zero where not written */
 
     /* 0: not mine, to 100: surely mine.  head: the first bytes (at most 4096), tail: the last 512
      * or NULL. */
@@ -257,6 +258,9 @@ void vit_block_remove_made(GPtrArray *made); /* also what it lists; NULL is fine
 /* Creates the protocol object of an image and opens it for writing: a reference. */
 [[nodiscard]] VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size,
                                                GError **error);
+/* The file of a format's new image, made or given: empty, or a device that keeps its size and
+ * content, which is refused unless the driver fits_devices.  A reference. */
+[[nodiscard]] VitBlockNode *vit_co_create_begin(VitBlockCreate *create, GError **error);
 
 /* Tells the node of a file what its user is about to do: blkdebug may then wait, and let requests
  * fail.  Where the fiber may wait.  Fast ways around fibers are not taken above such nodes. */

@@ -493,8 +493,7 @@ static bool parallels_create(VitBlockCreate *create, GError **error)
                  .sectors = GUINT64_TO_LE(create->size / SECTOR),
                  .data_offset = GUINT32_TO_LE((uint32_t)(data / SECTOR)) };
     memcpy(h.magic, magic_clusters, sizeof h.magic);
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     bool good = vit_co_truncate(file, data, false, VIT_PREALLOC_OFF, error);
     if (good) {

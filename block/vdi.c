@@ -274,7 +274,8 @@ static bool vdi_try_submit(VitBlockNode *node, VitBlockRequest *req)
 static void vdi_info(VitBlockNode *node, VitBlockInfo *info)
 {
     info->cluster_size = BLOCK;
-    info->zero_init = info->unallocated_zero = info->can_discard = true;
+    info->unallocated_zero = info->can_discard = true;
+    info->zero_init = vit_block_info(node->file->node).zero_init;
 }
 
 /* ---- check ----------------------------------------------------------------------------------- */
@@ -383,8 +384,7 @@ static bool vdi_create(VitBlockCreate *create, GError **error)
                    .allocated = fixed ? GUINT32_TO_LE((uint32_t)blocks) : 0 };
     random_uuid(h->uuid);
     random_uuid(h->modified);
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     int result = vit_co_write(file, 0, h, sizeof *h, 0);
     if (result == 0) result = write_table(file, sizeof *h, blocks, table, fixed);
@@ -408,6 +408,7 @@ const VitBlockDriver vit_block_vdi_driver = {
     .instance_size = sizeof(Vdi),
     .alignment = 512,
     .create_options = create_options,
+    .fits_devices = true,
     .probe = vdi_probe,
     .co_open = vdi_open,
     .co_close = vdi_close,

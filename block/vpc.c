@@ -491,8 +491,7 @@ static bool vpc_create(VitBlockCreate *create, GError **error)
             error, VIT_BLOCK_ERROR_INVALID,
             _("The image size is too large for file format 'vpc' (at most 2040 GiB)"));
     uint64_t size = make_footer(&f, create->size, fixed, force_size);
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     bool good = !fixed || vit_co_truncate(file, size, false, VIT_PREALLOC_OFF, error);
     if (good) {

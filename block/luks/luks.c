@@ -178,8 +178,7 @@ static bool luks_create(VitBlockCreate *create, GError **error)
         good = vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("The requested file size is too large"));
     if (good) {
-        file = create->file ? vit_block_node_ref(create->file)
-                            : vit_co_create_file(create, 0, error);
+        file = vit_co_create_begin(create, error);
         good = file && fill(create, file, &options, detached, kinds[prealloc], error);
     }
     vit_block_node_unref(file);
@@ -249,6 +248,7 @@ const VitBlockDriver vit_block_luks_driver = {
     .instance_size = sizeof(Luks),
     .alignment = VIT_CRYPT_SECTOR,
     .create_options = luks_create_options,
+    .fits_devices = true,
     .amend_options = luks_amend_options,
     .probe = luks_probe,
     .co_open = luks_open,

@@ -250,8 +250,7 @@ bool vit_qcow2_co_create(VitBlockCreate *create, GError **error)
         vit_luks_options_clear(&crypto);
         return false;
     }
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     good = file && (!q->crypt_method ||
                     vit_qcow2_crypto_create(q, file, create->graph, &crypto, error));
     if (good) {

@@ -262,6 +262,15 @@ static bool open_image(VitQcow2 *q, VitBlockArgs *args, GError **error)
            (node->how.read_only || use_bitmaps(q, error));
 }
 
+/* Clusters that a new image has already are what lies in its file, and that decrypted. */
+static bool is_zero_when_new(const VitQcow2 *q)
+{
+    bool empty = true;
+
+    for (uint64_t i = 0; i < q->l1_size && empty; i++) empty = q->l1[i] == 0;
+    return empty || (!q->crypt_method && vit_block_info(q->data->node).zero_init);
+}
+
 bool vit_qcow2_co_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     VitQcow2 *q = (VitQcow2 *)node;
@@ -277,6 +286,7 @@ bool vit_qcow2_co_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
         free_all(q);
         return false;
     }
+    q->new_is_zero = is_zero_when_new(q);
     vit_qcow2_detach(node); /* the interval is known now */
     vit_qcow2_attach(node);
     return true;

@@ -19,7 +19,7 @@ void vit_qcow2_info(VitBlockNode *node, VitBlockInfo *info)
     info->cluster_size = (uint32_t)q->cluster_size;
     info->can_discard = true;
     info->can_compress = !vit_qcow2_has_data_file(q) && !q->crypt_method;
-    info->zero_init = true;
+    info->zero_init = q->new_is_zero;
     info->dirty = q->incompatible & VIT_QCOW2_DIRTY;
     info->encrypted = q->crypt_method != VIT_QCOW2_CRYPT_NONE;
     info->vm_state_offset = (uint64_t)q->vm_state_index << vit_qcow2_l1_shift(q);
@@ -66,6 +66,7 @@ const VitBlockDriver vit_block_qcow2_driver = {
     .create_options = vit_qcow2_create_options,
     .amend_options = vit_qcow2_amend_options,
     .supports_backing = true,
+    .fits_devices = true,
     .probe = probe,
     .co_open = vit_qcow2_co_open,
     .co_close = vit_qcow2_co_close,

@@ -210,6 +210,7 @@ struct VitQcow2 {
 
     const VitQcow2Cipher *cipher; /* NULL: plain */
     void *crypto; /* owned by crypto.c */
+    bool new_is_zero; /* were it new, it would read as zeroes */
     bool file_grows_zeroed; /* what lies past the file's end reads as zeroes later on */
     bool broken; /* found corrupt: nothing is written any more */
     bool lazy; /* refcounts are written late, under the dirty bit */

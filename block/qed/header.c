@@ -214,8 +214,7 @@ bool qed_create(VitBlockCreate *create, GError **error)
         if (create->backing_format && strcmp(create->backing_format, "raw") == 0)
             h.features |= QED_F_BACKING_FORMAT_NO_PROBE;
     }
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     bool good = write_new(&h, file, backing, error);
     vit_block_node_unref(file);

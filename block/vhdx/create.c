@@ -156,7 +156,7 @@ static int write_bat(VitBlockNode *file, const Plan *p)
     uint64_t block = 0;
     int result = 0;
 
-    if (!p->fixed && !p->state_zero) return 0; /* the file is zero */
+    if (!p->fixed && !p->state_zero) return vit_co_zero(file, p->bat, p->bat_entries * 8, 0);
     for (uint64_t i = 0; i < p->bat_entries && result == 0; i += PIECE) {
         uint64_t n = MIN(PIECE, p->bat_entries - i);
         for (uint64_t k = 0; k < n; k++) {
@@ -177,8 +177,7 @@ bool vhdx_co_create(VitBlockCreate *create, GError **error)
     Plan p;
 
     if (!make_plan(&p, create, error)) return false;
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     uint64_t bytes = p.data + (p.fixed ? p.blocks * p.block_size : 0);
     bool good = vit_co_truncate(file, bytes, false, VIT_PREALLOC_OFF, error);

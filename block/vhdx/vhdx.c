@@ -235,7 +235,8 @@ static void vhdx_info(VitBlockNode *node, VitBlockInfo *info)
     const Vhdx *v = (const Vhdx *)node;
 
     info->cluster_size = v->block_size;
-    info->can_discard = info->zero_init = info->unallocated_zero = true;
+    info->can_discard = info->unallocated_zero = true;
+    info->zero_init = vit_block_info(node->file->node).zero_init;
     info->dirty = v->log_pending;
 }
 
@@ -274,6 +275,7 @@ const VitBlockDriver vit_block_vhdx_driver = {
     .instance_size = sizeof(Vhdx),
     .alignment = 512,
     .create_options = vhdx_create_options,
+    .fits_devices = true,
     .probe = vhdx_probe,
     .co_open = vhdx_open,
     .co_close = vhdx_close,

@@ -269,8 +269,7 @@ bool vmdk_co_create(VitBlockCreate *create, GError **error)
     if (one_file && strlen(descriptor) >= (size_t)DESCRIPTOR_SECTORS * VMDK_SECTOR)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("The names are too long for a VMDK descriptor"));
-    VitBlockNode *file = create->file ? vit_block_node_ref(create->file)
-                                      : vit_co_create_file(create, 0, error);
+    VitBlockNode *file = vit_co_create_begin(create, error);
     if (!file) return false;
     int result = one_file ? write_sparse(&p, file, create->size, descriptor)
                           : vit_co_write(file, 0, descriptor, strlen(descriptor), 0);

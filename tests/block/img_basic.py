@@ -1,10 +1,12 @@
 # tests/block/img_basic.py VITRINE-IMG - create, info, map, compare, check, resize, convert of raw
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
+import shutil
 
 import images
 from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
-                    qemu_img, qemu_io, run)
+                    qemu_img, qemu_io, run,
+                    same_content)
 
 
 def test_create_raw():
@@ -61,6 +63,42 @@ def test_host_device():
         both("create", "-f", "host_device", f("a"), "1M")
         for args in ([], ["-n"]):
             both("convert", *args, "-O", "host_device", f("b"), f("a"))
+
+
+class Loop:
+    """A block device of 64 MiB, full of what was on it before; with-statement."""
+
+    def __init__(self, path):
+        fill(path, 64 * MIB, [(0, 64 * MIB, 0xA7)])
+        if not shutil.which("losetup"):
+            raise images.Skip("losetup is not installed")
+        done = run("losetup", "-f", "--show", path, status=None)
+        if done.returncode:
+            raise images.Skip(f"no loop device: {done.stderr.strip()}")
+        self.path = done.stdout.strip()
+
+    def __enter__(self):
+        return self.path
+
+    def __exit__(self, *exc):
+        run("losetup", "-d", self.path)
+
+
+def test_dirty_device():
+    """What lay on a device does not come to light in an image that is made there."""
+    with Folder() as f, Loop(f("loop")) as device:
+        fill(f("a"), 8 * MIB, [(256 * KIB, 3000, 7), (3 * MIB, 64 * KIB, "random")])
+        for fmt, options in (("qcow2", ""), ("qcow2", "preallocation=metadata"), ("vdi", ""),
+                             ("vdi", "static=on"), ("vhdx", "block_state_zero=off"),
+                             ("vhdx", "subformat=fixed")):
+            with open(device, "wb") as file:
+                file.write(b"\xa7" * (64 * MIB))
+            img("convert", "-O", fmt, *(["-o", options] if options else []), f("a"), device)
+            same_content(f("a"), device, "raw", fmt)
+            img("compare", "-f", "raw", "-F", fmt, f("a"), device)
+        for fmt in ("qed", "vmdk", "vpc", "parallels"):
+            done = img("convert", "-O", fmt, f("a"), device, status=1)
+            check("needs a file that grows" in done.stderr, done.stderr)
 
 
 def test_usage():

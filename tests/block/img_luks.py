@@ -191,6 +191,18 @@ def test_qcow2_prealloc():
         check("use encrypt.format=luks" in done.stderr, done.stderr)
 
 
+def test_qcow2_preallocated():
+    """Clusters that a new image has already are not zeroes once they are decrypted."""
+    need("qcow2")
+    with Folder() as f:
+        mixed(f("raw"))
+        for kind in ("metadata", "falloc", "full"):
+            img("convert", *SECRETS, "-O", "qcow2", "-o", f"{QCOW2},preallocation={kind}",
+                f("raw"), f("disk"))
+            qemu_img("convert", *SECRETS, *qcow2(f("disk")), "-O", "raw", f("back"))
+            same_bytes(f("raw"), f("back"))
+
+
 def test_qcow2_amend():
     need("luks", "qcow2")
     with Folder() as f:

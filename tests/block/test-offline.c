@@ -192,6 +192,33 @@ static void test_create_errors(Fixture *f, gconstpointer data)
     fail_all(f, fail_create_vhdx, 1);
 }
 
+/* Nothing of what was in the file before is left in the image. */
+static void test_create_over(Fixture *f, gconstpointer data)
+{
+    static const char *const formats[] = { "qcow2", "qed", "vdi", "vmdk", "vhdx", "vpc",
+                                           "parallels" };
+    g_autofree uint8_t *old = g_malloc(4 * SIZE), *buf = g_malloc(SIZE);
+
+    memset(old, 0xa7, 4 * SIZE);
+    for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
+        const char *options = strcmp(formats[i], "vpc") ? "" : "force_size=on";
+        g_autoptr(GError) error = NULL;
+        g_assert_true(g_file_set_contents(f->upper, (char *)old, 4 * SIZE, NULL));
+        VitBlockNode *file = open_debug(f, NULL, f->upper, NULL, 0);
+        run(new_create(f, formats[i], file, options, SIZE), &error);
+        g_assert_no_error(error);
+        vit_block_node_unref(file);
+        VitBlockNode *node = open_image(f, f->upper, formats[i]);
+        g_assert_cmpint(vit_block_write_sync(node, 3 * BLOCK + 512, old, 512), ==, 0);
+        g_assert_cmpint(vit_block_read_sync(node, 0, buf, SIZE), ==, 0);
+        g_assert_cmpmem(buf + 3 * BLOCK + 512, 512, old, 512);
+        memset(buf + 3 * BLOCK + 512, 0, 512);
+        g_assert_true(vit_block_is_zero(buf, SIZE));
+        vit_block_node_unref(node);
+        assert_no_nodes(f);
+    }
+}
+
 static void test_create(Fixture *f, gconstpointer data)
 {
     VitBlockJob *job = new_create(f, "raw", NULL, "preallocation=full", 20 << 20);
@@ -421,6 +448,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
 #define ADD(name, fn) g_test_add("/block/offline/" name, Fixture, NULL, set_up, fn, tear_down)
     ADD("create", test_create);
+    ADD("create-over", test_create_over);
     ADD("create-errors", test_create_errors);
     ADD("create-cancelled", test_create_cancelled);
     ADD("create-full", test_create_full);
