@@ -39,13 +39,27 @@ static bool commit_next(VitLiveJob *job)
     return true;
 }
 
+/* Past the end of what is committed the image above reads zeroes, and what a longer base has there
+ * must not come to light. */
+static int hide_rest(const Commit *c)
+{
+    VitBlockNode *base = c->live.target;
+    uint64_t from = c->live.source->size, to = MIN(base->size, c->above->size);
+
+    return to > from ? vit_co_zero(base, from, to - from, VIT_BLOCK_MAY_UNMAP) : 0;
+}
+
 static bool commit_run(VitBlockJob *job, GError **error)
 {
     Commit *c = (Commit *)job;
 
     vit_block_job_set_total(job, c->live.source->size);
     if (!vit_co_live_work(&c->live, commit_next, 4, error)) return false;
-    int result = vit_co_flush(c->live.target);
+    int result = hide_rest(c);
+    if (result < 0)
+        return vit_block_fail_errno(error, result, _("Could not write “%s”"),
+                                    c->live.target->filename);
+    result = vit_co_flush(c->live.target);
     return result == 0 ||
            vit_block_fail_errno(error, result, _("Could not flush “%s”"), c->live.target->filename);
 }

@@ -3,7 +3,8 @@
  * it
  *
  * The host may lose what was not flushed: a crash image is made of the first n writes, of those
- * with the last one torn at a sector, or of any subset of those that came after the last flush. */
+ * with the last one torn at a sector, or of any subset of those that came after the last flush.
+ * Several files may share a log: then they have numbers. */
 #pragma once
 #include "block/node-private.h"
 
@@ -15,6 +16,7 @@ enum { CRASH_SECTOR = 512, CRASH_LIMIT = 256 << 20 };
 typedef enum { LOG_WRITE, LOG_ZERO, LOG_TRUNCATE, LOG_FLUSH } LogKind;
 typedef struct {
     LogKind kind;
+    unsigned number; /* of the file */
     uint64_t offset, bytes;
     uint8_t *data; /* owned */
     bool durable; /* FUA */
@@ -22,7 +24,8 @@ typedef struct {
 
 typedef struct {
     GByteArray *file; /* owned: the bytes now */
-    GArray *log; /* of LogEntry, owned; NULL: nothing is recorded */
+    GArray *log; /* of LogEntry, a reference; NULL: nothing is recorded */
+    unsigned number; /* of this file among those that share the log */
     GRand *rand; /* borrowed; NULL: no delays */
     bool fail_all; /* every request ends with -EIO */
 } CrashStore;
@@ -53,7 +56,8 @@ static inline void crash_pause(CrashNode *c)
 static inline void crash_log(CrashNode *c, LogKind kind, uint64_t offset, uint64_t bytes,
                              const void *data, bool durable)
 {
-    LogEntry entry = { kind, offset, bytes, data ? g_memdup2(data, bytes) : NULL, durable };
+    LogEntry entry = { kind,  c->store->number, offset,
+                       bytes, data ? g_memdup2(data, bytes) : NULL, durable };
 
     if (c->store->log) g_array_append_val(c->store->log, entry);
     else g_free(entry.data);
@@ -113,7 +117,7 @@ static inline int crash_flush(VitBlockNode *node)
     if (c->store->fail_all) return -EIO;
     crash_pause(c);
     if (log) { /* covers what had been written when it began */
-        LogEntry entry = { LOG_FLUSH, before, 0, NULL, false };
+        LogEntry entry = { LOG_FLUSH, c->store->number, before, 0, NULL, false };
         g_array_append_val(log, entry);
     }
     return 0;
@@ -156,20 +160,36 @@ static const VitBlockDriver crash_driver = {
     .co_truncate = crash_truncate,
 };
 
+static inline void crash_entry_clear(void *entry)
+{
+    g_free(((LogEntry *)entry)->data);
+}
+
 static inline CrashStore *crash_store_new(bool record, GRand *rand)
 {
     CrashStore *s = g_new0(CrashStore, 1);
 
     s->file = g_byte_array_new();
     s->rand = rand;
-    if (record) s->log = g_array_new(FALSE, FALSE, sizeof(LogEntry));
+    if (record) {
+        s->log = g_array_new(FALSE, FALSE, sizeof(LogEntry));
+        g_array_set_clear_func(s->log, crash_entry_clear);
+    }
+    return s;
+}
+
+/* Another file, recorded in the log of first. */
+static inline CrashStore *crash_store_beside(const CrashStore *first, unsigned number)
+{
+    CrashStore *s = crash_store_new(false, first->rand);
+
+    s->log = g_array_ref(first->log);
+    s->number = number;
     return s;
 }
 
 static inline void crash_store_free(CrashStore *s)
 {
-    for (guint i = 0; s->log && i < s->log->len; i++)
-        g_free(g_array_index(s->log, LogEntry, i).data);
     if (s->log) g_array_unref(s->log);
     g_byte_array_unref(s->file);
     g_free(s);
@@ -237,24 +257,31 @@ static inline void crash_apply(GByteArray *file, const LogEntry *e, uint64_t byt
     }
 }
 
-/* What a crash after `count` entries leaves.  torn: bytes of the last entry that arrived (a
- * multiple of a sector), UINT64_MAX for all.  lose: entries from `safe` on that no flush covers are
- * lost by the toss of a coin. */
-static inline CrashStore *crash_image(const GArray *log, guint count, uint64_t torn, guint safe,
-                                      GRand *lose)
+/* What a crash after `count` entries leaves of file `number`.  torn: bytes of the last entry that
+ * arrived (a multiple of a sector), UINT64_MAX for all.  lose: entries from `safe` on that no flush
+ * covers are lost by the toss of a coin. */
+static inline CrashStore *crash_image_of(const GArray *log, unsigned number, guint count,
+                                         uint64_t torn, guint safe, GRand *lose)
 {
     CrashStore *s = crash_store_new(false, NULL);
 
     for (guint i = 0; i < count; i++) {
         const LogEntry *e = &g_array_index(log, LogEntry, i);
-        if (e->kind == LOG_FLUSH) safe = MAX(safe, (guint)e->offset);
+        if (e->number == number && e->kind == LOG_FLUSH) safe = MAX(safe, (guint)e->offset);
     }
     for (guint i = 0; i < count; i++) {
         const LogEntry *e = &g_array_index(log, LogEntry, i);
         uint64_t bytes = e->bytes;
+        if (e->number != number) continue;
         if (lose && i >= safe && !e->durable && g_rand_boolean(lose)) continue;
         if (i == count - 1) bytes = MIN(bytes, torn);
         crash_apply(s->file, e, bytes);
     }
     return s;
+}
+
+static inline CrashStore *crash_image(const GArray *log, guint count, uint64_t torn, guint safe,
+                                      GRand *lose)
+{
+    return crash_image_of(log, 0, count, torn, safe, lose);
 }

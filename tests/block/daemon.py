@@ -487,6 +487,26 @@ def stream_past_the_end():
         run("qemu-img", "compare", folder("top"), folder("wanted"))
 
 
+def commit_past_the_end():
+    """The same where the short image goes."""
+    with Folder() as folder, Qmp(OURS) as q:
+        for name, size, below in (("base", "8M", None), ("mid", "4M", "base"),
+                                  ("top", "7M", "mid")):
+            backing = ["-b", folder(below), "-F", "qcow2"] if below else []
+            run("qemu-img", "create", "-q", "-f", "qcow2", *backing, folder(name), size)
+        run("qemu-io", "-f", "qcow2", "-c", "write -P 1 0 8M", folder("base"))
+        run("qemu-io", "-f", "qcow2", "-c", "write -P 2 1M 1M", folder("mid"))
+        run("qemu-img", "convert", "-O", "raw", folder("top"), folder("wanted"))
+        q.add("top", folder("top"))
+        nodes = {n["file"]: n["node-name"] for n in q.good("query-named-block-nodes")
+                 if n["drv"] == "qcow2"}
+        q.good("block-commit", device="top", top_node=nodes[folder("mid")],
+               base_node=nodes[folder("base")], job_id="c")
+        check("error" not in q.gone("c"), "commit")
+        q.good("blockdev-del", node_name="top")
+        run("qemu-img", "compare", folder("top"), folder("wanted"))
+
+
 def client_goes():
     with Folder() as folder, Qmp(OURS) as q:
         source, target = qcow2(folder, "source"), folder.raw("target", 16 * MIB, blank=True)
@@ -657,5 +677,6 @@ def machine():
 sys.exit(report([command_line, nodes, jobs, bitmaps, exports, mirror_under_load,
                  mirror_write_blocking, mirror_cancelled_when_ready, mirror_cancelled_by_force,
                  backup_under_load, incremental_chain, failed_backup_keeps_bitmap,
-                 snapshots_stream_commit, stream_past_the_end, client_goes, claims, iothreads,
+                 snapshots_stream_commit, stream_past_the_end,
+                 commit_past_the_end, client_goes, claims, iothreads,
                  machine]))
