@@ -223,6 +223,9 @@ struct VitBlockNode { /* first member of each driver's instance */
 int vit_block_forward_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
                              VitBlockExtent *extent);
 void vit_block_forward_info(VitBlockNode *node, VitBlockInfo *info);
+/* For co_status of a driver whose space is given ahead (DATA and OFFSET are set): cut off where the
+ * file below changes, with ZERO when it stores nothing there. */
+int vit_co_status_ahead(VitBlockExtent *extent);
 
 /* Opens the child that args has under `name` (an object of options, or a node's name) and adds the
  * edge. With neither, an error that says so.  The child inherits how (backing files: read-only). */

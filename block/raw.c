@@ -93,6 +93,7 @@ static int change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t b
 static int raw_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
                      int niov, uint32_t flags)
 {
+    if (flags & VIT_BLOCK_COMPRESSED) return -ENOTSUP;
     return change(node, VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags);
 }
 
@@ -110,7 +111,8 @@ static bool raw_submit(VitBlockNode *node, VitBlockRequest *req)
 {
     bool changes = req->op != VIT_BLOCK_READ && req->op != VIT_BLOCK_FLUSH;
 
-    return !(changes && is_guarded(node, req->offset, req->bytes)) && forward(node, req);
+    return !(req->flags & VIT_BLOCK_COMPRESSED) &&
+           !(changes && is_guarded(node, req->offset, req->bytes)) && forward(node, req);
 }
 
 /* ---- the format ------------------------------------------------------------------------------ */

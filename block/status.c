@@ -102,6 +102,17 @@ int vit_block_forward_status(VitBlockNode *node, uint64_t offset, uint64_t bytes
     return vit_co_status(node->file->node, offset, bytes, extent);
 }
 
+int vit_co_status_ahead(VitBlockExtent *extent)
+{
+    VitBlockExtent below;
+    int result = vit_co_status(extent->file, extent->host_offset, extent->bytes, &below);
+
+    if (result < 0 || below.bytes == 0) return result;
+    extent->bytes = MIN(extent->bytes, below.bytes);
+    extent->flags |= below.flags & VIT_EXTENT_ZERO;
+    return 0;
+}
+
 void vit_block_forward_info(VitBlockNode *node, VitBlockInfo *info)
 {
     uint64_t size = info->size;

@@ -39,6 +39,7 @@ typedef struct {
     VitBlockMap map;
     uint64_t table, data; /* where they begin in the file */
     uint32_t allocated; /* as the header says */
+    bool fixed; /* every block has its space from the beginning */
     GArray *raw; /* of uint32_t, owned, when opened to be checked: the table as it is */
 } Vdi;
 
@@ -201,6 +202,7 @@ static bool vdi_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     v->table = GUINT32_FROM_LE(h->table_offset);
     v->data = GUINT32_FROM_LE(h->data_offset);
     v->allocated = GUINT32_FROM_LE(h->allocated);
+    v->fixed = GUINT32_FROM_LE(h->type) == TYPE_FIXED;
     if (!vit_block_map_init(&v->map, node, &map_ops, GUINT32_FROM_LE(h->blocks), BLOCK))
         return vit_block_fail_errno(error, -ENOMEM, _("“%s”: block table"), node->filename);
     v->map.all_present = true;
@@ -263,7 +265,12 @@ static int vdi_flush(VitBlockNode *node)
 
 static int vdi_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {
-    return vit_co_map_status(&((Vdi *)node)->map, offset, bytes, extent);
+    Vdi *v = (Vdi *)node;
+    int result = vit_co_map_status(&v->map, offset, bytes, extent);
+
+    return result == 0 && v->fixed && (extent->flags & VIT_EXTENT_DATA)
+               ? vit_co_status_ahead(extent)
+               : result;
 }
 
 static bool vdi_try_submit(VitBlockNode *node, VitBlockRequest *req)

@@ -377,9 +377,11 @@ static int vpc_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBl
     Vpc *v = (Vpc *)node;
 
     if (!v->fixed) return vit_co_map_status(&v->map, offset, bytes, extent);
-    int result = vit_co_status(node->file->node, offset, bytes, extent);
-    extent->flags |= VIT_EXTENT_ALLOCATED;
-    return result;
+    *extent = (VitBlockExtent){ .bytes = bytes,
+                                .flags = VIT_EXTENT_DATA | VIT_EXTENT_ALLOCATED | VIT_EXTENT_OFFSET,
+                                .host_offset = offset,
+                                .file = node->file->node };
+    return vit_co_status_ahead(extent);
 }
 
 static bool vpc_try_submit(VitBlockNode *node, VitBlockRequest *req)

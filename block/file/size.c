@@ -91,6 +91,16 @@ static void set_size(void *opaque)
     if (ftruncate(r->fd, (off_t)r->to) < 0) r->result = -errno;
 }
 
+/* What an empty file gets first, as from qemu-img: where something is stored, it can be found out
+ * how the host wants O_DIRECT to be aligned. */
+static void fill_first_block(void *opaque)
+{
+    static const uint8_t zeroes[4096];
+    Resize *r = opaque;
+
+    while (pwrite(r->fd, zeroes, MIN(sizeof zeroes, r->to), 0) < 0 && errno == EINTR) {}
+}
+
 static void fill(void *opaque)
 {
     Resize *r = opaque;
@@ -141,6 +151,7 @@ int vit_file_co_resize(VitIoThread *thread, int fd, uint64_t from, uint64_t to,
 
     vit_fiber_offload(thread, set_size, &r);
     if (r.result < 0) return r.result;
+    if (from == 0 && to > 0) vit_fiber_offload(thread, fill_first_block, &r);
     int result = preallocate(thread, &r);
     if (result < 0) {
         r.to = from;

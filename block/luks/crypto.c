@@ -43,9 +43,6 @@ bool vit_luks_options_take(VitLuksOptions *options, VitBlockArgs *args, GError *
     if (!(options->hash = vit_crypt_find_hash(hash)))
         return refuse_name(args, "hash-alg", hash, vit_crypt_hash_names, error);
     if (spec->iv == VIT_IV_ESSIV && !iv_hash) iv_hash = "sha256";
-    if (spec->iv != VIT_IV_ESSIV && iv_hash)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("ivgen-hash-alg goes with ivgen-alg=essiv alone"));
     if (iv_hash && !(spec->iv_hash = vit_crypt_find_hash(iv_hash)))
         return refuse_name(args, "ivgen-hash-alg", iv_hash, vit_crypt_hash_names, error);
     if (!vit_block_args_uint(args, "iter-time", 3600000, &options->iter_time, error)) return false;

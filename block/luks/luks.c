@@ -101,6 +101,8 @@ static int luks_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const
     Luks *l = (Luks *)node;
     VitCryptor *cryptor = vit_luks_cryptor(l->luks);
     size_t piece = MIN(bytes, WRITE_PIECE);
+
+    if (flags & VIT_BLOCK_COMPRESSED) return -ENOTSUP;
     uint8_t *buf = cryptor ? aligned_alloc(4096, (piece + 4095) & ~(size_t)4095) : NULL;
     int result = buf ? 0 : cryptor ? -ENOMEM : -EIO;
 

@@ -128,6 +128,15 @@ static bool load_tables(VitQcow2 *q, GError **error)
 
 /* ---- the data file --------------------------------------------------------------------------- */
 
+/* qemu-img takes the name of a data file as it is, from the folder where it runs; where nothing is
+ * there, the image's own folder is meant. */
+static bool is_here(const char *name)
+{
+    g_autofree char *protocol = vit_block_filename_protocol(name);
+
+    return !protocol && !g_path_is_absolute(name) && g_file_test(name, G_FILE_TEST_EXISTS);
+}
+
 static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
 {
     VitBlockNode *node = &q->parent;
@@ -141,6 +150,10 @@ static bool open_data_file(VitQcow2 *q, VitBlockArgs *args, GError **error)
         q->data = vit_co_open_child(node, args, "data-file", VIT_EDGE_DATA, error);
     } else if (node->how.no_io) {
         return true; /* facts need no data */
+    } else if (q->data_file_name && is_here(q->data_file_name)) {
+        vit_block_args_set(args, "data-file.driver", "file");
+        vit_block_args_set(args, "data-file.filename", q->data_file_name);
+        q->data = vit_co_open_child(node, args, "data-file", VIT_EDGE_DATA, error);
     } else if (q->data_file_name) {
         if (!node->filename || !*node->filename) {
             g_free(node->filename);

@@ -213,6 +213,7 @@ struct VitQcow2 {
     bool new_is_zero; /* were it new, it would read as zeroes */
     bool file_grows_zeroed; /* what lies past the file's end reads as zeroes later on */
     bool broken; /* found corrupt: nothing is written any more */
+    bool looked_ahead, ahead; /* whether clusters that hold nothing are likely; was it looked at */
     bool lazy; /* refcounts are written late, under the dirty bit */
     bool discard_request, discard_snapshot, discard_other, discard_no_unref;
     unsigned overlap; /* bits of what overlap.c looks at */

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { AT_ONCE = 8 };
 
@@ -182,6 +183,22 @@ int vit_qcow2_co_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
+/* Whether a tenth or more of the file is missing on the host: its clusters were allocated ahead. */
+static bool is_ahead(VitQcow2 *q)
+{
+    const char *filename = q->parent.file->node->filename;
+    struct stat st;
+
+    if (q->looked_ahead) return q->ahead;
+    q->looked_ahead = true;
+    if (filename && stat(filename, &st) == 0 && S_ISREG(st.st_mode)) {
+        uint64_t stored = (uint64_t)st.st_blocks * 512 / q->cluster_size,
+                 has = ((uint64_t)st.st_size + q->cluster_size - 1) / q->cluster_size;
+        q->ahead = has >= MAX(stored * 10 / 9, stored + 2);
+    }
+    return q->ahead;
+}
+
 int vit_qcow2_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent)
 {
     VitQcow2 *q = (VitQcow2 *)node;
@@ -208,6 +225,7 @@ int vit_qcow2_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, Vit
         extent->flags |= VIT_EXTENT_OFFSET;
         extent->host_offset = first.host;
         extent->file = q->data->node;
+        if ((extent->flags & VIT_EXTENT_DATA) && is_ahead(q)) return vit_co_status_ahead(extent);
     }
     return 0;
 }

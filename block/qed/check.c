@@ -202,7 +202,6 @@ static void count_leaks(Check *c)
     uint64_t cluster = c->q->header.cluster_size;
     uint64_t all = c->file_size / cluster + (c->file_size % cluster != 0);
 
-    c->result->image_end_offset = (c->last + 1) * cluster;
     c->result->leaks = all > c->n_used ? all - c->n_used : 0;
     uint64_t at_end = all - (c->last + 1);
     if (!(c->fix & VIT_FIX_LEAKS) || at_end == 0 || c->result->check_errors ||

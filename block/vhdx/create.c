@@ -46,6 +46,9 @@ static bool make_plan(Plan *p, VitBlockCreate *create, GError **error)
         !vit_block_args_bool(create->options, "block_state_zero", &p->state_zero, error))
         return false;
     p->fixed = subformat == 1;
+    if (vit_block_args_has(create->options, "log_size") && p->log_size == 0)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("Log size must be a multiple of 1 MB"));
     if (p->size > VHDX_MAX_SIZE)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("Image size too large; max of 64TB"));

@@ -337,7 +337,6 @@ int vmdk_co_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const str
     for (uint64_t done = 0; done < bytes && result == 0; done += p.bytes) {
         result = co_look_up(v, offset + done, bytes - done, &p);
         if (result < 0) break;
-        if ((flags & VIT_BLOCK_COMPRESSED) && !(is_sparse(p.e) && p.e->compressed)) return -ENOTSUP;
         result = write_piece(v, &p, offset + done, iov, niov, done);
         if (result < 0) break;
     }
@@ -452,7 +451,7 @@ int vmdk_co_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlock
     extent->flags |= VIT_EXTENT_OFFSET;
     extent->host_offset = place(&p);
     extent->file = p.e->edge->node;
-    return 0;
+    return p.e->kind == VMDK_FLAT ? vit_co_status_ahead(extent) : 0;
 }
 
 bool vmdk_try_submit(VitBlockNode *node, VitBlockRequest *req)

@@ -184,6 +184,37 @@ def test_map_of_what_is_not_stored():
                 both("map", "-f", fmt, f(name))
 
 
+def test_map_of_new_images():
+    with Folder() as f:
+        for fmt, options in (("raw", "size=4M"), ("vmdk", "subformat=monolithicFlat,size=4M"),
+                             ("vdi", "static=on,size=4M"), ("vpc", "subformat=fixed,size=4M"),
+                             ("qcow2", "preallocation=metadata,size=4M")):
+            for tool in ("qemu-img", images.OURS):
+                run(tool, "create", "-q", "-f", fmt, "-o", options, f(fmt))
+                qemu_io(f(fmt), "write -P 1 1M 64k", fmt=fmt)
+                both("map", "--output=json", "-f", fmt, f(fmt))
+                both("measure", "-O", "qcow2", "-f", fmt, f(fmt))
+            maps = []
+            for tool in ("qemu-img", images.OURS):
+                run(tool, "create", "-q", "-f", fmt, "-o", options, f(fmt))
+                maps.append(run("qemu-img", "map", "--output=json", "-f", fmt, f(fmt)).stdout)
+            check(fmt == "qcow2" or maps[0] == maps[1], f"{fmt}: {maps}")
+
+
+def test_data_file_elsewhere():
+    """Its name is taken from where the tool runs, or else from beside the image."""
+    with Folder() as f:
+        os.mkdir(f("in"))
+        for tool in ("qemu-img", images.OURS):
+            run(tool, "create", "-q", "-f", "qcow2", "-o", "data_file=in/data", "in/disk", "4M",
+                cwd=f.path)
+            run("qemu-io", "-c", "write -P 5 0 64k", "in/disk", cwd=f.path)
+            for judge in ("qemu-img", images.OURS):
+                equal("in/data" in run(judge, "map", "in/disk", cwd=f.path).stdout, True, judge)
+        img("create", "-q", "-f", "qcow2", "-o", "data_file=data", "disk", "4M", cwd=f("in"))
+        img("map", "in/disk", cwd=f.path)
+
+
 def test_compare_strictly():
     need("qcow2")
     with Folder() as f:

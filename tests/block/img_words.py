@@ -179,11 +179,45 @@ def test_io():
                         "sleep", "sleep foo", "sleep 1", "sigraise", "sigraise foo", "sigraise 0",
                         "write -P 300 0 512", "write -P foo 0 512", "write -s /nowhere 0 512",
                         "read 0 16E", "read 0 1kb", "read 0 1.5k", "read 8E 512", "read 4M 1",
-                        "reopen -c foo", "reopen -r -w", "discard", "aio_write", "aio_read 0"):
+                        "read 0 1048577", "write -c 0 1", "write -c 1 512", "read -b 0 1",
+                        "write -b 1 512", "write 0 4G", "write -z 0 4G", "writev 0 4G",
+                        "read 0 4G", "reopen -c foo", "reopen -r -w", "discard", "aio_write",
+                        "aio_read 0"):
             io_says(f("a"), command)
         io_says(f("a"), "close", "read 0 512", "length")
         io_says(f("a"), "reopen -r", "truncate 1M", "write 0 512")
         io_says(f("a"), "write -P 1 0 64k", "read -P 2 0 64k", "nosuch")
+
+
+def test_io_elsewhere():
+    with Folder() as f:
+        fill(f("r"), MIB)
+        img("create", "-q", "-f", "vmdk", f("v"), "4M")
+        for path, fmt, commands in ((f("r"), "raw", ["write -c 0 4k"]),
+                                    (f("r"), "file", ["write 1M 512", "write -z 1M 1"]),
+                                    (f("v"), "vmdk", ["write -c -P 3 0 64k", "read -P 3 0 64k"])):
+            said = []
+            for tool in ("qemu-io", os.path.join(images.TOOLS, "vitrine-io")):
+                args = [word for text in commands for word in ("-c", text)]
+                done = images.run(tool, "-f", fmt, *args, path, status=None)
+                said.append((done.returncode, images.re.sub(r" ops; .*", "", done.stdout)))
+            equal(said[1], said[0], commands)
+        ours = os.path.join(images.TOOLS, "vitrine-io")
+        images.run(ours, "-s", "-f", "raw", "-c", "write -P 1 0 4k", "-c", "read -P 1 0 4k", f("r"))
+        images.run(ours, "-f", "raw", "-c", "read -P 0 0 4k", f("r"))
+
+
+def test_wrong_sizes_first():
+    with Folder() as f:
+        for size in ("x", "+", "-- -1Q", "16E", ""):
+            both("resize", f("missing"), *(size.split(" ") if size else [""]))
+        both("create", "qed", f("a"), "14M")
+        both("create", "-f", "vhdx", "-o", "log_size=0", f("a"), "16M")
+        both("convert", "-p", f("missing"), f("b"))
+        both("rebase", "-p", "-b", "", f("missing"))
+        both("compare", "-p", f("missing"), f("missing"))
+        both("create", "-f", "luks", "--object", "secret,id=s,data=abc", "-o",
+             "key-secret=s,ivgen-alg=plain64,ivgen-hash-alg=sha256,iter-time=10", f("l"), "1M")
 
 
 def test_name_of_the_program():

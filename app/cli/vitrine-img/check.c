@@ -50,16 +50,16 @@ static void print_json(const Check *c, const char *filename)
         uint64_t value;
         bool show;
     } fields[] = {
+                   /* in qemu-img's order */
         { "image-end-offset", f->image_end_offset, f->image_end_offset > 0 },
-        { "total-clusters", f->total_clusters, f->total_clusters > 0 },
-        { "check-errors", f->check_errors, true },
-        { "corruptions", f->corruptions, f->corruptions > 0 },
         { "compressed-clusters", f->compressed_clusters, f->compressed_clusters > 0 },
-        { "allocated-clusters", f->allocated_clusters, f->allocated_clusters > 0 },
+        { "total-clusters", f->total_clusters, f->total_clusters > 0 },
+        { "corruptions", f->corruptions, f->corruptions > 0 },
+        { "corruptions-fixed", f->corruptions_fixed, f->corruptions_fixed > 0 },
+        { "check-errors", f->check_errors, true },
         { "leaks", f->leaks, f->leaks > 0 },
         { "leaks-fixed", f->leaks_fixed, f->leaks_fixed > 0 },
-        { "corruptions-fixed", f->corruptions_fixed, f->corruptions_fixed > 0 },
-        { "fragmented-clusters", f->fragmented_clusters, f->fragmented_clusters > 0 },
+        { "allocated-clusters", f->allocated_clusters, f->allocated_clusters > 0 },
     };
 
     json_node_take_object(node, o);
@@ -67,6 +67,8 @@ static void print_json(const Check *c, const char *filename)
         if (fields[i].show) json_object_set_int_member(o, fields[i].key, (int64_t)fields[i].value);
     json_object_set_string_member(o, "filename", filename);
     json_object_set_string_member(o, "format", vit_block_node_format(c->node));
+    if (f->fragmented_clusters)
+        json_object_set_int_member(o, "fragmented-clusters", (int64_t)f->fragmented_clusters);
     cli_print_json(node);
 }
 
@@ -126,8 +128,8 @@ static int conclude(Check *c, const char *filename)
             c->found.leaks_fixed = leaks;
         }
     }
-    if (img->json) print_json(c, filename);
-    else if (c->good) print_human(c);
+    if (img->json && !img->quiet) print_json(c, filename);
+    else if (!img->json && c->good) print_human(c);
     if (!c->good || f->check_errors) return CHECK_FAILED;
     return f->corruptions ? CHECK_CORRUPT : f->leaks ? CHECK_LEAKS : CHECK_OK;
 }
@@ -135,16 +137,11 @@ static int conclude(Check *c, const char *filename)
 int img_check(Img *img, int argc, char **argv)
 {
     static const struct option options[] = {
-        IMG_HELP,
-        IMG_QUIET,
-        IMG_PROGRESS,
-        IMG_FORMAT,
-        IMG_IMAGE_OPTS,
-        { "cache", required_argument, NULL, 'T' },
-        IMG_FORCE_SHARE,
-        { "repair", required_argument, NULL, 'r' },
-        IMG_OUTPUT,
-        IMG_OBJECT,
+        IMG_HELP,        IMG_QUIET,
+        IMG_PROGRESS,    IMG_FORMAT,
+        IMG_IMAGE_OPTS,  { "cache", required_argument, NULL, 'T' },
+        IMG_FORCE_SHARE, { "repair", required_argument, NULL, 'r' },
+        IMG_OUTPUT,      IMG_OBJECT,
         { NULL },
     };
     Check c = { .img = img };

@@ -191,6 +191,7 @@ void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo
     if (!first && !last && (percent < img->shown + 1 && now < img->shown_at + PROGRESS_STEP_US))
         return;
     if (!first && percent == img->shown) return;
+    img->line_open = true;
     img->shown = percent;
     img->shown_at = now;
     printf("    (%3.2f/100%%)", percent);
@@ -209,6 +210,14 @@ void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo
 void img_progress_end(Img *img)
 {
     if (!img->progress || img->quiet) return;
+    img->line_open = false;
     printf("\n");
     fflush(stdout);
+}
+
+void img_progress_begin(Img *img)
+{
+    if (img->line_open) return;
+    img->shown = -1;
+    img_progress(img, 0, 100, NULL);
 }

@@ -83,10 +83,8 @@ int img_compare(Img *img, int argc, char **argv)
                              flags);
         if (!images[i]) break;
     }
-    if (images[0] && images[1]) {
-        status = compare(img, images, argv + optind, strict);
-        img_progress_end(img);
-    }
+    if (images[0] && images[1]) status = compare(img, images, argv + optind, strict);
+    img_progress_end(img);
     vit_block_node_unref(images[0]);
     vit_block_node_unref(images[1]);
     return status;

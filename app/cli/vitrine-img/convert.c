@@ -322,7 +322,9 @@ static int convert(Convert *c, char **names, int count, const char *target)
     const VitBlockDriver *driver = g->target_image_opts ? NULL : vit_block_driver_find(g->format);
 
     int status = check_options(img, g);
-    if (status == 0) status = open_sources(c, names, count);
+    if (status) return status;
+    img_progress_begin(img);
+    status = open_sources(c, names, count);
     if (status) return status;
     VitBlockNode *source = c->sources->pdata[0];
     if (g->bitmaps && !source->driver->co_bitmap_can_store)

@@ -321,9 +321,9 @@ static void print_formatting(Img *img, const char *filename, const VitBlockDrive
     /* In the order in which qemu-img says them. */
     static const char *const first[] = { "encryption",
                                          "encrypt.format",
+                                         "encrypt.key-secret",
                                          "encrypt.cipher-alg",
                                          "encrypt.cipher-mode",
-                                         "encrypt.key-secret",
                                          "encrypt.ivgen-alg",
                                          "encrypt.ivgen-hash-alg",
                                          "encrypt.hash-alg",
@@ -427,8 +427,7 @@ static int create(Img *img, const Given *given, const char *filename, const char
     g_autoptr(GError) error = NULL;
     uint64_t size = UINT64_MAX;
 
-    if (size_text && !(vit_parse_size_strict(size_text, &size) && size <= INT64_MAX))
-        return img_fail_create_size(img, size_text);
+    if (size_text) (void)vit_parse_size_strict(size_text, &size); /* looked at before */
     const VitBlockDriver *driver = img_create_driver(img, prefix, given->format);
     if (!driver) return 1;
     g_autoptr(VitBlockArgs) args = img_create_options(img, prefix, driver, given->texts);
@@ -503,6 +502,9 @@ int img_create(Img *img, int argc, char **argv)
     if (img_create_help(img, given.format, filename, given.texts, &status)) return status;
     if (!filename) return img_fail_usage(img, 1, "Expecting image file name");
     const char *size = optind < argc ? argv[optind++] : NULL;
+    uint64_t value;
+    if (size && !(vit_parse_size_strict(size, &value) && value <= INT64_MAX))
+        return img_fail_create_size(img, size);
     if (optind < argc) return img_fail_usage(img, 1, "Unexpected argument: %s", argv[optind]);
     return create(img, &given, filename, size);
 }

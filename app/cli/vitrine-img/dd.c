@@ -90,8 +90,8 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     if (c->skip > size) img_fail(img, 0, "%s: cannot skip to specified offset", o->in);
     VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size };
     if (!img_create_image(img, &how, &error))
-        return img_fail(img, 1, "%s: error while creating output image of type %s: %s", o->out,
-                        format, vit_block_error_text(error));
+        return img_fail(img, 1, "%s: error while creating output image: %s", o->out,
+                        vit_block_error_text(error));
     c->to = img_open(img, o->out, format, false, 0);
     if (!c->to) return 1;
     if (c->size > 0) img_run(img, run, c);

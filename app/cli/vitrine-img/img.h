@@ -23,6 +23,7 @@ typedef struct {
     double shown; /* percent that the progress line says, -1: none yet */
     int64_t shown_at; /* monotonic microseconds */
     bool on_terminal;
+    bool line_open; /* progress is being shown, and its line wants an end */
 } Img;
 
 typedef struct {
@@ -73,7 +74,9 @@ void img_add_key_secrets(JsonObject *extra, const VitBlockArgs *args);
 int img_fail_size(const Img *img, const char *prefix, const char *name, const char *text);
 char *img_size_text(uint64_t bytes); /* "1.5 MiB"; the caller frees */
 
-/* The line of -p: done of total.  img_progress_end() ends the line. */
+/* The line of -p: done of total.  img_progress_begin() begins it unless it has begun;
+ * img_progress_end() ends it. */
+void img_progress_begin(Img *img);
 void img_progress(Img *img, uint64_t done, uint64_t total, const VitBlockJobInfo *info);
 void img_progress_end(Img *img);
 

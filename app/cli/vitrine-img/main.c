@@ -116,6 +116,7 @@ int main(int argc, char **argv)
     img.graph = vit_block_graph_new(img.thread);
     img.jobs = vit_block_jobs_new(img.thread);
     int status = command->run(&img, rest, own);
+    if (img.line_open) img_progress_end(&img);
     vit_block_jobs_free(img.jobs);
     vit_block_graph_free(img.graph);
     vit_io_thread_free(img.thread);

@@ -3,16 +3,12 @@
 #include "app/cli/vitrine-img/img.h"
 
 #include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
 
 typedef struct {
     Img *img;
     VitBlockNode *node;
     uint64_t start, length;
     int status;
-    VitBlockNode *looked_at; /* borrowed: the file that `sparse` is about */
-    bool sparse;
 } Map;
 
 typedef struct {
@@ -22,45 +18,11 @@ typedef struct {
     VitBlockNode *file; /* borrowed */
 } Entry;
 
-/* Whether a tenth or more of a file is missing on the host: its clusters were allocated ahead. */
-static bool is_sparse(Map *m, VitBlockNode *file, uint64_t cluster)
-{
-    struct stat st;
-
-    if (m->looked_at == file) return m->sparse;
-    m->looked_at = file;
-    m->sparse = false;
-    if (stat(file->filename, &st) == 0 && S_ISREG(st.st_mode)) {
-        uint64_t stored = (uint64_t)st.st_blocks * 512 / cluster,
-                 has = ((uint64_t)st.st_size + cluster - 1) / cluster;
-        m->sparse = has >= MAX(stored * 10 / 9, stored + 2);
-    }
-    return m->sparse;
-}
-
-/* Data of a qcow2 image that the host's file does not store reads as zeroes. */
-static int look_below(Map *m, VitBlockExtent *x)
-{
-    VitBlockNode *node = m->node;
-    VitBlockExtent below;
-
-    for (int i = 0; i < x->depth && node->backing; i++) node = node->backing->node;
-    bool plain = (x->flags & VIT_EXTENT_DATA) && (x->flags & VIT_EXTENT_OFFSET) && x->file;
-    if (!plain || strcmp(node->driver->name, "qcow2") != 0 ||
-        !is_sparse(m, node->file->node, vit_block_info(node).cluster_size))
-        return 0;
-    int result = vit_co_status(x->file, x->host_offset, x->bytes, &below);
-    if (result == 0 && below.bytes > 0) x->bytes = MIN(x->bytes, below.bytes);
-    if (result == 0 && (below.flags & VIT_EXTENT_ZERO)) x->flags |= VIT_EXTENT_ZERO;
-    return result;
-}
-
 static int look(Map *m, uint64_t at, uint64_t bytes, Entry *e)
 {
     VitBlockExtent x;
     int result = vit_co_status_above(m->node, NULL, at, bytes, &x);
 
-    if (result == 0) result = look_below(m, &x);
     if (result < 0) return result;
     *e = (Entry){ .start = at,
                   .bytes = x.bytes,

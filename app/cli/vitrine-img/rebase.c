@@ -70,6 +70,7 @@ int img_rebase(Img *img, int argc, char **argv)
         return img_fail(img, 1, "Invalid cache option: %s", cache);
     if (!img_cache_flags(source_cache, &backing_flags, &fua))
         return img_fail(img, 1, "Invalid source cache option: %s", source_cache);
+    img_progress_begin(img);
     status = rebase(img, &r, argv[optind], flags, backing_flags);
     vit_block_node_unref(r.backing);
     vit_block_node_unref(r.node);

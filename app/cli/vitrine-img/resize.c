@@ -11,17 +11,16 @@ enum { OPT_PREALLOCATION = IMG_OPT_OWN, OPT_SHRINK };
 
 typedef struct {
     VitBlockNode *node;
-    uint64_t size;
+    char sign; /* '+' and '-': the amount changes the size that it has; else 0 */
+    uint64_t amount, size;
     VitPrealloc prealloc;
 } Resize;
 
-static int resize(Img *img, Resize *r, const char *text, bool shrink, bool prealloc_given)
+static int resize(Img *img, Resize *r, bool shrink, bool prealloc_given)
 {
-    uint64_t amount, now = vit_block_info(r->node).size;
-    char sign = *text == '+' || *text == '-' ? *text : 0;
+    uint64_t amount = r->amount, now = vit_block_info(r->node).size;
+    char sign = r->sign;
 
-    if (!vit_parse_size_strict(text + (sign ? 1 : 0), &amount))
-        return img_fail_size(img, "", "size", text + (sign ? 1 : 0));
     r->size = amount;
     if (sign == '+' && __builtin_add_overflow(now, amount, &r->size))
         return img_fail(img, 1, "New image size is too large");
@@ -82,9 +81,11 @@ int img_resize(Img *img, int argc, char **argv)
     if (!size && argc - optind == 2) size = argv[--argc];
     if (!size || argc - optind != 1)
         return img_fail_usage(img, 1, "Expecting image file name and size");
+    if (*size == '+' || *size == '-') r.sign = *size++;
+    if (!vit_parse_size_strict(size, &r.amount)) return img_fail_size(img, "", "size", size);
     r.node = img_open(img, argv[optind], img->format, img->image_opts, 0);
     if (!r.node) return 1;
-    status = resize(img, &r, size, shrink, mode != NULL);
+    status = resize(img, &r, shrink, mode != NULL);
     vit_block_node_unref(r.node);
     return status;
 }

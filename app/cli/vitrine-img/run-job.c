@@ -51,8 +51,7 @@ bool img_wait_job(Img *img, VitBlockJob *job, GError **reason)
     g_mutex_init(&bell.mutex);
     g_cond_init(&bell.cond);
     for (unsigned i = 0; i < G_N_ELEMENTS(signals); i++) sigaction(signals[i], &action, &before[i]);
-    img->shown = -1;
-    img_progress(img, 0, 100, NULL);
+    img_progress_begin(img);
     vit_block_jobs_listen(img->jobs, ring, &bell);
     vit_block_job_start(job);
     for (;;) {

@@ -203,12 +203,13 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
     g_autoptr(VitBlockArgs) options = NULL;
     g_autoptr(GError) error = NULL;
     const char *aio = NULL;
-    bool writethrough;
+    bool writethrough, temporary = false;
     int c;
 
     while ((c = getopt(argc, argv, "rsCnkUi:t:d:o:")) != -1) {
         switch (c) {
         case 'r': flags |= VIT_OPEN_READ_ONLY; break;
+        case 's': temporary = true; break;
         case 'n': flags |= VIT_OPEN_DIRECT; break;
         case 'U': flags |= VIT_OPEN_FORCE_SHARE; break;
         case 'k': aio = "native"; break;
@@ -240,7 +241,8 @@ static int cmd_open(IoTool *tool, int argc, char **argv)
     if (aio && !options) options = vit_block_args_new("", NULL, NULL);
     if (aio) vit_block_args_set(options, "file.aio", aio);
     JsonObject *object = options ? vit_block_args_object(options) : NULL;
-    return io_open(tool, optind < argc ? argv[optind] : NULL, NULL, object, flags) ? 0 : -1;
+    return io_open(tool, optind < argc ? argv[optind] : NULL, NULL, object, flags, temporary) ? 0
+                                                                                              : -1;
 }
 
 static int cmd_close(IoTool *tool, int argc, char **argv)
@@ -328,7 +330,7 @@ const IoCommand io_image_commands[] = {
     { "info", "i", cmd_info, 0, 0, true, "", "prints information about the current file", NULL },
     { "length", "l", cmd_length, 0, 0, true, "", "gets the length of the current file", NULL },
     { "map", NULL, cmd_map, 0, 0, true, " ", "prints the allocated areas of a file", NULL },
-    { "open", "o", cmd_open, 1, -1, false, "[-rCnkU] [-t cache] [-d discard] [-o options] [path] ",
+    { "open", "o", cmd_open, 1, -1, false, "[-rsCnkU] [-t cache] [-d discard] [-o options] [path] ",
       "open the file specified by path", " Example: 'open -n -o driver=raw /tmp/data'\n" },
     { "reopen", NULL, cmd_reopen, 0, -1, true, "[(-r|-w)] [-c cache] ",
       "reopens an image read-only or for writing", NULL },

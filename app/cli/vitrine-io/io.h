@@ -9,6 +9,7 @@ typedef struct {
     VitBlockGraph *graph;       /* owned */
     VitBlockNode *node;        /* a reference; NULL: none is open */
     unsigned flags;       /* VitBlockOpenFlags of the command line */
+    bool temporary;       /* -s of the command line */
     bool quit;
     /* aio_*: on the thread */
     unsigned in_flight;
@@ -33,8 +34,9 @@ int io_run_line(IoTool *tool, const char *line);
 void io_usage(const IoCommand *command);
 const IoCommand *io_find(const char *name);
 
+/* temporary: writes go to an overlay that is gone when the image is closed. */
 bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *options,
-             unsigned flags);
+             unsigned flags, bool temporary);
 void io_close(IoTool *tool);
 
 /* "64k" to a number; prints what is wrong and returns -1.  Values up to INT64_MAX. */

@@ -4,6 +4,7 @@
 #include "app/cli/vitrine-io/io.h"
 
 #include "app/cli/modes.h"
+#include "app/cli/overlay.h"
 #include "app/cli/tool.h"
 #include "block/objects.h"
 #include "engine/core/options.h"
@@ -23,6 +24,7 @@ static const char usage_text[] =
     "  -c, --cmd STRING         execute command with its arguments from the given string\n"
     "  -f, --format FMT         specifies the block driver to use\n"
     "  -r, --read-only          open read-only\n"
+    "  -s, --snapshot           writes go to a temporary file\n"
     "  -n, --nocache            disable host cache, short for -t none\n"
     "  -C, --copy-on-read       enable copy-on-read\n"
     "  -t, --cache=MODE         use the given cache mode for the image\n"
@@ -61,18 +63,31 @@ char *io_size(double value)
         value /= 1024;
         unit++;
     }
-    if (value == (double)(uint64_t)value)
-        return g_strdup_printf("%" G_GUINT64_FORMAT " %s", (uint64_t)value, units[unit]);
-    return g_strdup_printf(unit ? "%.3f %s" : "%f %s", value, units[unit]);
+    g_autofree char *number = g_strdup_printf(unit ? "%.3f" : "%f", value);
+    if (g_str_has_suffix(number, ".000") || value == (double)(uint64_t)value)
+        *strchr(number, '.') = 0;
+    return g_strdup_printf("%s %s", number, units[unit]);
 }
 
 /* ---- the image ------------------------------------------------------------------------------- */
 
-bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *options,
-             unsigned flags)
+/* An overlay in the place of the image that is open. */
+static bool put_overlay(IoTool *tool, GError **error)
 {
+    VitBlockNode *below = tool->node;
+
+    tool->node = cli_open_overlay(tool->graph, below, error);
+    vit_block_node_unref(below);
+    return tool->node != NULL;
+}
+
+bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *options,
+             unsigned flags, bool temporary)
+{
+    bool writable = !(flags & VIT_OPEN_READ_ONLY);
     g_autoptr(GError) error = NULL;
 
+    if (temporary) flags |= VIT_OPEN_READ_ONLY;
     if (tool->node) {
         fprintf(stderr, "%s: file open already, try 'help close'\n", program_invocation_short_name);
         return false;
@@ -85,6 +100,7 @@ bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *opt
             tool->node = vit_block_graph_open_with(tool->graph, args, flags, &error);
         }
     }
+    if (tool->node && temporary && writable && put_overlay(tool, &error)) return true;
     if (!tool->node)
         fprintf(stderr, "%s: can't open%s%s: %s\n", program_invocation_short_name,
                 path ? " device " : "", path ?: "", vit_block_error_text(error));
@@ -206,6 +222,7 @@ static const struct option long_options[] = {
     { "cmd", required_argument, NULL, 'c' },
     { "format", required_argument, NULL, 'f' },
     { "read-only", no_argument, NULL, 'r' },
+    { "snapshot", no_argument, NULL, 's' },
     { "nocache", no_argument, NULL, 'n' },
     { "copy-on-read", no_argument, NULL, 'C' },
     { "misalign", no_argument, NULL, 'm' },
@@ -235,11 +252,12 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
     int c;
 
     *status = 1;
-    while ((c = getopt_long(argc, argv, "hVc:d:f:rnCmki:t:UT:", long_options, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "hVc:d:f:rsnCmki:t:UT:", long_options, NULL)) != -1) {
         switch (c) {
         case 'c': g_ptr_array_add(line->commands, optarg); break;
         case 'f': line->format = optarg; break;
         case 'r': tool->flags |= VIT_OPEN_READ_ONLY; break;
+        case 's': tool->temporary = true; break;
         case 'n': tool->flags |= VIT_OPEN_DIRECT; break;
         case 'C': line->copy_on_read = true; break;
         case 'm':
@@ -292,7 +310,8 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
 
 static bool open_named(IoTool *tool, const CommandLine *line, const char *name)
 {
-    if (!line->image_opts) return io_open(tool, name, line->format, line->options, tool->flags);
+    if (!line->image_opts)
+        return io_open(tool, name, line->format, line->options, tool->flags, tool->temporary);
     g_autoptr(GError) error = NULL;
     g_autoptr(VitBlockArgs) args = vit_block_args_parse("", name, NULL, &error);
     if (!args) {
@@ -304,7 +323,7 @@ static bool open_named(IoTool *tool, const CommandLine *line, const char *name)
                 program_invocation_short_name);
         return false;
     }
-    return io_open(tool, NULL, NULL, vit_block_args_object(args), tool->flags);
+    return io_open(tool, NULL, NULL, vit_block_args_object(args), tool->flags, tool->temporary);
 }
 
 static bool add_objects(IoTool *tool, const CommandLine *line)

@@ -49,8 +49,11 @@ static void perform(void *opaque)
     VitBlockNode *node = t->tool->node;
     uint32_t fua = t->fua ? VIT_BLOCK_FUA : 0;
     int64_t start = g_get_monotonic_time();
+    bool outside = t->offset > node->size || t->bytes > node->size - t->offset;
 
-    if (t->vmstate) t->result = vmstate(t);
+    /* Files grow when they are written past their end, but not from here. */
+    if (!t->vmstate && outside) t->result = -EIO;
+    else if (t->vmstate) t->result = vmstate(t);
     else if (t->zero)
         t->result = vit_co_zero(node, t->offset, t->bytes,
                                 fua | (t->unmap ? VIT_BLOCK_MAY_UNMAP : 0) |
@@ -220,6 +223,31 @@ static bool fill_from_file(Transfer *t)
     return true;
 }
 
+/* Compressed data and the state of a machine are kept in sectors. */
+static bool check_sectors(const Transfer *t)
+{
+    bool sectors = t->compressed || t->vmstate, offset = t->offset % 512;
+
+    if (!sectors || (t->offset | t->bytes) % 512 == 0) return true;
+    printf("%" G_GUINT64_FORMAT " is not a sector-aligned value for '%s'\n",
+           offset ? t->offset : t->bytes, offset ? "offset" : "count");
+    return false;
+}
+
+/* Images are not written, and sectors not counted, where nothing may be written at all. */
+static bool refuse_read_only(const Transfer *t)
+{
+    if (t->op == VIT_BLOCK_READ || !t->tool->node->how.read_only) return false;
+    fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
+    return true;
+}
+
+/* Lengths of zeroes have no bound where no memory is filled with them. */
+static bool is_bounded(const Transfer *t, bool vectored)
+{
+    return t->op != VIT_BLOCK_DISCARD && !(t->zero && (t->no_fallback || vectored));
+}
+
 /* Offset and lengths; memory for them. */
 static bool take_range(Transfer *t, int argc, char **argv, bool vectored)
 {
@@ -234,18 +262,18 @@ static bool take_range(Transfer *t, int argc, char **argv, bool vectored)
     for (; optind < argc && t->niov < (int)G_N_ELEMENTS(t->iov); optind++) {
         int64_t bytes = io_number(argv[optind]);
         if (bytes < 0) return false;
-        if (bytes > MAX_BYTES || t->bytes + (uint64_t)bytes > MAX_BYTES) {
-            printf("length cannot exceed %d, given %s\n", MAX_BYTES, argv[optind]);
+        if (vectored && !t->zero && t->op != VIT_BLOCK_DISCARD && bytes > MAX_BYTES) {
+            printf("Argument '%s' exceeds maximum size %d\n", argv[optind], MAX_BYTES);
+            return false;
+        }
+        if (is_bounded(t, vectored) &&
+            (bytes > MAX_BYTES || t->bytes > MAX_BYTES - (uint64_t)bytes)) {
+            printf("length cannot exceed %d%s, given %s\n", MAX_BYTES,
+                   t->op == VIT_BLOCK_WRITE ? " without -n" : "", argv[optind]);
             return false;
         }
         t->iov[t->niov++].iov_len = (size_t)bytes;
         t->bytes += (uint64_t)bytes;
-    }
-    if (t->compressed && (t->offset | t->bytes) % 512) {
-        bool which = t->offset % 512;
-        printf("%" G_GUINT64_FORMAT " is not a sector-aligned value for '%s'\n",
-               which ? t->offset : t->bytes, which ? "offset" : "count");
-        return false;
     }
     if (t->pattern >= 0 && t->op == VIT_BLOCK_READ) {
         uint64_t from = (uint64_t)MAX(t->pattern_from, 0),
@@ -255,6 +283,7 @@ static bool take_range(Transfer *t, int argc, char **argv, bool vectored)
             return false;
         }
     }
+    if (refuse_read_only(t) || !check_sectors(t)) return false;
     if (t->zero || t->op == VIT_BLOCK_DISCARD) return true;
     if (posix_memalign((void **)&t->buf, 4096, MAX(t->bytes, 1)) != 0) {
         printf("no memory for %" G_GUINT64_FORMAT " bytes\n", t->bytes);
@@ -285,15 +314,9 @@ static Transfer *prepare(IoTool *tool, VitBlockOp op, int argc, char **argv, con
 
 static int run(Transfer *t)
 {
-    int result = -1;
-
     if (!t) return -1;
-    if (t->op != VIT_BLOCK_READ && t->tool->node->how.read_only)
-        fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
-    else {
-        vit_fiber_run_sync(t->tool->thread, perform, t);
-        result = finish(t);
-    }
+    vit_fiber_run_sync(t->tool->thread, perform, t);
+    int result = finish(t);
     discard_transfer(t);
     return result;
 }
@@ -342,11 +365,6 @@ static void perform_later(void *opaque)
 static int start(Transfer *t)
 {
     if (!t) return -1;
-    if (t->op != VIT_BLOCK_READ && t->tool->node->how.read_only) {
-        fprintf(stderr, "%s: Block node is read-only\n", program_invocation_short_name);
-        discard_transfer(t);
-        return -1;
-    }
     vit_fiber_start(t->tool->thread, perform_later, t);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-nbd/main.c - offers an image over NBD, or lists what a server offers, as qemu-nbd
  * does */
+#include "app/cli/overlay.h"
 #include "app/cli/snapshot.h"
 #include "app/cli/tool.h"
 #include "app/cli/vitrine-nbd/list.h"
@@ -69,29 +70,6 @@ static VitBlockNode *open_given(Serve *s, GError **error)
     return vit_block_graph_open(s->graph, args, error);
 }
 
-/* -s: an empty overlay that nobody else sees. */
-static VitBlockNode *open_overlay(Serve *s, VitBlockNode *below, GError **error)
-{
-    g_autofree char *path = NULL;
-    g_autoptr(JsonObject) extra = json_object_new();
-    const char *folder = g_getenv("TMPDIR") ?: "/var/tmp";
-
-    path = g_build_filename(folder, "vitrine-nbd-XXXXXX", NULL);
-    int fd = g_mkstemp(path);
-    if (fd < 0) {
-        vit_block_fail_errno(error, -errno, "Could not create a temporary file in “%s”", folder);
-        return NULL;
-    }
-    close(fd);
-    json_object_set_string_member(extra, "backing", vit_block_node_name(below));
-    VitBlockNode *top = NULL;
-    if (vit_block_graph_create(s->graph, path, "qcow2", vit_block_info(below).size, NULL, NULL,
-                               NULL, error))
-        top = vit_block_graph_open_image(s->graph, path, "qcow2", extra, VIT_OPEN_NO_FLUSH, error);
-    g_unlink(path);
-    return top;
-}
-
 typedef struct {
     VitBlockNode *node;
     const char *what;
@@ -125,7 +103,7 @@ static VitBlockNode *open_node(Serve *s)
         return NULL;
     }
     cli_warn_probed(node);
-    if (o->temporary && !(node = keep(s, open_overlay(s, node, &error)))) {
+    if (o->temporary && !(node = keep(s, cli_open_overlay(s->graph, node, &error)))) {
         report(NULL, error);
         return NULL;
     }
