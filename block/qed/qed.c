@@ -110,7 +110,7 @@ static int finish_use(Qed *q)
 static void qed_close(VitBlockNode *node)
 {
     if (finish_use((Qed *)node) < 0)
-        g_warning("“%s” could not be closed cleanly; it is checked when it is opened next",
+        g_message("“%s” could not be closed cleanly; it is checked when it is opened next",
                   node->filename);
     qed_free_tables((Qed *)node);
 }
@@ -151,10 +151,14 @@ static bool qed_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
                                 "%" PRIu64),
                               node->filename, qed_max_size(&q->header));
     q->header.image_size = size;
-    int result = qed_load_l1(q, error) ? 0 : -EIO;
+    int result = 0;
+    if (!qed_load_l1(q, error)) {
+        q->header = before;
+        return false;
+    }
     /* What the backing file has past the old end does not show up in the new part. */
     uint64_t below = node->backing ? MIN(node->backing->node->size, size) : 0, old = node->size;
-    if (result == 0 && below > old) {
+    if (below > old) {
         node->size = size;
         result = qed_write_zeroes(node, old, below - old, 0);
         node->size = old;
@@ -191,12 +195,13 @@ static bool qed_change_backing(VitBlockNode *node, const char *name, const char 
     qed_header_encode(&h, buf);
     if (length) memcpy(buf + QED_HEADER_BYTES, name, length);
     int result = vit_co_write(node->file->node, 0, buf, sizeof buf, 0);
-    if (result == 0) result = vit_co_flush(node->file->node);
-    if (result < 0)
-        return vit_block_fail_errno(error, result, _("Could not write the header of “%s”"),
-                                    node->filename);
-    q->header = h;
-    return true;
+    if (result == 0) {
+        q->header = h; /* what is there now, even if the flush fails: the name is gone */
+        result = vit_co_flush(node->file->node);
+    }
+    return result == 0 ||
+           vit_block_fail_errno(error, result, _("Could not write the header of “%s”"),
+                                node->filename);
 }
 
 /* After a commit: no table leads anywhere, then the clusters go. */

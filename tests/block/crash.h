@@ -28,7 +28,14 @@ typedef struct {
     unsigned number; /* of this file among those that share the log */
     GRand *rand; /* borrowed; NULL: no delays */
     bool fail_all; /* every request ends with -EIO */
+    struct CrashFault *fault; /* borrowed: of all files of a test; NULL: none */
 } CrashStore;
+
+typedef struct CrashFault {
+    unsigned skip; /* requests that pass before */
+    bool full; /* no file grows from then on; else one request ends with -EIO */
+    bool hit; /* something has failed */
+} CrashFault;
 
 typedef struct {
     VitBlockNode parent;
@@ -63,6 +70,22 @@ static inline void crash_log(CrashNode *c, LogKind kind, uint64_t offset, uint64
     else g_free(entry.data);
 }
 
+/* Whether a request fails that takes the file to `end`. */
+static inline int crash_fault(CrashNode *c, uint64_t end)
+{
+    CrashFault *f = c->store->fault;
+
+    if (c->store->fail_all) return -EIO;
+    if (!f || (f->hit && !f->full)) return 0;
+    if (f->skip > 0) {
+        f->skip--;
+        return 0;
+    }
+    if (f->full && end <= c->store->file->len) return 0;
+    f->hit = true;
+    return f->full ? -ENOSPC : -EIO;
+}
+
 static inline int crash_read(VitBlockNode *node, uint64_t offset, uint64_t bytes,
                              const struct iovec *iov, int niov)
 {
@@ -70,7 +93,8 @@ static inline int crash_read(VitBlockNode *node, uint64_t offset, uint64_t bytes
     uint64_t have = offset < c->store->file->len ? MIN(bytes, c->store->file->len - offset) : 0;
 
     crash_pause(c);
-    if (c->store->fail_all) return -EIO;
+    int result = crash_fault(c, 0);
+    if (result < 0) return result;
     have = offset < c->store->file->len ? MIN(bytes, c->store->file->len - offset) : 0;
     if (have > 0) vit_iov_from(iov, niov, 0, c->store->file->data + offset, have);
     vit_iov_zero(iov, niov, have, bytes - have);
@@ -82,8 +106,9 @@ static inline int crash_write(VitBlockNode *node, uint64_t offset, uint64_t byte
 {
     CrashNode *c = (CrashNode *)node;
     g_autofree uint8_t *data = g_malloc(bytes);
+    int result = crash_fault(c, offset + bytes);
 
-    if (c->store->fail_all) return -EIO;
+    if (result < 0) return result;
     if (offset + bytes > CRASH_LARGEST) return -EFBIG;
     vit_iov_to(iov, niov, 0, data, bytes);
     crash_pause(c);
@@ -97,8 +122,9 @@ static inline int crash_write(VitBlockNode *node, uint64_t offset, uint64_t byte
 static inline int crash_zero(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
 {
     CrashNode *c = (CrashNode *)node;
+    int result = crash_fault(c, offset + bytes);
 
-    if (c->store->fail_all) return -EIO;
+    if (result < 0) return result;
     if (offset + bytes > CRASH_LARGEST) return -EFBIG;
     crash_pause(c);
     crash_log(c, LOG_ZERO, offset, bytes, NULL, flags & VIT_BLOCK_FUA);
@@ -113,8 +139,9 @@ static inline int crash_flush(VitBlockNode *node)
     CrashNode *c = (CrashNode *)node;
     GArray *log = c->store->log;
     guint before = log ? log->len : 0;
+    int result = crash_fault(c, 0);
 
-    if (c->store->fail_all) return -EIO;
+    if (result < 0) return result;
     crash_pause(c);
     if (log) { /* covers what had been written when it began */
         LogEntry entry = { LOG_FLUSH, c->store->number, before, 0, NULL, false };
@@ -137,8 +164,9 @@ static inline bool crash_truncate(VitBlockNode *node, uint64_t size, bool exact,
                                   VitPrealloc prealloc, GError **error)
 {
     CrashNode *c = (CrashNode *)node;
+    int result = crash_fault(c, size);
 
-    if (c->store->fail_all) return vit_block_fail_errno(error, -EIO, "truncate");
+    if (result < 0) return vit_block_fail_errno(error, result, "truncate");
     if (size > CRASH_LARGEST) return vit_block_fail_errno(error, -EFBIG, "truncate");
     crash_log(c, LOG_TRUNCATE, size, 0, NULL, false);
     if (size < c->store->file->len) g_byte_array_set_size(c->store->file, (guint)size);

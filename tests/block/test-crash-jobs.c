@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/test-crash-jobs.c - jobs on each format, cut off at every point: what is worked on
- * opens or is repaired, and reads as before; what is made holds nothing but zeroes and the content
+ * opens or is repaired, and reads as before; what is made holds nothing but zeroes and the content.
+ * The same when a request fails, whichever it is, and when files cannot grow any more
  *
  * A job works on one disk, of one file or of two (a backing file and what stands on it, a source
  * and a target). CRASH_ROUNDS=n makes n runs of each with chance of its own. */
@@ -47,6 +48,9 @@ typedef struct {
     VitBlockNode *lower, *upper, *other; /* references while the job runs */
     VitBlockJob *job; /* a reference */
     VitBlockCheck found;
+    GError *error; /* owned: the job could not be made */
+    const char *fault_name; /* borrowed: of what has failed */
+    bool ended; /* the job succeeded */
     guint first, done; /* entries of the log when the job began, and when it had ended */
     unsigned clean, repaired, refused;
 } Crash;
@@ -250,8 +254,8 @@ static void begin(void *opaque)
                                      &c->found, &error);
         break;
     }
-    g_assert_no_error(error);
-    vit_block_job_start(c->job);
+    if (c->job) vit_block_job_start(c->job);
+    else c->error = g_steal_pointer(&error);
 }
 
 /* ---- what is left ---------------------------------------------------------------------------- */
@@ -306,10 +310,11 @@ static VitBlockNode *open_left(Crash *c, CrashStore *left[FILES], GError **error
     return open_one(c, left[UPPER], UPPER, below, false, error);
 }
 
-static void verify(Crash *c, CrashStore *left[FILES], guint count, const char *how)
+/* how: for messages; ended: the job had done its work. */
+static void verify(Crash *c, CrashStore *left[FILES], bool ended, const char *how)
 {
     Kind kind = c->c->kind;
-    bool is_new = kind <= BACKUP, ended = count >= c->done;
+    bool is_new = kind <= BACKUP;
     g_autofree uint8_t *data = g_malloc(LARGER);
     g_autoptr(GError) error = NULL;
     VitBlockNode *disk = open_left(c, left, &error);
@@ -318,21 +323,17 @@ static void verify(Crash *c, CrashStore *left[FILES], guint count, const char *h
         c->refused++;
         return;
     }
-    if (!disk)
-        g_error("%s: crash after %u of %u entries (%s): not repaired: %s", c->c->name, count,
-                c->stores[UPPER]->log->len, how, error ? error->message : "");
+    if (!disk) g_error("%s: %s: not repaired: %s", c->c->name, how, error ? error->message : "");
     uint64_t size = disk->size;
     if (!(size == DISK || (kind == GROW && size == LARGER) || (kind == SHRINK && size == SMALLER)))
-        g_error("%s: crash after %u entries (%s): has %" G_GUINT64_FORMAT " bytes", c->c->name,
-                count, how, size);
+        g_error("%s: %s: has %" G_GUINT64_FORMAT " bytes", c->c->name, how, size);
     g_assert_cmpint(vit_co_read(disk, 0, data, size), ==, 0);
     uint64_t known = kind == SHRINK ? SMALLER : size;
     for (uint64_t at = 0; at < known; at += CRASH_SECTOR) {
         if (memcmp(data + at, c->content + at, CRASH_SECTOR) == 0) continue;
         if (is_new && !ended && vit_block_is_zero(data + at, CRASH_SECTOR)) continue;
-        g_error("%s: crash after %u of %u entries (%s): byte %" G_GUINT64_FORMAT " is %02x, not "
-                "%02x",
-                c->c->name, count, c->done, how, at, data[at], c->content[at]);
+        g_error("%s: %s: byte %" G_GUINT64_FORMAT " is %02x, not %02x", c->c->name, how, at,
+                data[at], c->content[at]);
     }
     vit_block_node_unref(disk);
 }
@@ -354,7 +355,9 @@ static void cut_everywhere(void *opaque)
             CrashStore *left[FILES];
             for (unsigned f = 0; f < FILES; f++)
                 left[f] = crash_image_of(log, f, n, torn, c->first, kind == 2 ? c->rand : NULL);
-            verify(c, left, kind == 1 ? n - 1 : n, names[kind]);
+            g_autofree char *how = g_strdup_printf("crash after %u of %u entries (%s)", n, c->done,
+                                                   names[kind]);
+            verify(c, left, (kind == 1 ? n - 1 : n) >= c->done, how);
             for (unsigned f = 0; f < FILES; f++) crash_store_free(left[f]);
         }
     }
@@ -375,46 +378,117 @@ static void close_other(void *opaque)
     vit_block_node_unref(((Crash *)opaque)->other);
 }
 
-static void run_case(const Case *what, guint32 seed)
+static Crash *crash_new(const Case *what, guint32 seed)
 {
-    Crash c = { .c = what,
-                .thread = vit_io_thread_new("crash"),
-                .rand = g_rand_new_with_seed(seed),
-                .content = g_malloc0(LARGER) };
-    g_autoptr(GError) error = NULL;
+    Crash *c = g_new0(Crash, 1);
 
-    c.graph = vit_block_graph_new(c.thread);
-    c.jobs = vit_block_jobs_new(c.thread);
-    vit_block_jobs_listen(c.jobs, on_change, &c);
-    c.stores[LOWER] = crash_store_new(true, c.rand);
-    c.stores[UPPER] = crash_store_beside(c.stores[LOWER], UPPER);
-    vit_fiber_run_sync(c.thread, prepare, &c);
-    vit_fiber_run_sync(c.thread, begin, &c);
-    (void)vit_block_job_wait(c.job, &error);
-    g_assert_no_error(error);
-    vit_block_job_unref(c.job);
-    c.done = c.stores[LOWER]->log->len;
-    vit_fiber_run_sync(c.thread, close_all, &c);
-    g_assert_cmpuint(c.done, >, c.first);
-    vit_fiber_run_sync(c.thread, cut_everywhere, &c);
-    g_test_message("%u entries; %u crash images were clean, %u repaired, %u refused",
-                   c.stores[LOWER]->log->len - c.first, c.clean, c.repaired, c.refused);
-    vit_fiber_run_sync(c.thread, close_other, &c);
-    for (unsigned f = 0; f < FILES; f++) crash_store_free(c.stores[f]);
-    vit_block_jobs_free(c.jobs);
-    vit_block_graph_free(c.graph);
-    vit_io_thread_free(c.thread);
-    g_rand_free(c.rand);
-    g_free(c.content);
+    c->c = what;
+    c->thread = vit_io_thread_new("crash");
+    c->rand = g_rand_new_with_seed(seed);
+    c->content = g_malloc0(LARGER);
+    c->graph = vit_block_graph_new(c->thread);
+    c->jobs = vit_block_jobs_new(c->thread);
+    vit_block_jobs_listen(c->jobs, on_change, c);
+    c->stores[LOWER] = crash_store_new(true, c->rand);
+    c->stores[UPPER] = crash_store_beside(c->stores[LOWER], UPPER);
+    vit_fiber_run_sync(c->thread, prepare, c);
+    return c;
 }
 
-static void test_case(gconstpointer data)
+static void crash_free(Crash *c)
+{
+    vit_fiber_run_sync(c->thread, close_other, c);
+    for (unsigned f = 0; f < FILES; f++) crash_store_free(c->stores[f]);
+    vit_block_jobs_free(c->jobs);
+    vit_block_graph_free(c->graph);
+    vit_io_thread_free(c->thread);
+    g_rand_free(c->rand);
+    g_free(c->content);
+    g_free(c);
+}
+
+/* Whether the job succeeded; all nodes are closed. */
+static bool run_job(Crash *c, GError **error)
+{
+    vit_fiber_run_sync(c->thread, begin, c);
+    bool good = c->job && vit_block_job_wait(c->job, error);
+
+    if (c->job) vit_block_job_unref(g_steal_pointer(&c->job));
+    else g_propagate_error(error, g_steal_pointer(&c->error));
+    c->done = c->stores[LOWER]->log->len;
+    vit_fiber_run_sync(c->thread, close_all, c);
+    return good;
+}
+
+static void run_crash(const Case *what, guint32 seed)
+{
+    Crash *c = crash_new(what, seed);
+    g_autoptr(GError) error = NULL;
+
+    (void)run_job(c, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(c->done, >, c->first);
+    vit_fiber_run_sync(c->thread, cut_everywhere, c);
+    g_test_message("%u entries; %u crash images were clean, %u repaired, %u refused",
+                   c->stores[LOWER]->log->len - c->first, c->clean, c->repaired, c->refused);
+    crash_free(c);
+}
+
+static void test_crash(gconstpointer data)
 {
     const char *rounds = g_getenv("CRASH_ROUNDS");
 
-    if (!rounds) run_case(data, 1); /* one known run for every test of a change */
+    if (!rounds) run_crash(data, 1); /* one known run for every test of a change */
     for (int round = rounds ? atoi(rounds) : 0; round > 0; round--)
-        run_case(data, (guint32)g_test_rand_int());
+        run_crash(data, (guint32)g_test_rand_int());
+}
+
+/* ---- the same, with requests that fail ------------------------------------------------------- */
+
+static void check_rest(void *opaque)
+{
+    Crash *c = opaque;
+    g_autofree char *how = g_strdup_printf("%s request failed", c->fault_name);
+
+    for (unsigned f = 0; f < FILES; f++) {
+        c->stores[f]->fault = NULL;
+        g_clear_pointer(&c->stores[f]->log, g_array_unref);
+    }
+    verify(c, c->stores, c->ended, how);
+}
+
+/* Whether there was a request to fail. */
+static bool fail_at(const Case *what, unsigned skip, bool full)
+{
+    Crash *c = crash_new(what, 1);
+    g_autofree char *name = g_strdup_printf("%u. %s", skip, full ? "growing" : "any");
+    CrashFault fault = { .skip = skip, .full = full };
+    g_autoptr(GError) error = NULL;
+    g_autoptr(GBytes) source = NULL;
+
+    for (unsigned f = 0; f < FILES; f++) c->stores[f]->fault = &fault;
+    if (what->kind >= CONVERT && what->kind <= BACKUP)
+        source = g_bytes_new(c->stores[LOWER]->file->data, c->stores[LOWER]->file->len);
+    c->fault_name = name;
+    c->ended = run_job(c, &error);
+    if (!c->ended && !fault.hit) g_error("%s: %s", what->name, error->message);
+    g_assert_true(c->ended || error);
+    if (source)
+        g_assert_cmpmem(g_bytes_get_data(source, NULL), g_bytes_get_size(source),
+                        c->stores[LOWER]->file->data, c->stores[LOWER]->file->len);
+    vit_fiber_run_sync(c->thread, check_rest, c);
+    crash_free(c);
+    return fault.hit;
+}
+
+static void test_errors(gconstpointer data)
+{
+    for (int full = 0; full < 2; full++) {
+        unsigned skip = 0;
+        while (fail_at(data, skip, full)) skip++;
+        g_test_message("%u requests have failed", skip);
+        g_assert_true(skip > 0 || full);
+    }
 }
 
 #define Q     "qcow2,cluster_size=4k"
@@ -499,8 +573,10 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        g_autofree char *name = g_strdup_printf("/crash-jobs/%s", cases[i].name);
-        g_test_add_data_func(name, &cases[i], test_case);
+        g_autofree char *crash = g_strdup_printf("/crash-jobs/%s", cases[i].name);
+        g_autofree char *errors = g_strdup_printf("/crash-jobs/%s/errors", cases[i].name);
+        g_test_add_data_func(crash, &cases[i], test_crash);
+        g_test_add_data_func(errors, &cases[i], test_errors);
     }
     return g_test_run();
 }
