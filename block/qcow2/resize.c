@@ -126,44 +126,6 @@ static int hide_old_content(VitQcow2 *q, uint64_t from, uint64_t to)
     return result;
 }
 
-static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, GError **error)
-{
-    uint64_t old = q->parent.size;
-    bool tail = false;
-
-    if (l1_entries(q, size) > VIT_QCOW2_MAX_L1_BYTES / 8)
-        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
-                              _("The image size is too large (with this cluster size)"));
-    vit_fiber_mutex_lock(&q->meta);
-    int result = vit_qcow2_l1_grow(q, l1_entries(q, size), true);
-    vit_fiber_mutex_unlock(&q->meta);
-    if (result == 0) {
-        /* In memory first: zeroing looks at it.  On disk last. */
-        __atomic_store_n(&q->parent.size, size, __ATOMIC_RELAXED);
-        tail = true;
-        result = hide_old_content(q, old, size);
-    }
-    if (result == 0) result = vit_qcow2_flush(q);
-    if (result < 0) {
-        if (tail) __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-        return vit_block_fail_errno(error, result, _("Failed to grow the L1 table"));
-    }
-    if (!vit_qcow2_preallocate(q, old, size, prealloc, q->parent.backing != NULL, error)) {
-        __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-        return false;
-    }
-    if (vit_qcow2_has_data_file(q) && q->data->node->size < size &&
-        !vit_co_truncate(q->data->node, size, exact, VIT_PREALLOC_OFF, error)) {
-        __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-        return false;
-    }
-    result = vit_qcow2_flush(q);
-    if (result == 0) result = write_size(q, size);
-    if (result == 0) return true;
-    __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
-    return vit_block_fail_errno(error, result, _("Failed to update the image size"));
-}
-
 /* Unmaps the clusters of one slice from offset on; *step: to its end. */
 static int unmap_slice(VitQcow2 *q, uint64_t offset, uint64_t *step)
 {
@@ -238,6 +200,61 @@ static void cut_file(VitQcow2 *q)
     }
     if (end < before && file->driver->co_truncate)
         (void)vit_co_truncate(file, end << q->cluster_bits, false, VIT_PREALLOC_OFF, NULL);
+}
+
+/* What was allocated past the end, in all tables that the disk was to have, when it does not grow
+ * after all. */
+static void give_back(VitQcow2 *q, uint64_t end)
+{
+    uint64_t mask = q->cluster_size - 1;
+
+    vit_fiber_mutex_lock(&q->meta);
+    if (vit_qcow2_unmap_tail(q, (end + mask) & ~mask) == 0 && vit_qcow2_sync(q) == 0 &&
+        !vit_qcow2_has_data_file(q))
+        cut_file(q);
+    vit_fiber_mutex_unlock(&q->meta);
+}
+
+static bool grow(VitQcow2 *q, uint64_t size, bool exact, VitPrealloc prealloc, GError **error)
+{
+    uint64_t old = q->parent.size;
+    uint32_t tables = q->vm_state_index;
+    bool tail = false;
+
+    if (l1_entries(q, size) > VIT_QCOW2_MAX_L1_BYTES / 8)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("The image size is too large (with this cluster size)"));
+    vit_fiber_mutex_lock(&q->meta);
+    int result = vit_qcow2_l1_grow(q, l1_entries(q, size), true);
+    vit_fiber_mutex_unlock(&q->meta);
+    if (result == 0) {
+        /* In memory first: zeroing looks at it.  On disk last. */
+        __atomic_store_n(&q->parent.size, size, __ATOMIC_RELAXED);
+        tail = true;
+        result = hide_old_content(q, old, size);
+    }
+    if (result == 0) result = vit_qcow2_flush(q);
+    if (result < 0) {
+        if (tail) __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
+        return vit_block_fail_errno(error, result, _("Failed to grow the L1 table"));
+    }
+    if (!vit_qcow2_preallocate(q, old, size, prealloc, q->parent.backing != NULL, error)) {
+        __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
+        q->vm_state_index = (uint32_t)l1_entries(q, size);
+        give_back(q, old);
+        q->vm_state_index = tables;
+        return false;
+    }
+    if (vit_qcow2_has_data_file(q) && q->data->node->size < size &&
+        !vit_co_truncate(q->data->node, size, exact, VIT_PREALLOC_OFF, error)) {
+        __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
+        return false;
+    }
+    result = vit_qcow2_flush(q);
+    if (result == 0) result = write_size(q, size);
+    if (result == 0) return true;
+    __atomic_store_n(&q->parent.size, old, __ATOMIC_RELAXED);
+    return vit_block_fail_errno(error, result, _("Failed to update the image size"));
 }
 
 static bool shrink(VitQcow2 *q, uint64_t size, bool exact, GError **error)

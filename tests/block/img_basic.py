@@ -1,7 +1,9 @@
 # tests/block/img_basic.py VITRINE-IMG - create, info, map, compare, check, resize, convert of raw
 # SPDX-License-Identifier: GPL-3.0-or-later
 import os
+import resource
 import shutil
+import signal
 
 import images
 from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
@@ -96,9 +98,45 @@ def test_dirty_device():
             img("convert", "-O", fmt, *(["-o", options] if options else []), f("a"), device)
             same_content(f("a"), device, "raw", fmt)
             img("compare", "-f", "raw", "-F", fmt, f("a"), device)
+        with open(device, "wb") as file:
+            file.write(b"\xa7" * (64 * MIB))
+        img("dd", "-O", "raw", "bs=1M", f"if={f('a')}", f"of={device}")
+        img("dd", "-O", "raw", "bs=1M", "count=8", f"if={device}", f"of={f('back')}")
+        same_content(f("a"), f("back"), "raw", "raw")
         for fmt in ("qed", "vmdk", "vpc", "parallels"):
             done = img("convert", "-O", fmt, f("a"), device, status=1)
             check("needs a file that grows" in done.stderr, done.stderr)
+
+
+def limit():
+    """In a child process: its files have at most 4 MiB."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4 * MIB, 4 * MIB))
+
+
+def test_growth_that_fails():
+    """Nothing is left of it: no cluster that is lost, and none that leads out of the file."""
+    with Folder() as f:
+        fill(f("a"), MIB, [(0, MIB, "random")])
+        for options in ("lazy_refcounts=on", "extended_l2=on", "compat=0.10"):
+            for kind in ("falloc", "full"):
+                img("convert", "-O", "qcow2", "-o", options, f("a"), f("b"))
+                img("resize", f"--preallocation={kind}", f("b"), "64M", status=1,
+                    preexec_fn=limit)
+                qemu_img("check", f("b"))
+                same_content(f("a"), f("b"), "raw", "qcow2")
+                check(os.path.getsize(f("b")) < 2 * MIB, "the file has grown")
+                qemu_img("resize", f("b"), "64M")
+                qemu_img("check", f("b"))
+
+
+def test_dd_that_fails():
+    with Folder() as f:
+        fill(f("a"), 8 * MIB, [(0, 8 * MIB, "random")])
+        for fmt in ("raw", "qcow2"):
+            done = img("dd", "-O", fmt, f"if={f('a')}", f"of={f('b')}", status=1, preexec_fn=limit)
+            check("too large" in done.stderr, done.stderr)
+            check(not os.path.exists(f("b")), "half a copy was left behind")
 
 
 def test_usage():

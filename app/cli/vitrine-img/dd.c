@@ -11,8 +11,15 @@ typedef struct {
     Img *img;
     VitBlockNode *from, *to;
     uint64_t skip, size; /* bytes */
+    GPtrArray *made; /* of char*, owned: the files of the new image */
     int status;
 } Copy;
+
+/* A new image reads as zeroes, but for those that lie on a device. */
+static int write_zeroes(Copy *c, uint64_t at, uint64_t bytes)
+{
+    return vit_block_info(c->to).zero_init ? 0 : vit_co_zero(c->to, at, bytes, 0);
+}
 
 static void run(void *opaque)
 {
@@ -22,18 +29,17 @@ static void run(void *opaque)
     for (uint64_t at = 0; at < c->size;) {
         VitBlockExtent x;
         int code = vit_co_status_above(c->from, NULL, c->skip + at, c->size - at, &x);
-        if (code == 0 && x.bytes > 0 && (x.flags & VIT_EXTENT_ZERO)) {
-            at += x.bytes;      /* the new image reads as zeroes */
-            continue;
-        }
-        uint64_t n = MIN(code == 0 && x.bytes ? x.bytes : PIECE, MIN(PIECE, c->size - at));
-        code = vit_co_read(c->from, c->skip + at, buf, n);
+        bool zero = code == 0 && x.bytes > 0 && (x.flags & VIT_EXTENT_ZERO);
+        uint64_t n = zero ? x.bytes : MIN(code == 0 && x.bytes ? x.bytes : PIECE,
+                                          MIN(PIECE, c->size - at));
+        code = zero ? 0 : vit_co_read(c->from, c->skip + at, buf, n);
         if (code < 0) {
             c->status = img_fail(c->img, 1, "error while reading from input image file: %s",
                                  g_strerror(-code));
             return;
         }
-        code = vit_block_is_zero(buf, n) ? 0 : vit_co_write(c->to, at, buf, n, 0);
+        code = zero || vit_block_is_zero(buf, n) ? write_zeroes(c, at, n)
+                                                 : vit_co_write(c->to, at, buf, n, 0);
         if (code < 0) {
             c->status = img_fail(c->img, 1, "error while writing to output image file: %s",
                                  g_strerror(-code));
@@ -88,7 +94,8 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     if (__builtin_mul_overflow(o->bs, o->skip, &c->skip)) c->skip = UINT64_MAX;
     c->size = c->skip < size ? size - c->skip : 0;
     if (c->skip > size) img_fail(img, 0, "%s: cannot skip to specified offset", o->in);
-    VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size };
+    VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size,
+                           .made = c->made };
     if (!img_create_image(img, &how, &error))
         return img_fail(img, 1, "%s: error while creating output image: %s", o->out,
                         vit_block_error_text(error));
@@ -118,8 +125,11 @@ int img_dd(Img *img, int argc, char **argv)
     for (; optind < argc; optind++)
         if (parse_operand(img, argv[optind], &o) != 0) return 1;
     if (!o.in || !o.out) return img_fail(img, 1, "Must specify both input and output files");
+    copy.made = g_ptr_array_new_with_free_func(g_free);
     status = dd(img, &o, format, &copy);
     vit_block_node_unref(copy.from);
     vit_block_node_unref(copy.to);
+    if (status) vit_block_remove_made(copy.made); /* half a copy */
+    g_ptr_array_unref(copy.made);
     return status;
 }
