@@ -51,7 +51,7 @@ bool vit_block_map_init(VitBlockMap *map, VitBlockNode *node, const VitBlockMapO
                           .fresh = node->file->node->size };
     vit_block_map_attach(map);
     map->at = g_try_new0(uint64_t, count + 1);
-    map->dirty = new_bits(count / VIT_MAP_PAGE);
+    map->dirty = new_bits((count + VIT_MAP_PAGE - 1) / VIT_MAP_PAGE);
     map->touched = ops->co_touch ? new_bits(count) : NULL;
     map->spare = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     if (map->at && map->dirty && (map->touched || !ops->co_touch)) return true;

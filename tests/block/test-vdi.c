@@ -87,6 +87,29 @@ static void test_check(void)
     format_fixture_free(f);
 }
 
+/* Its table ends shortly before the end of a unit of those that are stored together. */
+static void test_large(void)
+{
+    FormatFixture *f = format_fixture_new();
+    g_autofree char *path = format_path(f, "disk.vdi");
+    g_autoptr(GError) error = NULL;
+    uint64_t blocks = 3 * 64 * 512 - 4, at = (blocks - 1) * MIB;
+    uint8_t data[512], got[512];
+
+    memset(data, 0x5a, sizeof data);
+    g_assert_true(format_create(f, path, "vdi", NULL, blocks * MIB, &error));
+    for (int round = 0; round < 3; round++) {
+        VitBlockNode *node = format_open(f, path, "vdi", 0, &error);
+        g_assert_no_error(error);
+        g_assert_cmpint(vit_block_write_sync(node, at - (uint64_t)round * MIB, data, 512), ==, 0);
+        g_assert_cmpint(vit_block_flush_sync(node), ==, 0);
+        g_assert_cmpint(vit_block_read_sync(node, at, got, 512), ==, 0);
+        g_assert_cmpmem(got, 512, data, 512);
+        vit_block_node_unref(node);
+    }
+    format_fixture_free(f);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
@@ -96,6 +119,7 @@ int main(int argc, char **argv)
     g_test_add_data_func("/block/vdi/foreign-static", &fixed, test_foreign);
     g_test_add_func("/block/vdi/refused", test_refused);
     g_test_add_func("/block/vdi/check", test_check);
+    g_test_add_func("/block/vdi/large", test_large);
     g_test_add_func("/block/vdi/hostile", test_hostile);
     return g_test_run();
 }
