@@ -122,8 +122,10 @@ static void completed(void *opaque, GIOCondition ready)
 
     if (read(e->event_fd, &count, sizeof count) < 0 && errno != EAGAIN)
         return;
+    VitIoThread *thread = e->thread;
     e->plugged++;       /* what done() submits goes to the kernel in one call */
     e->completing = true;
+    vit_io_thread_burst(thread, true);
     while (!e->dead && io_uring_peek_cqe(&e->ring, &cqe) == 0) {
         VitIo *io = io_uring_cqe_get_data(cqe);
         io->result = cqe->res;
@@ -131,6 +133,7 @@ static void completed(void *opaque, GIOCondition ready)
         e->in_flight--;
         io->done(io);
     }
+    vit_io_thread_burst(thread, false);
     e->completing = false;
     if (e->dead) {
         vit_io_engine_free(e);

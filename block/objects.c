@@ -238,19 +238,52 @@ bool vit_block_objects_remove(VitBlockObjects *objects, const char *id, GError *
 typedef struct {
     VitBlockObject parent;
     VitIoThread *thread; /* owned */
+    VitBlockIoThreadInfo info; /* what was given */
 } IoThread;
 
 static bool iothread_create(VitBlockObject *object, VitBlockArgs *args, GError **error)
 {
-    static const char *const hints[] = { "poll-max-ns",   "poll-grow",       "poll-shrink",
-                                         "aio-max-batch", "thread-pool-min", "thread-pool-max" };
-    uint64_t ignored; /* an event loop that never polls has nothing to tune */
+    IoThread *t = (IoThread *)object;
+    VitBlockIoThreadInfo *info = &t->info;
+    uint64_t pool; /* of worker threads, which has a size of its own here */
+    const struct {
+        const char *name;
+        uint64_t *value;
+    } hints[] = {
+        { "poll-max-ns", &info->poll_max_ns },     { "poll-grow", &info->poll_grow },
+        { "poll-shrink", &info->poll_shrink },     { "aio-max-batch", &info->aio_max_batch },
+        { "thread-pool-min", &pool },              { "thread-pool-max", &pool },
+    };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(hints); i++) {
-        if (!vit_block_args_uint(args, hints[i], INT64_MAX, &ignored, error)) return false;
+        if (!vit_block_args_uint(args, hints[i].name, INT64_MAX, hints[i].value, error))
+            return false;
     }
-    ((IoThread *)object)->thread = vit_io_thread_new(object->id);
+    t->thread = vit_io_thread_new(object->id);
     return true;
+}
+
+static void clear_info(void *info)
+{
+    g_free(((VitBlockIoThreadInfo *)info)->id);
+}
+
+GArray *vit_block_objects_io_threads(VitBlockObjects *objects)
+{
+    GArray *list = g_array_new(FALSE, FALSE, sizeof(VitBlockIoThreadInfo));
+
+    g_array_set_clear_func(list, clear_info);
+    g_mutex_lock(&objects->mutex);
+    for (guint i = 0; i < objects->list->len; i++) {
+        IoThread *t = objects->list->pdata[i];
+        if (t->parent.klass != &vit_block_iothread_class) continue;
+        VitBlockIoThreadInfo info = t->info;
+        info.id = g_strdup(t->parent.id);
+        info.thread_id = vit_io_thread_id(t->thread);
+        g_array_append_val(list, info);
+    }
+    g_mutex_unlock(&objects->mutex);
+    return list;
 }
 
 static void iothread_destroy(VitBlockObject *object)

@@ -49,3 +49,11 @@ VIT_FOR_MODULES void vit_block_secret_free_text(char *text); /* wipes; NULL is f
 
 /* Of an "iothread": borrowed, as long as the object is used. */
 VitIoThread *vit_block_object_io_thread(VitBlockObject *object);
+typedef struct {
+    char *id; /* owned by the array */
+    int64_t thread_id; /* of the host */
+    /* As they were given: an event loop that never polls has nothing to tune. */
+    uint64_t poll_max_ns, poll_grow, poll_shrink, aio_max_batch;
+} VitBlockIoThreadInfo;
+/* Of every iothread, in order of creation: an array of VitBlockIoThreadInfo, the caller's. */
+GArray *vit_block_objects_io_threads(VitBlockObjects *objects);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/hmp-info.c - the human monitor's "info" */
 #include "engine/control/control-private.h"
+#include "engine/control/qmp-block.h"
 
 #include "block/graph.h"
 #include "engine/core/device.h"
@@ -184,6 +185,24 @@ static bool info_block(HmpContext *h, const char *args, GError **error)
     return true;
 }
 
+static bool info_iothreads(HmpContext *h, const char *args, GError **error)
+{
+    g_autoptr(GArray) threads = vit_block_objects_io_threads(h->control->block->objects);
+
+    for (guint i = 0; i < threads->len; i++) {
+        const VitBlockIoThreadInfo *t = &g_array_index(threads, VitBlockIoThreadInfo, i);
+        g_string_append_printf(h->out,
+                               "%s:\n  thread_id=%" G_GINT64_FORMAT
+                               "\n  poll-max-ns=%" G_GUINT64_FORMAT
+                               "\n  poll-grow=%" G_GUINT64_FORMAT
+                               "\n  poll-shrink=%" G_GUINT64_FORMAT
+                               "\n  aio-max-batch=%" G_GUINT64_FORMAT "\n",
+                               t->id, t->thread_id, t->poll_max_ns, t->poll_grow, t->poll_shrink,
+                               t->aio_max_batch);
+    }
+    return true;
+}
+
 static bool info_chardev(HmpContext *h, const char *args, GError **error)
 {
     VitSystem *sys = h->control->sys;
@@ -220,6 +239,7 @@ const HmpCommand hmp_info_commands[] = {
     { "qtree", NULL, "", "devices", info_qtree },
     { "pic", NULL, "", "interrupt controllers", info_pic },
     { "block", NULL, "", "drives", info_block },
+    { "iothreads", NULL, "", "threads that disks are given to", info_iothreads },
     { "chardev", NULL, "", "host ends of serial ports and monitors", info_chardev },
     { "network", NULL, "", "network backends", info_network },
     { 0 }

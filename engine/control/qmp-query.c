@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-query.c - the query-* commands of QMP */
+#include "engine/control/qmp-block.h"
 #include "engine/control/qmp.h"
 
 #include <string.h>
@@ -93,6 +94,26 @@ static bool query_kvm(VitControl *c, JsonObject *args, JsonNode **result, GError
     return true;
 }
 
+static bool query_iothreads(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
+{
+    g_autoptr(GArray) threads = vit_block_objects_io_threads(c->block->objects);
+    JsonArray *list = json_array_new();
+
+    for (guint i = 0; i < threads->len; i++) {
+        const VitBlockIoThreadInfo *t = &g_array_index(threads, VitBlockIoThreadInfo, i);
+        JsonObject *entry = json_object_new();
+        json_object_set_string_member(entry, "id", t->id);
+        json_object_set_int_member(entry, "thread-id", t->thread_id);
+        json_object_set_int_member(entry, "poll-max-ns", (gint64) t->poll_max_ns);
+        json_object_set_int_member(entry, "poll-grow", (gint64) t->poll_grow);
+        json_object_set_int_member(entry, "poll-shrink", (gint64) t->poll_shrink);
+        json_object_set_int_member(entry, "aio-max-batch", (gint64) t->aio_max_batch);
+        json_array_add_object_element(list, entry);
+    }
+    *result = qmp_array(list);
+    return true;
+}
+
 static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     static const char *const names[] = { "q35", "pc" };
@@ -166,6 +187,7 @@ const QmpCommand qmp_query_commands[] = {
     { "query-status", no_args, QMP_OBJECT, query_status },
     { "query-cpus-fast", no_args, QMP_ARRAY, query_cpus_fast },
     { "query-kvm", no_args, QMP_OBJECT, query_kvm },
+    { "query-iothreads", no_args, QMP_ARRAY, query_iothreads },
     { "query-machines", no_args, QMP_ARRAY, query_machines },
     { "query-memory-size-summary", no_args, QMP_OBJECT, query_memory },
     { 0 }

@@ -18,6 +18,7 @@ static const char *kind_text(VitPropKind kind)
     case VIT_PROP_U32: return _("a number up to 4294967295");
     case VIT_PROP_U64: return _("a number");
     case VIT_PROP_SIZE: return _("a size, such as 64M");
+    case VIT_PROP_LIST: return _("a list");
     case VIT_PROP_STR: break;
     }
     return _("a text");
@@ -50,6 +51,7 @@ static bool set_prop(VitDevice *d, const VitProp *prop, const char *value)
         *(uint64_t *) at = number;
         return true;
     case VIT_PROP_STR:
+    case VIT_PROP_LIST:
         g_free(*(char **) at);
         *(char **) at = g_strdup(value);
         return true;
@@ -170,7 +172,7 @@ void vit_device_free(VitDevice *d)
         klass->finish(d);
     vit_device_free_state(d);
     for (const VitProp *prop = klass->props; prop && prop->name; prop++)
-        if (prop->kind == VIT_PROP_STR)
+        if (prop->kind == VIT_PROP_STR || prop->kind == VIT_PROP_LIST)
             g_free(*(char **) (void *) ((uint8_t *) d + prop->offset));
     g_ptr_array_unref(d->windows);
     for (unsigned n = 0; n < klass->n_irqs; n++)

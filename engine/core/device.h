@@ -90,7 +90,10 @@ typedef struct {
 
 /* ---- Options ("-device name,option=value") --------------------------------------------------- */
 
-typedef enum { VIT_PROP_BOOL, VIT_PROP_U32, VIT_PROP_U64, VIT_PROP_SIZE, VIT_PROP_STR } VitPropKind;
+typedef enum {
+    VIT_PROP_BOOL, VIT_PROP_U32, VIT_PROP_U64, VIT_PROP_SIZE, VIT_PROP_STR,
+    VIT_PROP_LIST,      /* a char*, like STR: its JSON */
+} VitPropKind;
 typedef struct {
     const char *name;
     VitPropKind kind;

@@ -7,6 +7,7 @@
 
 #include <glib-unix.h>
 #include <pthread.h>
+#include <unistd.h>
 
 typedef struct {
     VitIoFunc fn;
@@ -20,8 +21,12 @@ struct VitIoThread {
     pthread_mutex_t mutex;
     GArray         *queue;      /* of Call, owned; guarded by mutex */
     GArray         *spare;      /* of Call, owned; used by the thread only */
+    int             id;         /* of the host, 0: it has not begun; guarded by mutex */
+    pthread_cond_t  begun;      /* id is set */
     bool            quit;       /* used by the thread only */
     VitFibers      *fibers;     /* owned; used by the thread only */
+    unsigned        bursts;     /* nested; used by the thread only, like the next */
+    GArray         *deferred;   /* of Call, owned */
 };
 
 typedef struct {
@@ -58,6 +63,10 @@ static const GSourceFuncs call_source_funcs = { .dispatch = calls_dispatch };
 static gpointer thread_main(gpointer data)
 {
     VitIoThread *thread = data;
+    pthread_mutex_lock(&thread->mutex);
+    thread->id = gettid();
+    pthread_cond_broadcast(&thread->begun);
+    pthread_mutex_unlock(&thread->mutex);
     g_main_context_push_thread_default(thread->context);
     while (!thread->quit)
         g_main_context_iteration(thread->context, TRUE);
@@ -70,9 +79,11 @@ VitIoThread *vit_io_thread_new(const char *name)
 {
     VitIoThread *thread = g_new0(VitIoThread, 1);
     pthread_mutex_init(&thread->mutex, NULL);
+    pthread_cond_init(&thread->begun, NULL);
     thread->context = g_main_context_new();
     thread->queue = g_array_new(FALSE, FALSE, sizeof(Call));
     thread->spare = g_array_new(FALSE, FALSE, sizeof(Call));
+    thread->deferred = g_array_new(FALSE, FALSE, sizeof(Call));
     thread->calls = g_source_new((GSourceFuncs *) &call_source_funcs, sizeof(CallSource));
     ((CallSource *) thread->calls)->thread = thread;
     g_source_set_static_name(thread->calls, "vit-calls");
@@ -97,7 +108,9 @@ void vit_io_thread_free(VitIoThread *thread)
     g_main_context_unref(thread->context);
     g_array_unref(thread->queue);
     g_array_unref(thread->spare);
+    g_array_unref(thread->deferred);
     vit_fibers_free(thread->fibers);
+    pthread_cond_destroy(&thread->begun);
     pthread_mutex_destroy(&thread->mutex);
     g_free(thread);
 }
@@ -110,6 +123,16 @@ GMainContext *vit_io_thread_context(VitIoThread *thread)
 VitFibers **vit_io_thread_fibers(VitIoThread *thread)
 {
     return &thread->fibers;
+}
+
+int64_t vit_io_thread_id(VitIoThread *thread)
+{
+    pthread_mutex_lock(&thread->mutex);
+    while (!thread->id)
+        pthread_cond_wait(&thread->begun, &thread->mutex);
+    int id = thread->id;
+    pthread_mutex_unlock(&thread->mutex);
+    return id;
 }
 
 bool vit_io_thread_is_current(const VitIoThread *thread)
@@ -163,6 +186,39 @@ void vit_io_thread_call_sync(VitIoThread *thread, VitIoFunc fn, void *opaque)
     pthread_mutex_unlock(&call.mutex);
     pthread_cond_destroy(&call.cond);
     pthread_mutex_destroy(&call.mutex);
+}
+
+/* ---- Bursts -------------------------------------------------------------------------------- */
+
+void vit_io_thread_burst(VitIoThread *thread, bool begin)
+{
+    if (begin) {
+        thread->bursts++;
+        return;
+    }
+    if (thread->bursts == 1) {
+        for (guint i = 0; i < thread->deferred->len; i++) {     /* it may grow */
+            Call call = g_array_index(thread->deferred, Call, i);
+            call.fn(call.opaque);
+        }
+        g_array_set_size(thread->deferred, 0);
+    }
+    thread->bursts--;
+}
+
+bool vit_io_thread_in_burst(const VitIoThread *thread)
+{
+    return thread->bursts > 0;
+}
+
+void vit_io_thread_defer(VitIoThread *thread, VitIoFunc fn, void *opaque)
+{
+    Call call = { fn, opaque };
+
+    if (thread->bursts == 0)
+        fn(opaque);
+    else
+        g_array_append_val(thread->deferred, call);
 }
 
 /* ---- Watches ------------------------------------------------------------------------------- */

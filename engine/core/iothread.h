@@ -17,6 +17,7 @@ typedef struct VitIoWatch VitIoWatch;
 VIT_FOR_MODULES void vit_io_thread_free(VitIoThread *thread);
 VIT_FOR_MODULES GMainContext *vit_io_thread_context(VitIoThread *thread);   /* borrowed */
 bool vit_io_thread_is_current(const VitIoThread *thread);
+int64_t vit_io_thread_id(VitIoThread *thread); /* as the host numbers it; waits for its start */
 
 typedef void (*VitIoFunc)(void *opaque);
 /* Runs fn once on the thread, in order of calls.  Any thread. */
@@ -24,6 +25,13 @@ void vit_io_thread_call(VitIoThread *thread, VitIoFunc fn, void *opaque);
 /* The same, and waits until it has run; runs at once when already on the thread. The caller must
  * hold no lock that fn takes. */
 void vit_io_thread_call_sync(VitIoThread *thread, VitIoFunc fn, void *opaque);
+
+/* A burst: events that the thread handles one after the other.  What is deferred runs once, at the
+ * burst's end; without a burst at once.  Bursts nest; nobody waits inside of one for what is
+ * deferred.  On the thread. */
+void vit_io_thread_burst(VitIoThread *thread, bool begin);
+bool vit_io_thread_in_burst(const VitIoThread *thread);
+void vit_io_thread_defer(VitIoThread *thread, VitIoFunc fn, void *opaque);
 
 typedef void (*VitIoWatchFunc)(void *opaque, GIOCondition ready);
 /* Calls fn on the thread while fd is ready; fd borrowed.  Removing from any other thread waits for

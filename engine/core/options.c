@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-typedef struct { char *key, *value; bool taken; } Pair;
+typedef struct { char *key, *value; VitOptionType type; bool taken; } Pair;
 
 struct VitOptions {
     char   *context;
@@ -47,14 +47,26 @@ static char *scan(const char **text, bool key, char *end)
     return g_string_free(out, FALSE);
 }
 
-VitOptions *vit_options_parse(const char *context, const char *text, const char *implied,
-                              GError **error)
+VitOptions *vit_options_new(const char *context)
 {
     VitOptions *o = g_new0(VitOptions, 1);
     o->context = g_strdup(context);
     o->pairs = g_array_new(FALSE, TRUE, sizeof(Pair));
     g_array_set_clear_func(o->pairs, clear_pair);
     o->known = g_ptr_array_new_with_free_func(g_free);
+    return o;
+}
+
+void vit_options_add(VitOptions *o, const char *key, VitOptionType type, const char *text)
+{
+    Pair p = { .key = g_strdup(key), .value = g_strdup(text), .type = type };
+    g_array_append_val(o->pairs, p);
+}
+
+VitOptions *vit_options_parse(const char *context, const char *text, const char *implied,
+                              GError **error)
+{
+    VitOptions *o = vit_options_new(context);
 
     for (bool first = true; *text; first = false) {
         char end;
@@ -93,12 +105,31 @@ void vit_options_free(VitOptions *o)
     g_free(o);
 }
 
-const char *vit_options_get(const VitOptions *o, const char *key)
+static const Pair *last(const VitOptions *o, const char *key)
 {
     for (unsigned i = o->pairs->len; i-- > 0;)
         if (strcmp(pair_at(o, i)->key, key) == 0)
-            return pair_at(o, i)->value;
+            return pair_at(o, i);
     return NULL;
+}
+
+const char *vit_options_get(const VitOptions *o, const char *key)
+{
+    const Pair *p = last(o, key);
+    return p ? p->value : NULL;
+}
+
+bool vit_options_expect(const VitOptions *o, const char *key, VitOptionType type, GError **error)
+{
+    static const char *const names[] = { "text", "string", "integer", "boolean", "array" };
+    const Pair *p = last(o, key);
+
+    if (!p || p->type == VIT_OPTION_TEXT || p->type == type)
+        return true;
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                _("%s: Invalid parameter type for '%s', expected: %s"), o->context, key,
+                names[type]);
+    return false;
 }
 
 unsigned vit_options_count(const VitOptions *o)
@@ -169,6 +200,8 @@ static bool bad_value(const VitOptions *o, const char *key, const char *text, co
 bool vit_options_take_bool(VitOptions *o, const char *key, bool *value, GError **error)
 {
     const char *text = vit_options_take(o, key);
+    if (!vit_options_expect(o, key, VIT_OPTION_BOOLEAN, error))
+        return false;
     if (!text || vit_parse_bool(text, value))
         return true;
     return bad_value(o, key, text, _("“on” or “off”"), error);
@@ -178,6 +211,8 @@ bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_
                            GError **error)
 {
     const char *text = vit_options_take(o, key);
+    if (!vit_options_expect(o, key, VIT_OPTION_NUMBER, error))
+        return false;
     if (!text || vit_parse_uint(text, max, value))
         return true;
     g_autofree char *most = g_strdup_printf("%" G_GUINT64_FORMAT, max);
@@ -188,6 +223,8 @@ bool vit_options_take_uint(VitOptions *o, const char *key, uint64_t max, uint64_
 bool vit_options_take_size(VitOptions *o, const char *key, uint64_t *value, GError **error)
 {
     const char *text = vit_options_take(o, key);
+    if (!vit_options_expect(o, key, VIT_OPTION_NUMBER, error))
+        return false;
     if (!text || vit_parse_size(text, value))
         return true;
     return bad_value(o, key, text, _("a size such as 512M or 4G"), error);

@@ -15,6 +15,17 @@ typedef struct VitOptions VitOptions;
  * "=", or NULL when there is none. */
 [[nodiscard]] VitOptions *vit_options_parse(const char *context, const char *text,
                                             const char *implied, GError **error);
+/* The same from values that have types of their own (JSON): text is how a command line says them.
+ * Begun empty. */
+typedef enum {
+    VIT_OPTION_TEXT, /* of a command line: stands for any type */
+    VIT_OPTION_STRING,
+    VIT_OPTION_NUMBER,
+    VIT_OPTION_BOOLEAN,
+    VIT_OPTION_LIST, /* or an object; text is its JSON */
+} VitOptionType;
+[[nodiscard]] VitOptions *vit_options_new(const char *context);
+void vit_options_add(VitOptions *options, const char *key, VitOptionType type, const char *text);
 void vit_options_free(VitOptions *options);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VitOptions, vit_options_free)
 
@@ -28,6 +39,9 @@ const char *vit_options_value(const VitOptions *options, unsigned n);
  * owned by `options`.  NULL or false with no error set: the option was not given and *value keeps
  * its default. */
 const char *vit_options_take(VitOptions *options, const char *key);
+/* False with error set when what was given for key has another type. */
+[[nodiscard]] bool vit_options_expect(const VitOptions *options, const char *key,
+                                      VitOptionType type, GError **error);
 /* For options that may be repeated: the next one not yet taken, in order. */
 const char *vit_options_take_next(VitOptions *options, const char *key);
 /* These return false with error set when the value does not parse; true otherwise. */

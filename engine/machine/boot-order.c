@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/machine/boot-order.c - "bootindex": what the firmware starts from, as the list of device
  * paths that SeaBIOS and OVMF read ("bootorder"; IEEE 1275, names as their bindings have them) */
-#include "engine/core/options.h"
 #include "engine/machine/engine-private.h"
 #include "hw/misc/fw_cfg.h"
 #include "hw/pci/pci-devices.h"
@@ -65,12 +64,11 @@ static int by_index(const void *a, const void *b)
     return (*one)->index < (*other)->index ? -1 : (*one)->index > (*other)->index;
 }
 
-bool engine_note_boot(VitEngine *e, const char *spec, VitDevice *d, GError **error)
+bool engine_note_boot(VitEngine *e, VitOptions *options, VitDevice *d, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-device", spec, "driver", error);
     uint64_t index = UINT64_MAX;
 
-    if (!options || !vit_options_take_uint(options, "bootindex", INT32_MAX, &index, error))
+    if (!vit_options_take_uint(options, "bootindex", INT32_MAX, &index, error))
         return false;
     if (index == UINT64_MAX)
         return true;

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/machine/devices.c - "-device": PCI devices by name, and the few that sit on the ISA bus */
-#include "engine/core/options.h"
 #include "engine/machine/engine-private.h"
 #include "hw/char/uart16550.h"
 #include "hw/misc/isa-debug.h"
@@ -10,22 +9,12 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-static bool take_props(VitDevice *d, VitOptions *options, GError **error)
-{
-    for (const VitProp *p = d->klass->props; p && p->name; p++) {
-        const char *value = vit_options_take(options, p->name);
-        if (value && !vit_device_set_prop(d, p->name, value, error))
-            return false;
-    }
-    return vit_options_finish(options, error);
-}
-
 static VitDevice *create_isa(VitEngine *e, const VitDeviceClass *klass, VitOptions *options,
                              GError **error)
 {
     VitDevice *d = vit_device_new(e->sys, klass, vit_options_take(options, "id"));
 
-    if (!take_props(d, options, error)) {
+    if (!vit_pci_take_props(d, options, error) || !vit_options_finish(options, error)) {
         vit_device_free(d);
         return NULL;
     }
@@ -116,7 +105,7 @@ static void name_user(VitEngine *e, const VitOptions *options)
 
 bool engine_create_device(VitEngine *e, const char *spec, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-device", spec, "driver", error);
+    g_autoptr(VitOptions) options = vit_device_options_parse(spec, error);
 
     if (!options)
         return false;
@@ -129,6 +118,6 @@ bool engine_create_device(VitEngine *e, const char *spec, GError **error)
             return isa_devices[i].create(e, options, error);
         }
     }
-    VitDevice *d = vit_pci_device_create(&e->context, spec, error);
-    return d && engine_note_boot(e, spec, d, error);
+    VitDevice *d = vit_pci_device_create_from(&e->context, options, error);
+    return d && engine_note_boot(e, options, d, error);
 }

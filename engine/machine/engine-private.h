@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/machine/engine-private.h - the parts of a running machine, shared by engine/machine/ */
 #pragma once
+#include "engine/core/options.h"
 #include "block/service.h"
 #include "engine/machine/machine.h"
 #include "hw/board/board.h"
@@ -58,7 +59,8 @@ void engine_retry_drives(VitEngine *e, bool retry);
 [[nodiscard]] bool engine_create_device(VitEngine *e, const char *spec, GError **error);
 /* boot-order.c: takes a device's bootindex from its -device value; then tells the firmware. */
 GPtrArray *engine_boot_new(void);
-[[nodiscard]] bool engine_note_boot(VitEngine *e, const char *spec, VitDevice *d, GError **error);
+[[nodiscard]] bool engine_note_boot(VitEngine *e, VitOptions *options, VitDevice *d,
+                                    GError **error);
 void engine_set_boot_order(VitEngine *e);
 /* x86-glue.c: vCPUs, each with the local APIC of its number; registers of a direct boot. */
 void engine_connect_cpu(VitEngine *e, unsigned n);

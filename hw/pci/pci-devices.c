@@ -70,18 +70,19 @@ const VitPciDeviceType vit_pci_device_types[] = {
 
 VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text, GError **error)
 {
-    g_autoptr(VitOptions) options = vit_options_parse("-device", text, "driver", error);
-    if (!options)
-        return NULL;
+    g_autoptr(VitOptions) options = vit_device_options_parse(text, error);
+    return options ? vit_pci_device_create_from(ctx, options, error) : NULL;
+}
+
+VitDevice *vit_pci_device_create_from(VitDeviceContext *ctx, VitOptions *options, GError **error)
+{
     const char *name = vit_options_take(options, "driver");
     const char *known[G_N_ELEMENTS(vit_pci_device_types)];
     unsigned n = 0;
 
     for (const VitPciDeviceType *t = vit_pci_device_types; t->name; t++) {
-        if (g_strcmp0(name, t->name) == 0) {
-            VitDevice *d = t->create(ctx, options, error);
-            return d;
-        }
+        if (g_strcmp0(name, t->name) == 0)
+            return t->create(ctx, options, error);
         known[n++] = t->name;
     }
     known[n] = NULL;
@@ -147,9 +148,16 @@ bool vit_pci_take_place(VitDeviceContext *ctx, VitOptions *options, VitPciPlace 
 
 bool vit_pci_take_props(VitDevice *device, VitOptions *options, GError **error)
 {
+    static const VitOptionType types[] = {
+        [VIT_PROP_BOOL] = VIT_OPTION_BOOLEAN, [VIT_PROP_U32] = VIT_OPTION_NUMBER,
+        [VIT_PROP_U64] = VIT_OPTION_NUMBER,   [VIT_PROP_SIZE] = VIT_OPTION_NUMBER,
+        [VIT_PROP_STR] = VIT_OPTION_STRING,   [VIT_PROP_LIST] = VIT_OPTION_LIST,
+    };
+
     for (const VitProp *p = device->klass->props; p && p->name; p++) {
         const char *value = vit_options_take(options, p->name);
-        if (value && !vit_device_set_prop(device, p->name, value, error))
+        if (value && (!vit_options_expect(options, p->name, types[p->kind], error) ||
+                      !vit_device_set_prop(device, p->name, value, error)))
             return false;
     }
     return true;

@@ -13,10 +13,14 @@ typedef struct {
 
 extern const VitPciDeviceType vit_pci_device_types[];   /* ended by a NULL name */
 
-/* text: "virtio-blk-pci,drive=d0,...".  Machine lock held or machine not running.  Errors name the
- * device or option and the nearest known one. */
+/* text: "virtio-blk-pci,drive=d0,..." or {"driver": "virtio-blk-pci", "drive": "d0", ...}.  Machine
+ * lock held or machine not running.  Errors name the device or option and the nearest known one. */
 [[nodiscard]] VitDevice *vit_pci_device_create(VitDeviceContext *ctx, const char *text,
                                                GError **error);
+/* The same from options already parsed, and the parser, for who looks at them too. */
+[[nodiscard]] VitDevice *vit_pci_device_create_from(VitDeviceContext *ctx, VitOptions *options,
+                                                    GError **error);
+[[nodiscard]] VitOptions *vit_device_options_parse(const char *text, GError **error);
 
 /* For create functions: id=, addr=, bus= and multifunction=. */
 typedef struct { const char *id; VitPciBus *bus; int devfn; } VitPciPlace;

@@ -5,6 +5,7 @@
  * Not modelled: zoned devices, secure erase, lifetime. */
 #include "block/graph.h"
 #include "hw/drive-props.h"
+#include "hw/virtio/queue-map.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <errno.h>
@@ -39,9 +40,11 @@ typedef struct {
     VitBlockNode *node;         /* borrowed; NULL: an empty drive that fails every request */
     VitBlockUse  *use;          /* owned; NULL without a node */
     VitBlockObjects *objects;   /* borrowed */
-    VitBlockPlace place;        /* of iothread */
+    VitBlockPlace place;        /* of iothread, or of the first queue's */
+    VitVirtioMap  map;          /* of mapping */
     VitBlockInfo  info;         /* its size changes on the iothread: atomic elsewhere */
     char         *serial, *iothread;
+    char         *mapping;      /* iothread-vq-mapping as JSON, or NULL */
     uint32_t      num_queues, queue_entries, logical_block, physical_block;
     bool          discard, write_zeroes, share_rw;
     VitDriveProps drive;
@@ -333,7 +336,16 @@ static bool blk_init(VitDevice *d, GError **error)
 {
     Blk *b = (Blk *) d;
 
-    if (!vit_block_place_take(&b->place, b->objects, b->iothread, error))
+    if (!b->num_queues)
+        b->num_queues = 1;      /* without a board that has processors */
+    if (b->num_queues > VIT_VIRTIO_QUEUES) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    _("%s: num-queues must be from 1 to %d"), d->id, VIT_VIRTIO_QUEUES);
+        return false;
+    }
+    if (!vit_virtio_map_take(&b->map, b->objects, b->mapping, b->iothread, b->num_queues, error) ||
+        !vit_block_place_take(&b->place, b->objects, vit_virtio_map_home(&b->map) ?: b->iothread,
+                              error))
         return false;
     if (b->place.object &&
         !vit_block_place_bring(&b->place, b->node, vit_block_object_io_thread(b->place.object),
@@ -350,13 +362,6 @@ static bool blk_init(VitDevice *d, GError **error)
                     _("%s: a block size must be a power of two from 512 to 32768"), d->id);
         return false;
     }
-    if (!b->num_queues)
-        b->num_queues = 1;      /* without a board that has processors */
-    if (b->num_queues > VIT_VIRTIO_QUEUES) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    _("%s: num-queues must be from 1 to %d"), d->id, VIT_VIRTIO_QUEUES);
-        return false;
-    }
     if (!power_of_two(b->queue_entries, 4, VIT_VIRTIO_QUEUE_SIZE)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     _("%s: queue-size must be a power of two from 4 to %d"), d->id,
@@ -370,6 +375,7 @@ static bool blk_init(VitDevice *d, GError **error)
         b->virtio.queue_size[i] = (uint16_t) b->queue_entries;
     b->virtio.config_size = CONFIG_SIZE;
     vit_virtio_init(&b->virtio, &blk_virtio, &b->st.virtio);
+    vit_virtio_map_apply(&b->map, &b->virtio, 0);
     blk_reset(&b->virtio);
     if (!b->node)
         return true;
@@ -385,6 +391,7 @@ static void blk_finish(VitDevice *d)
     vit_block_use_end(b->use);
     vit_virtio_finish(d);
     vit_block_place_leave(&b->place, b->node);
+    vit_virtio_map_leave(&b->map);
 }
 
 static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
@@ -394,6 +401,8 @@ static const VitField blk_hidden[] = { VIT_VIRTIO_ROWS(Blk),
 static const VitProp blk_props[] = {
     VIT_PROP("serial", VIT_PROP_STR, Blk, serial, NULL, "serial number, at most 20 characters"),
     VIT_PROP("iothread", VIT_PROP_STR, Blk, iothread, NULL, "where the disk's work is done"),
+    VIT_PROP("iothread-vq-mapping", VIT_PROP_LIST, Blk, mapping, NULL,
+             "which iothreads work on which queues: [{\"iothread\": ID, \"vqs\": [N, ...]}, ...]"),
     VIT_PROP("num-queues", VIT_PROP_U32, Blk, num_queues, "0",
              "request queues, 0 = one for each processor"),
     VIT_PROP("queue-size", VIT_PROP_U32, Blk, queue_entries, "256", "entries of a queue"),

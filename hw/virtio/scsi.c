@@ -5,6 +5,7 @@
  * waits for the commands of its unit instead of ending them early.  Not modelled: T10 protection
  * information, asynchronous notification events, multiple channels. */
 #include "hw/scsi/scsi.h"
+#include "hw/virtio/queue-map.h"
 #include "hw/virtio/virtio-devices.h"
 
 #include <glib/gi18n-lib.h>
@@ -46,8 +47,10 @@ typedef struct {
     GQueue waiting;             /* of Wait*: task management that waits for commands */
     uint32_t num_queues, queue_entries;
     VitBlockObjects *objects;   /* borrowed */
-    VitBlockPlace place;        /* of iothread */
+    VitBlockPlace place; /* of iothread, or of the first command queue's */
+    VitVirtioMap map;    /* of mapping: the command queues */
     char *iothread;
+    char *mapping; /* iothread-vq-mapping as JSON, or NULL */
     struct {
         VitVirtioState virtio;
         uint32_t sense_size, cdb_size;    /* as the driver set them */
@@ -349,7 +352,10 @@ static bool scsi_init(VitDevice *device, GError **error)
                     VIT_VIRTIO_QUEUE_SIZE);
         return false;
     }
-    if (!vit_block_place_take(&s->place, s->objects, s->iothread, error)) return false;
+    if (!vit_virtio_map_take(&s->map, s->objects, s->mapping, s->iothread, s->num_queues, error) ||
+        !vit_block_place_take(&s->place, s->objects, vit_virtio_map_home(&s->map) ?: s->iothread,
+                              error))
+        return false;
     if (s->place.object) s->virtio.thread = vit_block_object_io_thread(s->place.object);
     s->disks = g_ptr_array_new();
     g_queue_init(&s->waiting);
@@ -358,6 +364,7 @@ static bool scsi_init(VitDevice *device, GError **error)
         s->virtio.queue_size[i] = (uint16_t)s->queue_entries;
     s->virtio.config_size = CONFIG_SIZE;
     vit_virtio_init(&s->virtio, &scsi_virtio, &s->st.virtio);
+    vit_virtio_map_apply(&s->map, &s->virtio, REQUESTS);
     scsi_virtio_reset(&s->virtio);
     return true;
 }
@@ -371,6 +378,7 @@ static void scsi_finish(VitDevice *device)
         ((VitScsiDisk *)s->disks->pdata[i])->adapter = NULL;
     g_clear_pointer(&s->disks, g_ptr_array_unref);
     vit_block_place_leave(&s->place, NULL);
+    vit_virtio_map_leave(&s->map);
 }
 
 static bool scsi_validate(VitDevice *device, const void *st, GError **error)
@@ -394,6 +402,8 @@ static const VitField scsi_hidden[] = {
 
 static const VitProp scsi_props[] = {
     VIT_PROP("iothread", VIT_PROP_STR, Scsi, iothread, NULL, "where the disks' work is done"),
+    VIT_PROP("iothread-vq-mapping", VIT_PROP_LIST, Scsi, mapping, NULL,
+             "which iothreads work on which queues: [{\"iothread\": ID, \"vqs\": [N, ...]}, ...]"),
     VIT_PROP("num_queues", VIT_PROP_U32, Scsi, num_queues, "0",
              "request queues, 0 = one for each processor"),
     VIT_PROP("virtqueue_size", VIT_PROP_U32, Scsi, queue_entries, "256", "entries of a queue"),

@@ -16,6 +16,11 @@ typedef struct {
 typedef struct {
     VitVirtioRings *rings;
     unsigned        index;
+    VitIoThread    *thread;         /* borrowed, set once: where the ring is worked on; NULL: where
+                                       the device is */
+    pthread_mutex_t back_lock;      /* a leaf */
+    GPtrArray      *back;           /* owned, of VitVirtqElement*: complete, to be given back
+                                       together; guarded by back_lock */
     atomic_bool     kicked;         /* a call of run_queue() is on its way */
     bool            quiet;          /* driver is asked not to kick */
     uint64_t        view;           /* generation of the memory view that the areas are of */
@@ -48,3 +53,12 @@ void virtio_broken_locked(VitVirtioRings *r, const char *why);
 /* virtqueue.c, lock held */
 void virtq_set_notification(VitVirtioRings *r, unsigned queue, bool on);
 bool virtq_has_buffers_locked(VitVirtioRings *r, unsigned queue);
+/* virtqueue.c, without it: gives elements of one queue back, as much written as they say.  They
+ * stay outstanding until the interrupt is sent, which keeps the device alive. */
+void virtq_push(VitVirtqElement *const *elements, unsigned n, bool notify);
+/* virtqueue-threads.c */
+VitIoThread *virtio_home(VitVirtioRings *r);    /* where the device is; any thread */
+bool virtq_is_apart(Virtqueue *q);              /* its ring is worked on elsewhere */
+/* Takes at most budget chains and has them handled at home; returns how many.  On the queue's
+ * thread. */
+unsigned virtq_hand_over(VitVirtio *v, Virtqueue *q, unsigned budget);

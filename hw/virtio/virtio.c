@@ -31,6 +31,10 @@ static void rings_unref(VitVirtioRings *r)
 {
     if (atomic_fetch_sub(&r->ref_count, 1) != 1)
         return;
+    for (unsigned i = 0; i < r->n_queues; i++) {
+        pthread_mutex_destroy(&r->queues[i].back_lock);
+        g_ptr_array_unref(r->queues[i].back);
+    }
     pthread_mutex_destroy(&r->lock);
     pthread_cond_destroy(&r->idle);
     g_free(r);
@@ -95,9 +99,9 @@ static void wait_idle(VitVirtioRings *r)
 
 static void schedule(Virtqueue *q);
 
-static VitIoThread *queue_thread(VitVirtioRings *r)
+static VitIoThread *queue_thread(Virtqueue *q)
 {
-    return __atomic_load_n(&r->thread, __ATOMIC_ACQUIRE) ?: r->sys->thread;
+    return q->thread ?: virtio_home(q->rings);
 }
 
 void vit_virtio_set_thread(VitVirtio *v, VitIoThread *thread)
@@ -106,12 +110,40 @@ void vit_virtio_set_thread(VitVirtio *v, VitIoThread *thread)
     __atomic_store_n(&v->rings->thread, thread, __ATOMIC_RELEASE);
 }
 
+void vit_virtio_set_queue_thread(VitVirtio *v, unsigned queue, VitIoThread *thread)
+{
+    v->rings->queues[queue].thread = thread;
+}
+
+/* Takes and handles at most budget chains; returns how many. */
+static unsigned handle(VitVirtio *v, unsigned queue, unsigned budget)
+{
+    const VitVirtioClass *vc = v->virtio_class;
+    VitIoThread *thread = virtio_home(v->rings);
+    VitVirtqElement *e;
+    unsigned n = 0;
+
+    vit_io_thread_burst(thread, true);
+    if (vc->batch)
+        vc->batch(v, true);
+    while (n < budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
+        vc->element(v, queue, e);
+        n++;
+    }
+    if (vc->batch)
+        vc->batch(v, false);
+    vit_io_thread_burst(thread, false);
+    if (n)      /* no interrupt for a queue that had nothing */
+        vit_virtq_notify(v, queue);
+    return n;
+}
+
 static void process_queue(VitVirtio *v, unsigned queue)
 {
     VitVirtioRings *r = v->rings;
     const VitVirtioClass *vc = v->virtio_class;
     unsigned budget = BUDGET;
-    bool more;
+    bool more, apart = virtq_is_apart(&r->queues[queue]);
 
     if (vc->takes && !vc->takes(v, queue)) {
         if (vc->kicked)
@@ -122,18 +154,7 @@ static void process_queue(VitVirtio *v, unsigned queue)
     virtq_set_notification(r, queue, false);
     pthread_mutex_unlock(&r->lock);
     do {
-        VitVirtqElement *e;
-        unsigned before = budget;
-        if (vc->batch)
-            vc->batch(v, true);
-        while (budget && (!vc->takes || vc->takes(v, queue)) && (e = vit_virtq_pop(v, queue))) {
-            vc->element(v, queue, e);
-            budget--;
-        }
-        if (vc->batch)
-            vc->batch(v, false);
-        if (budget != before)       /* no interrupt for a queue that had nothing */
-            vit_virtq_notify(v, queue);
+        budget -= apart ? virtq_hand_over(v, &r->queues[queue], budget) : handle(v, queue, budget);
         pthread_mutex_lock(&r->lock);
         virtq_set_notification(r, queue, true);
         more = virtq_has_buffers_locked(r, queue);
@@ -147,7 +168,7 @@ static void run_queue(void *opaque)
 {
     Virtqueue *q = opaque;
     VitVirtioRings *r = q->rings;
-    VitIoThread *thread = queue_thread(r);
+    VitIoThread *thread = queue_thread(q);
     bool on_machine = thread == r->sys->thread;
 
     if (!vit_io_thread_is_current(thread)) {    /* the device has gone to another meanwhile */
@@ -179,7 +200,7 @@ static void schedule(Virtqueue *q)
     if (atomic_exchange(&q->kicked, true))
         return;
     atomic_fetch_add(&r->ref_count, 1);
-    vit_io_thread_call(queue_thread(r), run_queue, q);
+    vit_io_thread_call(queue_thread(q), run_queue, q);
 }
 
 void vit_virtio_kick(VitVirtio *v, unsigned queue)
@@ -422,6 +443,8 @@ void vit_virtio_init(VitVirtio *v, const VitVirtioClass *virtio_class, VitVirtio
         g_assert(valid_size(v->queue_size[i], VIT_VIRTIO_QUEUE_SIZE, 0));
         r->queues[i].rings = r;
         r->queues[i].index = i;
+        r->queues[i].back = g_ptr_array_new();
+        pthread_mutex_init(&r->queues[i].back_lock, NULL);
     }
     v->rings = r;
     v->virtio_class = virtio_class;

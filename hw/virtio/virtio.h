@@ -6,6 +6,7 @@
  *
  * Threads: queue handlers run on the device's iothread without the machine lock, or, when it has
  * none, on the machine thread with it.  A handler on an iothread never waits for the machine lock.
+ * Rings may have threads of their own, which take chains and give them back.
  * Ring state is guarded by the device's queue lock, which these functions take themselves.
  * Not modelled: VIRTIO_F_IN_ORDER, VIRTIO_F_RING_RESET. */
 #pragma once
@@ -70,6 +71,7 @@ typedef struct {
     unsigned      n_out, n_in;
     struct iovec *out, *in;         /* the device may change these; unmapping uses a copy */
     size_t        out_size, in_size;
+    size_t        written;          /* to in, when it is given back */
     uint16_t      head;             /* of the chain; packed: the buffer's id */
     uint16_t      slots;            /* of the ring that it takes; split: 1 */
     unsigned      life;             /* of the rings: an element from before a reset is not pushed */
@@ -82,7 +84,8 @@ typedef struct {
 /* Hands an element back with what was written to it and frees it. */
 void vit_virtq_push(VitVirtqElement *element, size_t written);
 /* The same, and interrupts the driver if it asked for it: for elements that outlive their handler,
- * since the device may be gone once its last element is back. */
+ * since the device may be gone once its last element is back.  Those of one burst of the device's
+ * thread go back together at its end; those of a queue with a thread of its own go back there. */
 void vit_virtq_complete(VitVirtqElement *element, size_t written);
 /* Several elements of one queue become used at once. */
 void vit_virtq_push_many(VitVirtqElement *const *elements, const size_t *written, unsigned n);
@@ -171,6 +174,9 @@ void vit_virtio_broken(VitVirtio *v, const char *why);
 /* The queues are handled on another iothread from now on: called there, or while the device rests,
  * when the old one does no work for them. */
 void vit_virtio_set_thread(VitVirtio *v, VitIoThread *thread);
+/* The ring is worked on by a thread of its own: chains are taken and given back there, and handled
+ * on the device's thread.  From the device's init hook, after vit_virtio_init(); borrowed. */
+void vit_virtio_set_queue_thread(VitVirtio *v, unsigned queue, VitIoThread *thread);
 /* Runs the queue's handler on its thread; coalesced.  Any thread. */
 void vit_virtio_kick(VitVirtio *v, unsigned queue);
 

@@ -218,8 +218,7 @@ static bool should_notify(VitVirtioRings *r, unsigned queue)
     return !valid || (uint16_t) (now - value - 1) < (uint16_t) (now - before);
 }
 
-static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, const size_t *written,
-                        unsigned n)
+static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, unsigned n)
 {
     unsigned queue = elements[0]->queue;
     Virtqueue *q = &r->queues[queue];
@@ -232,14 +231,15 @@ static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, con
     virtq_refresh(r, q, s);
     if (virtq_packed(r)) {
         for (unsigned i = 0; i < n && ok; i++)
-            ok = virtq_packed_put(r, q, s, elements[i], (uint32_t) MIN(written[i], UINT32_MAX));
+            ok = virtq_packed_put(r, q, s, elements[i],
+                                  (uint32_t) MIN(elements[i]->written, UINT32_MAX));
         if (!ok)
             virtio_broken_locked(r, "the descriptor ring lies outside of RAM");
         return;
     }
     for (unsigned i = 0; i < n && ok; i++)
         ok = used_write(r, q, s, (uint16_t) (s->used_index + i), elements[i]->head,
-                        (uint32_t) MIN(written[i], UINT32_MAX));
+                        (uint32_t) MIN(elements[i]->written, UINT32_MAX));
     s->used_index = (uint16_t) (s->used_index + n);
     if (s->signalled_valid && (uint16_t) (s->used_index - s->signalled) < n)
         s->signalled_valid = false;     /* went all the way round without an interrupt */
@@ -247,8 +247,7 @@ static void push_locked(VitVirtioRings *r, VitVirtqElement *const *elements, con
         virtio_broken_locked(r, "the used ring lies outside of RAM");
 }
 
-/* The elements stay outstanding until the interrupt is sent, which keeps the device alive. */
-static void push(VitVirtqElement *const *elements, const size_t *written, unsigned n, bool notify)
+void virtq_push(VitVirtqElement *const *elements, unsigned n, bool notify)
 {
     if (n == 0)
         return;
@@ -258,9 +257,9 @@ static void push(VitVirtqElement *const *elements, const size_t *written, unsign
 
     for (unsigned i = 0; i < n; i++)
         unmap_all(r->sys, elements[i]->map, elements[i]->n_map, elements[i]->n_map_out,
-                  MIN(written[i], elements[i]->in_size));
+                  MIN(elements[i]->written, elements[i]->in_size));
     pthread_mutex_lock(&r->lock);
-    push_locked(r, elements, written, n);
+    push_locked(r, elements, n);
     if (notify && should_notify(r, queue) && v->transport) {
         pthread_mutex_unlock(&r->lock);
         v->transport->notify_queue(v->transport_opaque, queue);
@@ -275,17 +274,14 @@ static void push(VitVirtqElement *const *elements, const size_t *written, unsign
 
 void vit_virtq_push_many(VitVirtqElement *const *elements, const size_t *written, unsigned n)
 {
-    push(elements, written, n, false);
+    for (unsigned i = 0; i < n; i++)
+        elements[i]->written = written[i];
+    virtq_push(elements, n, false);
 }
 
 void vit_virtq_push(VitVirtqElement *element, size_t written)
 {
-    push(&element, &written, 1, false);
-}
-
-void vit_virtq_complete(VitVirtqElement *element, size_t written)
-{
-    push(&element, &written, 1, true);
+    vit_virtq_push_many(&element, &written, 1);
 }
 
 void vit_virtq_unpop(VitVirtqElement *e)

@@ -260,6 +260,7 @@ def schema():
                 equal(qmp.error(name), f"Parameter '{needed[0]}' is missing") \
                     if name != "qmp_capabilities" else None
         equal(qmp("query-name"), {"name": "glass"})
+        equal(qmp("query-iothreads"), [])
         equal(qmp("query-uuid"), {"UUID": "12345678-1234-1234-1234-123456789abc"})
         equal(qmp("query-memory-size-summary")["base-memory"], 16 << 20)
         thread = qmp("query-cpus-fast")[0]["thread-id"]
@@ -410,7 +411,18 @@ def until(connection, pattern, seen=b""):
 
 
 def prompt():
-    with Machine("-S", monitor=True) as machine:
+    with Machine("-S", "-object", "iothread,id=one", "-object",
+                 '{"qom-type": "iothread", "id": "two", "poll-max-ns": 7}',
+                 monitor=True) as machine:
+        qmp = machine.qmp()
+        threads = {t["id"]: t for t in qmp("query-iothreads")}
+        equal(sorted(threads), ["one", "two"])
+        equal(threads["two"]["poll-max-ns"], 7)
+        for name, thread in threads.items():
+            with open(f"/proc/{machine.process.pid}/task/{thread['thread-id']}/comm") as file:
+                equal(file.read().strip(), name)
+            equal(sorted(thread), ["aio-max-batch", "id", "poll-grow", "poll-max-ns", "poll-shrink",
+                                   "thread-id"])
         hmp = machine.connect(machine.monitor_path)
         until(hmp, rb"help.*\r\n\(vitrine\) $")
 
@@ -428,6 +440,9 @@ def prompt():
         say(b"info foo\n", rb"unknown subject")
         say(b"\n", rb"")
         say(b"info qtree\n", rb"dev: .*rtc")
+        say(b"info iothreads\n", rb"one:\r\n  thread_id=\d+\r\n  poll-max-ns=0\r\n(.*\r\n)*two:\r\n"
+                                rb"  thread_id=\d+\r\n  poll-max-ns=7\r\n  poll-grow=0\r\n"
+                                rb"  poll-shrink=0\r\n  aio-max-batch=0")
         for command in (b"cpus", b"registers -a", b"jit", b"mtree", b"qtree", b"pic", b"chardev",
                         b"block", b"network", b"kvm", b"version"):
             check(b"unknown" not in say(b"info " + command + b"\n", rb""), command)

@@ -27,6 +27,30 @@ static void test_parse(void)
     g_assert_true(vit_options_finish(o, &error));
 }
 
+/* Values with types of their own are taken as such, those of a command line as any. */
+static void test_types(void)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(VitOptions) o = vit_options_new("-device");
+    bool flag = false;
+    uint64_t number = 0;
+
+    vit_options_add(o, "on", VIT_OPTION_BOOLEAN, "on");
+    vit_options_add(o, "n", VIT_OPTION_NUMBER, "7");
+    vit_options_add(o, "text", VIT_OPTION_STRING, "8");
+    g_assert_true(vit_options_take_bool(o, "on", &flag, &error));
+    g_assert_true(vit_options_take_uint(o, "n", 9, &number, &error));
+    g_assert_true(flag && number == 7);
+    g_assert_true(vit_options_expect(o, "absent", VIT_OPTION_LIST, &error));
+    g_assert_false(vit_options_take_uint(o, "text", 9, &number, &error));
+    g_assert_cmpstr(error->message, ==,
+                    "-device: Invalid parameter type for 'text', expected: integer");
+    g_clear_error(&error);
+    g_assert_false(vit_options_take_bool(o, "n", &flag, &error));
+    g_clear_error(&error);
+    g_assert_true(vit_options_finish(o, &error));
+}
+
 static void test_unknown(void)
 {
     g_autoptr(GError) error = NULL;
@@ -115,6 +139,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/core/options/parse", test_parse);
+    g_test_add_func("/core/options/types", test_types);
     g_test_add_func("/core/options/unknown", test_unknown);
     g_test_add_func("/core/options/bad", test_bad);
     g_test_add_func("/core/options/sizes", test_sizes);

@@ -18,7 +18,7 @@ enum {
 
 typedef struct {
     TestMachine      m;
-    VitIoThread     *thread;
+    VitIoThread     *thread, *other;
     VitBlockNode    *node;
     VitBlockObjects *objects;
     VitDeviceContext ctx;
@@ -46,6 +46,8 @@ static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
     f->ctx = (VitDeviceContext) { .sys = f->m.sys, .pci = f->m.bus };
     f->ctx.objects = f->objects = vit_block_objects_new();
     g_assert_true(vit_block_objects_add_text(f->objects, "iothread,id=t1", &error));
+    g_assert_true(vit_block_objects_add_text(f->objects, "iothread,id=t2", &error));
+    f->other = vit_io_thread_new("other");
     f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
     g_hash_table_insert(f->ctx.drives, "d0", f->node);
     f->device = vit_pci_device_create(&f->ctx, options, &error);
@@ -63,6 +65,7 @@ static void teardown(Fixture *f)
     vit_block_node_close(f->node);
     vit_block_objects_free(f->objects);
     vit_io_thread_free(f->thread);
+    vit_io_thread_free(f->other);
     g_hash_table_unref(f->ctx.drives);
     g_unlink(f->path);
     g_free(f->path);
@@ -374,6 +377,175 @@ static void test_options(void)
     teardown(&f);
 }
 
+#define JSON "{\"driver\": \"virtio-blk-pci\", \"drive\": \"d0\""
+#define MAPPED(queues, list)                                                                       \
+    JSON ", \"num-queues\": " #queues ", \"share-rw\": true, \"iothread-vq-mapping\": " list "}"
+#define ON(id, ...) "{\"iothread\": \"" #id "\", \"vqs\": [" #__VA_ARGS__ "]}"
+
+typedef struct {
+    GMutex mutex;
+    GCond  cond;
+    bool   here, go;
+} Stop;
+
+static void stand_still(void *opaque)
+{
+    Stop *s = opaque;
+
+    g_mutex_lock(&s->mutex);
+    s->here = true;
+    g_cond_broadcast(&s->cond);
+    while (!s->go)
+        g_cond_wait(&s->cond, &s->mutex);
+    g_mutex_unlock(&s->mutex);
+}
+
+static void offer_read(Fixture *f, GuestQueue *q, uint64_t sector, uint64_t data)
+{
+    struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, sector };
+    GuestBuf bufs[] = { { guest_put(&f->g, &h, 16), 16, false },
+                        { data, 512, true },
+                        { guest_alloc(&f->g, 1), 1, true } };
+    guest_add(q, bufs, 3, true);
+}
+
+static void queues_up(Fixture *f, GuestQueue *q, unsigned n)
+{
+    guest_negotiate(&f->g, BLK_FEATURES);
+    for (unsigned i = 0; i < n; i++)
+        guest_queue(&f->g, &q[i], i, 64);
+    guest_driver_ok(&f->g);
+}
+
+/* A queue is worked on by its own thread: while that stands still, nothing of it moves, and the
+ * others go on. */
+static void test_mapping(void)
+{
+    Fixture f;
+    GuestQueue q[3];
+    setup(&f, MAPPED(3, "[" ON(t1, 0, 2) ", " ON(t2, 1) "]"), true, BLK_FEATURES);
+    VitBlockObject *object = vit_block_objects_use(f.objects, "t2", "iothread", NULL),
+                   *home = vit_block_objects_use(f.objects, "t1", "iothread", NULL);
+    VitIoThread *second = vit_block_object_io_thread(object);
+    uint64_t data = guest_alloc(&f.g, 3 * 512);
+    Stop stop = { 0 };
+
+    g_assert_true(vit_block_node_thread(f.node) == vit_block_object_io_thread(home));
+    vit_block_object_release(home);
+    queues_up(&f, q, 3);
+    vit_io_thread_call(second, stand_still, &stop);
+    g_mutex_lock(&stop.mutex);
+    while (!stop.here)
+        g_cond_wait(&stop.cond, &stop.mutex);
+    g_mutex_unlock(&stop.mutex);
+    for (unsigned i = 0; i < 3; i++) {
+        offer_read(&f, &q[i], 5 + i, data + 512 * i);
+        guest_kick(&q[i]);
+    }
+    g_assert_true(guest_used(&q[0], NULL, NULL, 5000));
+    g_assert_true(guest_used(&q[2], NULL, NULL, 5000));
+    g_assert_false(guest_used(&q[1], NULL, NULL, 50));
+    g_mutex_lock(&stop.mutex);
+    stop.go = true;
+    g_cond_broadcast(&stop.cond);
+    g_mutex_unlock(&stop.mutex);
+    g_assert_true(guest_used(&q[1], NULL, NULL, 5000));
+    for (unsigned i = 0; i < 3; i++) {
+        g_assert_cmpuint(*(uint32_t *) guest_ptr(&f.g, data + 512 * i), ==, (5 + i) * 512);
+        g_assert_true(guest_wait_message(&f.g, 1 + i, 1));
+    }
+    vit_block_object_release(object);
+    teardown(&f);
+}
+
+/* Resets, moves of the disk and the end of the machine, with requests on their way between
+ * threads. */
+static void test_mapping_under_load(void)
+{
+    Fixture f;
+    GuestQueue q[4];
+    setup(&f, MAPPED(4, "[{\"iothread\": \"t1\"}, {\"iothread\": \"t2\"}]"), true,
+          BLK_FEATURES);
+    uint64_t data = guest_alloc(&f.g, 512);
+
+    for (unsigned round = 0; round < 60; round++) {
+        g_autoptr(GError) error = NULL;
+        queues_up(&f, q, 4);
+        for (unsigned i = 0; i < 64; i++) {
+            offer_read(&f, &q[i % 4], i, data);
+            if (i % 8 == 7)
+                guest_kick(&q[i % 4]), guest_kick(&q[i / 16]);
+        }
+        for (unsigned i = 0; i < 4; i++)
+            guest_kick(&q[i]);
+        if (round % 3 == 0) {
+            g_assert_true(vit_block_move(f.node, round & 1 ? f.thread : f.other, &error));
+            g_assert_no_error(error);
+        }
+        for (unsigned i = 0; round % 2 && i < 64; i++)
+            g_assert_true(guest_used(&q[i % 4], NULL, NULL, 5000));
+        if (round == 59)
+            break;
+        vit_system_reset(f.m.sys);
+        guest_probe(&f.g, &f.m, 0, true);
+    }
+    teardown(&f);
+}
+
+static void test_mapping_words(void)
+{
+    Fixture f;
+    setup(&f, "virtio-blk-pci,drive=d0,share-rw=on,addr=0", true, BLK_FEATURES);
+    expect_error(&f, MAPPED(1, "[" ON(t1, 0) "], \"iothread\": \"t1\""),
+                 "iothread and iothread-vq-mapping properties cannot be set at the same time");
+    expect_error(&f, MAPPED(1, "[" ON(zz, 0) "]"), "IOThread \"zz\" object does not exist");
+    expect_error(&f, MAPPED(2, "[" ON(t1, 0) "," ON(t1, 1) "]"),
+                 "duplicate IOThread name \"t1\" in iothread-vq-mapping");
+    expect_error(&f, MAPPED(2, "[" ON(t1, 0, 1) "," ON(t2, 1) "]"),
+                 "cannot assign vq 1 to IOThread \"t2\" because it is already assigned");
+    expect_error(&f, MAPPED(3, "[" ON(t1, 0) "," ON(t2, 1) "]"),
+                 "missing vq 2 IOThread assignment in iothread-vq-mapping");
+    expect_error(&f, MAPPED(2, "[" ON(t1, 0) "," ON(t2, 1, 2) "]"),
+                 "vq index 2 for IOThread \"t2\" must be less than num_queues 2");
+    expect_error(&f, MAPPED(2, "[" ON(t1, 0) ", {\"iothread\": \"t2\"}]"), "either all items in");
+    expect_error(&f, MAPPED(2, "[{\"iothread\": \"t2\"}, " ON(t1, 0) "]"), "either all items in");
+    expect_error(&f, MAPPED(2, "[{\"vqs\": [0, 1]}]"),
+                 "Parameter 'iothread-vq-mapping[0].iothread' is missing");
+    expect_error(&f, MAPPED(1, "\"t1\""), "'iothread-vq-mapping', expected: array");
+    expect_error(&f, MAPPED(1, "[3]"), "'iothread-vq-mapping[0]', expected: object");
+    expect_error(&f, MAPPED(1, "[{\"iothread\": 1}]"), "[0].iothread', expected: string");
+    expect_error(&f, MAPPED(1, "[{\"iothread\": \"t1\", \"vqs\": 3}]"), "vqs', expected: array");
+    expect_error(&f, MAPPED(1, "[" ON(t1, -1) "]"), "expects uint16_t");
+    expect_error(&f, MAPPED(1, "[" ON(t1, {}) "]"), "expects uint16_t");
+    expect_error(&f, MAPPED(1, "[{\"iothread\": \"t1\", \"foo\": 3}]"), "[0].foo' is unexpected");
+    expect_error(&f, "virtio-blk-pci,drive=d0,share-rw=on,iothread-vq-mapping=t1",
+                 "'iothread-vq-mapping', expected: array");
+    teardown(&f);
+}
+
+static void test_json(void)
+{
+    Fixture f;
+    setup(&f,
+          JSON ", \"serial\": \"a,b\", \"num-queues\": 3, \"share-rw\": true}",
+          true, BLK_FEATURES);
+    uint64_t id = guest_alloc(&f.g, 20);
+
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 34, 2), ==, 3);
+    g_assert_cmpuint(request(&f, &f.q, T_GET_ID, 0, id, 20, false, NULL), ==, 0);
+    g_assert_cmpstr(guest_ptr(&f.g, id), ==, "a,b");
+    expect_error(&f, JSON, "JSON parse error");
+    expect_error(&f, "{\"drive\": \"d0\"}", "'driver' is missing");
+    expect_error(&f, "{\"driver\": 3}", "expected: string");
+    expect_error(&f, JSON ", \"serial\": 3}", "expected: string");
+    expect_error(&f, JSON ", \"serial\": null}", "'serial'");
+    expect_error(&f, JSON ", \"num-queues\": \"2\"}", "expected: integer");
+    expect_error(&f, JSON ", \"discard\": \"on\"}", "expected: boolean");
+    expect_error(&f, JSON ", \"bootindex\": \"1\"}", "expected: integer");
+    expect_error(&f, JSON ", \"num-queue\": 2}", "num-queues");
+    teardown(&f);
+}
+
 typedef struct {
     VitBlockNode *node;
     uint64_t      size;
@@ -535,6 +707,10 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/reset-under-load", test_reset_under_load);
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
+    g_test_add_func("/virtio-blk/json", test_json);
+    g_test_add_func("/virtio-blk/mapping", test_mapping);
+    g_test_add_func("/virtio-blk/mapping-under-load", test_mapping_under_load);
+    g_test_add_func("/virtio-blk/mapping-words", test_mapping_words);
     g_test_add_func("/virtio-blk/resize", test_resize);
     g_test_add_func("/virtio-blk/iothread", test_iothread);
     g_test_add_func("/virtio-blk/move-under-load", test_move_under_load);
