@@ -7,12 +7,22 @@
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
+static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
+static bool fail(GError **error, const char *format, ...)
+{
+    va_list list;
+
+    va_start(list, format);
+    g_autofree char *text = g_strdup_vprintf(format, list);
+    va_end(list);
+    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, text);
+    return false;
+}
+
 static bool bad(GError **error, const char *id, const char *key, const char *value,
                 const char *words)
 {
-    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, _("%s: %s=%s is none of %s"), id,
-                key, value, words);
-    return false;
+    return fail(error, _("%s: %s=%s is none of %s"), id, key, value, words);
 }
 
 /* "auto" leaves what the drive has. */
@@ -34,11 +44,51 @@ static bool take_cache(const VitDriveProps *p, VitBlockNode *node, bool *cache)
     return true;
 }
 
-bool vit_drive_props_apply(const VitDriveProps *p, VitBlockNode *node, const char *id, bool *cache,
+static bool check_block(const char *id, const char *key, uint64_t bytes, GError **error)
+{
+    enum { LEAST = 512, MOST = 2 << 20 };
+
+    if (bytes >= LEAST && bytes <= MOST && (bytes & (bytes - 1)) == 0) return true;
+    return fail(error, _("%s: parameter %s must be a power of 2 between %d and %d"), id, key, LEAST,
+                MOST);
+}
+
+static bool check_multiple(const char *id, const char *key, uint64_t bytes, uint64_t block,
+                           GError **error)
+{
+    if (bytes % block == 0) return true;
+    return fail(error, _("%s: %s must be a multiple of logical_block_size"), id, key);
+}
+
+static bool check_sizes(VitDriveProps *p, VitBlockNode *node, const char *id, GError **error)
+{
+    uint64_t own = node ? vit_block_info(node).logical_block : 512;
+
+    if (!p->logical_block) p->logical_block = own;
+    if (!p->physical_block) p->physical_block = own;
+    if (!check_block(id, "logical_block_size", p->logical_block, error) ||
+        !check_block(id, "physical_block_size", p->physical_block, error))
+        return false;
+    if (p->logical_block > p->physical_block)
+        return fail(error, _("%s: logical_block_size > physical_block_size not supported"), id);
+    if (!check_multiple(id, "min_io_size", p->min_io, p->logical_block, error) ||
+        !check_multiple(id, "opt_io_size", p->opt_io, p->logical_block, error))
+        return false;
+    if (p->min_io / p->logical_block > UINT16_MAX)
+        return fail(error, _("%s: min_io_size must not exceed %d logical blocks"), id, UINT16_MAX);
+    if (p->opt_io > UINT32_MAX)
+        return fail(error, _("%s: opt_io_size must not exceed %u"), id, UINT32_MAX);
+    if (p->discard_granularity == VIT_DRIVE_AUTO) return true;
+    if (p->discard_granularity > UINT32_MAX)
+        return fail(error, _("%s: discard_granularity must not exceed %u"), id, UINT32_MAX);
+    return check_multiple(id, "discard_granularity", p->discard_granularity, p->logical_block,
+                          error);
+}
+
+bool vit_drive_props_apply(VitDriveProps *p, VitBlockNode *node, const char *id, bool *cache,
                            GError **error)
 {
     VitBlockOnError read = VIT_ON_ERROR_AUTO, write = VIT_ON_ERROR_AUTO;
-    uint32_t granularity = p->discard_granularity;
 
     if (node) vit_block_get_on_error(node, &read, &write);
     if (!parse(p->rerror, false, &read))
@@ -47,11 +97,7 @@ bool vit_drive_props_apply(const VitDriveProps *p, VitBlockNode *node, const cha
         return bad(error, id, "werror", p->werror, "report, ignore, enospc, stop, auto");
     if (!take_cache(p, node, cache))
         return bad(error, id, "write-cache", p->write_cache, "on, off, auto");
-    if (granularity != VIT_DRIVE_AUTO && (granularity % 512 || granularity & (granularity - 1))) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    _("%s: discard_granularity must be a power of two of at least 512"), id);
-        return false;
-    }
+    if (!check_sizes(p, node, id, error)) return false;
     if (node) vit_block_set_on_error(node, read, write);
     return true;
 }

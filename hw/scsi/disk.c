@@ -36,7 +36,8 @@ enum {
     MAX_UNMAPS = 255,
     MAX_RANGE = 1 << 22 /* blocks */,
     MAX_SELECT = 256,
-    SAME_BUFFER = 64 << 10
+    SAME_BUFFER = 64 << 10,
+    MAX_BLOCK = 4096
 };
 
 typedef struct {
@@ -489,13 +490,19 @@ static bool scsi_init(VitDevice *device, GError **error)
     if (d->node && d->thread && !vit_block_place_bring(&d->place, d->node, d->thread, error))
         return false;
     if (d->node) d->info = vit_block_info(d->node);
-    d->block = d->type == VIT_SCSI_CD_TYPE ? 2048 : MAX(d->logical_block, d->info.logical_block);
-    if (d->block < 512 || d->block > 4096 || (d->block & (d->block - 1))) {
+    if (!vit_drive_props_apply(&d->drive, d->node, device->id, &d->cache, error)) return false;
+    d->block = d->type == VIT_SCSI_CD_TYPE ? 2048 : (uint32_t)d->drive.logical_block;
+    if (d->block > MAX_BLOCK) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    _("%s: a block size must be 512, 1024, 2048 or 4096"), device->id);
+                    _("%s: a SCSI disk's logical_block_size is %d at most"), device->id, MAX_BLOCK);
         return false;
     }
-    if (!vit_drive_props_apply(&d->drive, d->node, device->id, &d->cache, error)) return false;
+    if (d->rotation_rate > UINT16_MAX) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                    _("%s: Parameter 'rotation_rate' expects uint16_t"), device->id);
+        return false;
+    }
+    d->info.can_discard = d->info.can_discard && d->drive.discard_granularity != 0;
     vit_scsi_disk_reset_unit(d);
     if (!d->node) return true;
     bool read_only = d->info.read_only || d->type == VIT_SCSI_CD_TYPE;
@@ -536,20 +543,28 @@ static const VitField scsi_hidden[] = {
     { VIT_END },
 };
 
-static const VitProp scsi_props[] = {
-    VIT_PROP("serial", VIT_PROP_STR, VitScsiDisk, serial, NULL,
-             "serial number, at most 36 characters"),
-    VIT_PROP("vendor", VIT_PROP_STR, VitScsiDisk, vendor, NULL, "at most 8 characters"),
-    VIT_PROP("product", VIT_PROP_STR, VitScsiDisk, product, NULL, "at most 16 characters"),
-    VIT_PROP("ver", VIT_PROP_STR, VitScsiDisk, version, NULL, "at most 4 characters"),
-    VIT_PROP("wwn", VIT_PROP_U64, VitScsiDisk, wwn, "0", "world wide name"),
-    VIT_PROP("logical_block_size", VIT_PROP_U32, VitScsiDisk, logical_block, "512", "bytes"),
-    VIT_PROP("physical_block_size", VIT_PROP_U32, VitScsiDisk, physical_block, "512", "bytes"),
-    VIT_PROP("share-rw", VIT_PROP_BOOL, VitScsiDisk, share_rw, "off",
-             "others may write to the drive too"),
-    VIT_DRIVE_PROPS(VitScsiDisk, drive),
+#define SCSI_PROPS                                                                                 \
+    VIT_PROP("serial", VIT_PROP_STR, VitScsiDisk, serial, NULL,                                    \
+             "serial number, at most 36 characters"),                                              \
+        VIT_PROP("device_id", VIT_PROP_STR, VitScsiDisk, device_id, NULL,                          \
+                 "names the disk in page 83h, at most 20 characters; the serial number unless "    \
+                 "given"),                                                                         \
+        VIT_PROP("vendor", VIT_PROP_STR, VitScsiDisk, vendor, NULL, "at most 8 characters"),       \
+        VIT_PROP("product", VIT_PROP_STR, VitScsiDisk, product, NULL, "at most 16 characters"),    \
+        VIT_PROP("ver", VIT_PROP_STR, VitScsiDisk, version, NULL, "at most 4 characters"),         \
+        VIT_PROP("wwn", VIT_PROP_U64, VitScsiDisk, wwn, "0", "world wide name"),                   \
+        VIT_PROP("share-rw", VIT_PROP_BOOL, VitScsiDisk, share_rw, "off",                          \
+                 "others may write to the drive too"),                                             \
+        VIT_DRIVE_PROPS(VitScsiDisk, drive)
+
+static const VitProp scsi_hd_props[] = {
+    VIT_PROP("rotation_rate", VIT_PROP_U32, VitScsiDisk, rotation_rate, "0",
+             "turns a minute; 1 = does not rotate, 0 = nothing is said"),
+    SCSI_PROPS,
     { 0 },
 };
+
+static const VitProp scsi_cd_props[] = { SCSI_PROPS, { 0 } };
 
 const VitDeviceClass vit_scsi_hd_class = {
     .name = "scsi-hd",
@@ -557,7 +572,7 @@ const VitDeviceClass vit_scsi_hd_class = {
     .version = 1,
     VIT_STATE(VitScsiDisk, st),
     .hidden = scsi_hidden,
-    .props = scsi_props,
+    .props = scsi_hd_props,
     .init = scsi_init,
     .finish = scsi_finish,
     .reset = scsi_reset,
@@ -570,7 +585,7 @@ const VitDeviceClass vit_scsi_cd_class = {
     .version = 1,
     VIT_STATE(VitScsiDisk, st),
     .hidden = scsi_hidden,
-    .props = scsi_props,
+    .props = scsi_cd_props,
     .init = scsi_init,
     .finish = scsi_finish,
     .reset = scsi_reset,

@@ -48,13 +48,15 @@ static size_t page_identification(const VitScsiDisk *d, uint8_t *p)
 {
     size_t n = 0;
 
-    if (d->serial && *d->serial) { /* a T10 vendor identification */
-        size_t length = MIN(strlen(d->serial), 20);
+    const char *id = d->device_id ?: d->serial;
+
+    if (id && *id) { /* a T10 vendor identification */
+        size_t length = MIN(strlen(id), 20);
         p[0] = 2; /* ASCII */
         p[1] = 1;
         p[3] = (uint8_t)(8 + length);
         padded(p + 4, 8, d->vendor, "VITRINE");
-        memcpy(p + 12, d->serial, length);
+        memcpy(p + 12, id, length);
         n = 12 + length;
     }
     if (d->wwn) {
@@ -69,12 +71,13 @@ static size_t page_identification(const VitScsiDisk *d, uint8_t *p)
 
 static size_t page_limits(const VitScsiDisk *d, uint8_t *p)
 {
-    uint32_t bytes = d->drive.discard_granularity != VIT_DRIVE_AUTO
+    uint64_t bytes = d->drive.discard_granularity != VIT_DRIVE_AUTO
                          ? d->drive.discard_granularity
-                         : MAX(d->info.cluster_size, d->physical_block);
-    uint32_t granularity = MAX(bytes / d->block, 1);
+                         : MAX(d->info.cluster_size, d->drive.physical_block);
+    uint32_t granularity = (uint32_t)MAX(bytes / d->block, 1);
 
-    vit_scsi_put16(p + 2, MAX(d->physical_block / d->block, 1)); /* optimal transfer granularity */
+    vit_scsi_put16(p + 2, (unsigned)(d->drive.min_io / d->block)); /* transfer granularity */
+    vit_scsi_put32(p + 8, (uint32_t)(d->drive.opt_io / d->block)); /* optimal transfer */
     vit_scsi_put32(p + 16, UNMAP_LIMIT);
     vit_scsi_put32(p + 20, 255); /* unmap descriptors */
     vit_scsi_put32(p + 24, granularity);
@@ -101,7 +104,7 @@ static void vital_page(VitScsiCommand *c)
     case 0x83: n = page_identification(d, body); break;
     case 0xb0: n = is_cd(d) ? 0 : page_limits(d, body); break;
     case 0xb1:
-        vit_scsi_put16(body, 1); /* does not rotate */
+        vit_scsi_put16(body, d->rotation_rate);
         n = is_cd(d) ? 0 : 60;
         break;
     case 0xb2: /* UNMAP, WRITE SAME (16) and (10) give space back; reads zero */
@@ -157,7 +160,7 @@ static void read_capacity_16(VitScsiCommand *c)
 
     vit_scsi_put64(data, vit_scsi_blocks(d) - 1);
     vit_scsi_put32(data + 8, d->block);
-    data[13] = (uint8_t)(g_bit_storage(MAX(d->physical_block / d->block, 1)) - 1);
+    data[13] = (uint8_t)(g_bit_storage(MAX(d->drive.physical_block / d->block, 1)) - 1);
     data[14] = d->info.can_discard ? 0xc0 : 0; /* thin, and unmapped blocks read zero */
     vit_scsi_reply(c, data, sizeof data, vit_scsi_get32(c->cdb + 10));
 }

@@ -37,8 +37,8 @@ typedef struct {
     uint8_t type;             /* peripheral device type */
     uint32_t block;            /* bytes of a logical block */
     uint32_t target, lun;
-    char *serial, *vendor, *product, *version;
-    uint32_t logical_block, physical_block;
+    char *serial, *device_id, *vendor, *product, *version;
+    uint32_t rotation_rate; /* a minute; 1: does not rotate, 0: nothing is said */
     uint64_t wwn;
     bool share_rw;
     VitDriveProps drive;

@@ -34,6 +34,8 @@ static void common_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 64, 0x0003);
     for (unsigned i = 65; i <= 68; i++)
         word(w, i, 120);            /* nanoseconds a cycle */
+    for (unsigned i = 0; i < 4 && d->wwn; i++)
+        word(w, 108 + i, (unsigned) (d->wwn >> (48 - 16 * i) & 0xffff));
     word(w, 80, 0x01f0);            /* ATA-4 to ATA8-ACS */
     word(w, 88, 0x007f | (d->st.mode >> 3 == 8 ? 0x100u << (d->st.mode & 7) : 0));
     word(w, 93, d->sata ? 0 : 0x6001);      /* 80-conductor cable seen, device 0 */
@@ -41,9 +43,14 @@ static void common_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 222, d->sata ? 0x1020 : 0);     /* transport: Serial ATA */
 }
 
+bool vit_ata_can_trim(const VitAtaDrive *d)
+{
+    return d->drive.discard_granularity != 0 && vit_block_info(d->node).can_discard;
+}
+
 static void disk_words(const VitAtaDrive *d, uint8_t *w)
 {
-    uint64_t lba28 = MIN(d->sectors, 0x0fffffff);
+    uint64_t sectors = vit_ata_sectors(d), lba28 = MIN(sectors, 0x0fffffff);
     unsigned chs = (unsigned) MIN((uint64_t) d->cylinders * d->heads * d->per_track, 0xffffffu);
 
     word(w, 0, 0x0040);             /* fixed */
@@ -61,7 +68,7 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 59, d->st.multiple ? 0x100u | d->st.multiple : 0);
     word(w, 60, lba28 & 0xffff);
     word(w, 61, (unsigned) (lba28 >> 16));
-    bool trim = vit_block_info(d->node).can_discard;
+    bool trim = vit_ata_can_trim(d);
     word(w, 69, trim ? 0x4020 : 0); /* trimmed sectors read as zero, and always so */
     if (d->sata) {
         word(w, 75, 31);            /* queue depth 32 */
@@ -76,13 +83,12 @@ static void disk_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 86, 0x3400);
     word(w, 87, 0x4060 | (d->wwn ? 0x100 : 0));
     for (unsigned i = 0; i < 4; i++)
-        word(w, 100 + i, (unsigned) (d->sectors >> (16 * i) & 0xffff));
+        word(w, 100 + i, (unsigned) (sectors >> (16 * i) & 0xffff));
     word(w, 105, 8);                /* blocks of one TRIM */
-    word(w, 106, 0x6000);           /* one logical sector a physical one */
-    for (unsigned i = 0; i < 4 && d->wwn; i++)
-        word(w, 108 + i, (unsigned) (d->wwn >> (48 - 16 * i) & 0xffff));
+    /* how many logical sectors are a physical one, as a power of two */
+    word(w, 106, 0x6000 | (g_bit_storage(d->drive.physical_block / 512) - 1));
     word(w, 169, trim);
-    word(w, 217, 1);                /* no rotation */
+    word(w, 217, d->rotation_rate);
 }
 
 static void cd_words(const VitAtaDrive *d, uint8_t *w)
@@ -94,9 +100,9 @@ static void cd_words(const VitAtaDrive *d, uint8_t *w)
     word(w, 72, 30);
     word(w, 82, 0x4210);            /* NOP, DEVICE RESET, PACKET */
     word(w, 83, 0x4000);
-    word(w, 84, 0x4000);
+    word(w, 84, 0x4000 | (d->wwn ? 0x100 : 0));
     word(w, 85, 0x4210);
-    word(w, 87, 0x4000);
+    word(w, 87, 0x4000 | (d->wwn ? 0x100 : 0));
 }
 
 void vit_ata_identify(const VitAtaDrive *d, uint8_t words[512])
@@ -133,10 +139,18 @@ void vit_ata_set_node(VitAtaDrive *d, VitBlockNode *node)
     vit_transfer_queue_free(d->queue);
     d->queue = node ? vit_transfer_queue_new(d->parent.sys, node) : NULL;
     d->node = node;
-    d->sectors = node ? vit_block_info(node).size / 512 : 0;
+    __atomic_store_n(&d->sectors, node ? vit_block_info(node).size / 512 : 0, __ATOMIC_RELAXED);
 }
 
-static const VitBlockUser user;     /* the capacity stays what IDENTIFY has said */
+/* On the node's thread.  A driver learns of it from its next IDENTIFY; the geometry stays. */
+static void resized(void *opaque)
+{
+    VitAtaDrive *d = opaque;
+
+    __atomic_store_n(&d->sectors, vit_block_info(d->node).size / 512, __ATOMIC_RELAXED);
+}
+
+static const VitBlockUser user = { .resized = resized };
 
 /* Gives up the use of another node for it. */
 static bool claim(VitAtaDrive *d, VitBlockNode *node, GError **error)
@@ -165,12 +179,29 @@ bool vit_ata_change_disc(VitAtaDrive *d, VitBlockNode *node, bool force)
     return true;
 }
 
+static bool check_props(const VitAtaDrive *d, GError **error)
+{
+    uint64_t granularity = d->drive.discard_granularity;
+    const char *why = NULL;
+
+    if (d->drive.logical_block != 512)
+        why = _("logical_block_size must be 512 for ide");
+    else if (granularity != VIT_DRIVE_AUTO && granularity != 512 && granularity != 0)
+        why = _("discard_granularity must be 512 for ide");
+    else if (d->rotation_rate > UINT16_MAX)
+        why = _("Parameter 'rotation_rate' expects uint16_t");
+    if (!why)
+        return true;
+    g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: %s", d->parent.id, why);
+    return false;
+}
+
 static bool drive_init(VitDevice *dev, GError **error)
 {
     VitAtaDrive *d = (VitAtaDrive *) dev;
 
     d->cd = dev->klass == &vit_ide_cd_class;
-    if (!d->cd && d->sectors == 0) {
+    if (!d->cd && vit_ata_sectors(d) == 0) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                     _("%s: the disk%s%s is smaller than one sector of 512 bytes"), dev->id,
                     d->node ? " " : "", d->node ? vit_block_node_filename(d->node) : "");
@@ -183,7 +214,8 @@ static bool drive_init(VitDevice *dev, GError **error)
                     dev->id, vit_block_node_filename(d->node));
         return false;
     }
-    if (!vit_drive_props_apply(&d->drive, d->node, dev->id, &d->cache, error))
+    if (!vit_drive_props_apply(&d->drive, d->node, dev->id, &d->cache, error) ||
+        !check_props(d, error))
         return false;
     if (!d->serial)
         d->serial = g_strdup_printf("VT%05u", g_str_hash(dev->id) % 100000);
@@ -194,7 +226,7 @@ static bool drive_init(VitDevice *dev, GError **error)
     /* The translated geometry that BIOSes expect of disks beyond CHS. */
     d->heads = 16;
     d->per_track = 63;
-    d->cylinders = (uint16_t) CLAMP(d->sectors / (16 * 63), 2, 16383);
+    d->cylinders = (uint16_t) CLAMP(vit_ata_sectors(d) / (16 * 63), 2, 16383);
     return !d->node || claim(d, d->node, error);
 }
 
@@ -238,24 +270,31 @@ static const VitField drive_fields[] = {
     { VIT_END },
 };
 
-static const VitProp drive_props[] = {
-    VIT_PROP("serial", VIT_PROP_STR, VitAtaDrive, serial, NULL,
-             "serial number, at most 20 characters"),
-    VIT_PROP("model", VIT_PROP_STR, VitAtaDrive, model, NULL, "model name, at most 40 characters"),
-    VIT_PROP("ver", VIT_PROP_STR, VitAtaDrive, version, NULL,
-             "firmware version, at most 8 characters"),
-    VIT_PROP("wwn", VIT_PROP_U64, VitAtaDrive, wwn, "0", "world wide name, 0 = none"),
-    VIT_PROP("share-rw", VIT_PROP_BOOL, VitAtaDrive, share_rw, "off",
-             "others may write to the drive too"),
-    VIT_DRIVE_PROPS(VitAtaDrive, drive),
+#define DRIVE_PROPS                                                                                \
+    VIT_PROP("serial", VIT_PROP_STR, VitAtaDrive, serial, NULL,                                    \
+             "serial number, at most 20 characters"),                                              \
+        VIT_PROP("model", VIT_PROP_STR, VitAtaDrive, model, NULL,                                  \
+                 "model name, at most 40 characters"),                                             \
+        VIT_PROP("ver", VIT_PROP_STR, VitAtaDrive, version, NULL,                                  \
+                 "firmware version, at most 8 characters"),                                        \
+        VIT_PROP("wwn", VIT_PROP_U64, VitAtaDrive, wwn, "0", "world wide name, 0 = none"),         \
+        VIT_PROP("share-rw", VIT_PROP_BOOL, VitAtaDrive, share_rw, "off",                          \
+                 "others may write to the drive too"),                                             \
+        VIT_DRIVE_PROPS(VitAtaDrive, drive)
+
+static const VitProp disk_props[] = {
+    VIT_PROP("rotation_rate", VIT_PROP_U32, VitAtaDrive, rotation_rate, "0",
+             "turns a minute; 1 = does not rotate, 0 = nothing is said"),
+    DRIVE_PROPS,
     {},
 };
+static const VitProp cd_props[] = { DRIVE_PROPS, {} };
 
 #define DRIVE_CLASS                                                                                \
-    .version = 1, VIT_STATE(VitAtaDrive, st), .hidden = drive_fields, .props = drive_props,        \
+    .version = 1, VIT_STATE(VitAtaDrive, st), .hidden = drive_fields,                              \
     .init = drive_init, .finish = drive_finish, .reset = drive_reset
 
 const VitDeviceClass vit_ide_hd_class = { .name = "ide-hd", .description = "ATA disk",
-                                          DRIVE_CLASS };
+                                          .props = disk_props, DRIVE_CLASS };
 const VitDeviceClass vit_ide_cd_class = { .name = "ide-cd", .description = "ATAPI CD and DVD drive",
-                                          DRIVE_CLASS };
+                                          .props = cd_props, DRIVE_CLASS };

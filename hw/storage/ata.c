@@ -56,7 +56,8 @@ static bool in_range(VitAtaRun *run, uint64_t *first, uint64_t *count)
 {
     *first = first_sector(run);
     *count = sector_count(run);
-    if (*first < run->drive->sectors && *count <= run->drive->sectors - *first)
+    uint64_t sectors = vit_ata_sectors(run->drive);
+    if (*first < sectors && *count <= sectors - *first)
         return true;
     fail(run, VIT_ATA_IDNF | VIT_ATA_ABRT);
     return false;
@@ -116,10 +117,11 @@ static void trim_next(VitAtaRun *run)
         memcpy(&range, run->small + run->position, sizeof range);
         range = GUINT64_FROM_LE(range);
         run->position += TRIM_RANGE_BYTES;
-        uint64_t first = range & 0xffffffffffff, count = range >> 48;
+        uint64_t first = range & 0xffffffffffff, count = range >> 48,
+                 sectors = vit_ata_sectors(run->drive);
         if (count == 0)
             continue;
-        if (first >= run->drive->sectors || count > run->drive->sectors - first) {
+        if (first >= sectors || count > sectors - first) {
             vit_ata_fail(run, VIT_ATA_IDNF);
             break;
         }
@@ -138,7 +140,8 @@ static void trim_start(VitAtaRun *run)
 
 static void data_set_management(VitAtaRun *run)
 {
-    if (!(run->tf.feature & 1) || run->tf.count == 0 || run->tf.count > TRIM_BLOCKS_MAX) {
+    if (!vit_ata_can_trim(run->drive) || !(run->tf.feature & 1) || run->tf.count == 0 ||
+        run->tf.count > TRIM_BLOCKS_MAX) {
         fail(run, VIT_ATA_ABRT);
         return;
     }
@@ -256,7 +259,7 @@ static void read_log(VitAtaRun *run, bool dma)
 
 static void native_max(VitAtaRun *run, uint64_t limit)
 {
-    run->tf.lba = MIN(run->drive->sectors, limit) - 1;
+    run->tf.lba = MIN(vit_ata_sectors(run->drive), limit) - 1;
     if (limit < (UINT64_C(1) << 32))
         run->tf.device = (uint8_t) ((run->tf.device & 0xf0) | (run->tf.lba >> 24 & 15));
 }

@@ -74,7 +74,8 @@ struct VitAtaDrive {
     bool              share_rw;                     /* option */
     VitDriveProps     drive;                        /* options */
     bool              cache;    /* what write_cache is after a reset */
-    uint64_t          sectors;  /* of 512 bytes */
+    uint64_t          sectors;  /* of 512 bytes; changes on the node's thread: vit_ata_sectors() */
+    uint32_t          rotation_rate;    /* option: a minute; 1: does not rotate, 0: not said */
     uint16_t          cylinders, heads, per_track;  /* default geometry */
     VitDevice        *host;     /* borrowed: the controller; with its place there */
     unsigned          bus, unit;
@@ -114,6 +115,11 @@ void vit_ata_run_cancel(VitAtaRun *run);    /* without done(); NULL is fine */
 void vit_ata_run_restore(VitAtaRun *run, uint64_t position, uint32_t waiting_size);
 
 /* Between ata*.c */
+static inline uint64_t vit_ata_sectors(const VitAtaDrive *drive)
+{
+    return __atomic_load_n(&drive->sectors, __ATOMIC_RELAXED);
+}
+bool vit_ata_can_trim(const VitAtaDrive *drive);
 void vit_ata_fail(VitAtaRun *run, uint8_t error);
 void vit_ata_reply(VitAtaRun *run, const void *data, uint32_t size, bool dma);
 void vit_ata_media(VitAtaRun *run, VitAtaDir dir, uint64_t offset, uint64_t bytes, bool dma);

@@ -73,7 +73,7 @@ void vit_atapi_media_error(VitAtaRun *run, int result)
 
 static uint32_t disc_sectors(const VitAtaDrive *d)
 {
-    return (uint32_t) MIN(d->sectors / 4, UINT32_MAX);
+    return (uint32_t) MIN(vit_ata_sectors(d) / 4, UINT32_MAX);
 }
 
 static bool has_disc(const VitAtaDrive *d)
@@ -435,7 +435,8 @@ static void read_sectors(VitAtaRun *run, uint32_t first, uint32_t count)
 {
     VitAtaDrive *d = run->drive;
 
-    if (first > disc_sectors(d) || count > disc_sectors(d) - first) {
+    uint32_t sectors = disc_sectors(d);
+    if (first > sectors || count > sectors - first) {
         check(run, ILLEGAL_REQUEST, 0x21, 0x00);
         return;
     }

@@ -45,7 +45,7 @@ typedef struct {
     VitBlockInfo  info;         /* its size changes on the iothread: atomic elsewhere */
     char         *serial, *iothread;
     char         *mapping;      /* iothread-vq-mapping as JSON, or NULL */
-    uint32_t      num_queues, queue_entries, logical_block, physical_block;
+    uint32_t      num_queues, queue_entries;
     bool          discard, write_zeroes, share_rw;
     VitDriveProps drive;
     bool          cache;        /* what write_cache is after a reset */
@@ -149,10 +149,15 @@ static void transfer(BlkRequest *r, uint64_t sector, bool write)
            sector * SECTOR, bytes);
 }
 
+static bool can_discard(const Blk *b)
+{
+    return b->discard && b->info.can_discard && b->drive.discard_granularity != 0;
+}
+
 static void ranges(BlkRequest *r, VitBlockOp op)
 {
     Blk *b = r->blk;
-    bool offered = op == VIT_BLOCK_DISCARD ? b->discard && b->info.can_discard : b->write_zeroes;
+    bool offered = op == VIT_BLOCK_DISCARD ? can_discard(b) : b->write_zeroes;
 
     if (!offered || b->info.read_only) {
         complete(r, offered ? S_IOERR : S_UNSUPP);
@@ -261,7 +266,7 @@ static uint64_t blk_features(VitVirtio *v)
         f |= BIT(F_RO);
     if (b->num_queues > 1)
         f |= BIT(F_MQ);
-    if (b->discard && b->info.can_discard && !b->info.read_only)
+    if (can_discard(b) && !b->info.read_only)
         f |= BIT(F_DISCARD);
     if (b->write_zeroes && !b->info.read_only)
         f |= BIT(F_WRITE_ZEROES);
@@ -271,20 +276,22 @@ static uint64_t blk_features(VitVirtio *v)
 static void blk_read_config(VitVirtio *v, uint8_t *c)
 {
     Blk *b = (Blk *) v;
-    uint32_t logical = b->logical_block, physical = MAX(b->physical_block, logical);
+    uint32_t logical = (uint32_t) b->drive.logical_block;
+    uint64_t granularity = b->drive.discard_granularity;
 
     put64(c + 0, __atomic_load_n(&b->info.size, __ATOMIC_RELAXED) / SECTOR);
     put32(c + 12,
           MIN(b->queue_entries, VIT_VIRTIO_CHAIN) - 2); /* seg_max: all but header and status */
     put32(c + 20, logical);
-    c[24] = (uint8_t) (g_bit_storage(physical / logical) - 1);      /* physical block exponent */
-    put16(c + 26, (uint16_t) (physical / logical));                 /* minimum I/O in blocks */
+    c[24] = (uint8_t) (g_bit_storage(b->drive.physical_block / logical) - 1);   /* exponent */
+    put16(c + 26, (uint16_t) (b->drive.min_io / logical));
+    put32(c + 28, (uint32_t) (b->drive.opt_io / logical));
     c[32] = __atomic_load_n(&b->st.write_cache, __ATOMIC_RELAXED);
     put16(c + 34, (uint16_t) b->num_queues);
     put32(c + 36, MAX_RANGE_SECTORS);
     put32(c + 40, MAX_SEGMENTS);
-    put32(c + 44, (b->drive.discard_granularity != VIT_DRIVE_AUTO
-                       ? b->drive.discard_granularity
+    put32(c + 44, (granularity != VIT_DRIVE_AUTO
+                       ? (uint32_t) granularity
                        : MAX(logical, b->info.request_alignment)) / SECTOR);
     put32(c + 48, MAX_RANGE_SECTORS);
     put32(c + 52, MAX_SEGMENTS);
@@ -354,13 +361,6 @@ static bool blk_init(VitDevice *d, GError **error)
     if (b->node) {
         b->info = vit_block_info(b->node);
         b->virtio.thread = vit_block_node_thread(b->node);
-        b->logical_block = MAX(b->logical_block, b->info.logical_block);
-    }
-    if (!power_of_two(b->logical_block, 512, 32768) ||
-        (b->physical_block && !power_of_two(b->physical_block, 512, 1 << 20))) {
-        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                    _("%s: a block size must be a power of two from 512 to 32768"), d->id);
-        return false;
     }
     if (!power_of_two(b->queue_entries, 4, VIT_VIRTIO_QUEUE_SIZE)) {
         g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
@@ -406,8 +406,6 @@ static const VitProp blk_props[] = {
     VIT_PROP("num-queues", VIT_PROP_U32, Blk, num_queues, "0",
              "request queues, 0 = one for each processor"),
     VIT_PROP("queue-size", VIT_PROP_U32, Blk, queue_entries, "256", "entries of a queue"),
-    VIT_PROP("logical_block_size", VIT_PROP_U32, Blk, logical_block, "512", "bytes"),
-    VIT_PROP("physical_block_size", VIT_PROP_U32, Blk, physical_block, "0", "bytes, 0 = logical"),
     VIT_PROP("discard", VIT_PROP_BOOL, Blk, discard, "on", "offer discard when the node can do it"),
     VIT_PROP("write-zeroes", VIT_PROP_BOOL, Blk, write_zeroes, "on", "offer write-zeroes"),
     VIT_PROP("share-rw", VIT_PROP_BOOL, Blk, share_rw, "off", "others may write to the drive too"),

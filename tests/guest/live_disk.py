@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # tests/guest/live_disk.py EMULATOR... - disks that change while Linux uses them.
 # SPDX-License-Identifier: GPL-3.0-or-later
+import json
 import os
 import random
 import time
@@ -17,19 +18,29 @@ def check(condition, what):
         raise Failure(what)
 
 
-def start(interface, name, *options, device=""):
-    """A guest with a blank disk, and the disk's name there."""
+MODULES = {"virtio": ("virtio_blk",), "scsi": ("virtio_scsi", "sd_mod"), "ide": ("ahci", "sd_mod")}
+
+
+def start(interface, name, *options, device="", disk="", mapping=None):
+    """A guest with a blank disk, and the disk's name there.  device: options of what has queues;
+    disk: of the disk; mapping: of the queues to iothreads, which takes JSON and no device."""
     path = os.path.join(work_folder(), f"live-{name}.raw")
     with open(path, "wb") as file:
         file.write(random.Random(7).randbytes(DISK))
-    modules = ("virtio_blk",) if interface == "virtio" else ("virtio_scsi", "sd_mod")
     initrd = assets.shell_initramfs(
-        os.path.join(work_folder(), f"live-{name}.cpio.gz"), modules, "sleep 1")
-    blockdev = f"driver=raw,node-name=disk,file.driver=file,file.filename={path}"
-    devices = ["-device", f"virtio-blk-pci,drive=disk,id=vda{device}"]
+        os.path.join(work_folder(), f"live-{name}.cpio.gz"), MODULES[interface], "sleep 1")
+    blockdev = ("driver=raw,node-name=disk,discard=unmap,file.driver=file,file.discard=unmap,"
+                f"file.filename={path}")
+    queues = {"driver": "virtio-scsi-pci", "id": "scsi"}
+    if interface == "virtio":
+        queues = {"driver": "virtio-blk-pci", "drive": "disk", "id": "vda"}
+    text = ",".join(f"{key}={value}" for key, value in queues.items())[len("driver="):] + device
+    devices = ["-device", json.dumps({**queues, "iothread-vq-mapping": mapping}) if mapping
+               else text + (disk if interface == "virtio" else "")]
     if interface == "scsi":
-        devices = ["-device", f"virtio-scsi-pci,id=scsi{device}", "-device",
-                   "scsi-hd,drive=disk,bus=scsi.0,id=sda"]
+        devices += ["-device", f"scsi-hd,drive=disk,bus=scsi.0,id=sda{disk}"]
+    elif interface == "ide":
+        devices = ["-device", f"ide-hd,drive=disk,bus=ide.0,id=sda{disk}"]
     guest = Guest(emulator(), ["-machine", "q35", "-m", "512", "-kernel", assets.kernel(),
                                "-initrd", initrd, "-append", "console=ttyS0 panic=-1",
                                "-nic", "none", *options, "-blockdev", blockdev, *devices],
@@ -64,11 +75,36 @@ def resize(interface):
     os.unlink(path)
 
 
-def iothread(interface):
-    """The disk's work is done on an iothread; with virtio it then wanders while Linux writes."""
-    guest, path, device = start(interface, f"iothread-{interface}", "-smp", "2", "-object",
-                                "iothread,id=t1", "-object", "iothread,id=t2",
-                                device=",iothread=t1")
+def sizes(interface):
+    """What the disk's options say of blocks and transfers reaches Linux."""
+    wanted = {"logical_block_size": 512, "physical_block_size": 4096, "rotational": 0}
+    disk = ",physical_block_size=4096"
+    if interface == "virtio":
+        del wanted["rotational"]
+    else:
+        disk += ",rotation_rate=1"
+    if interface != "ide":
+        disk += ",min_io_size=8192,opt_io_size=65536,discard_granularity=16384"
+        wanted |= {"minimum_io_size": 8192, "optimal_io_size": 65536, "discard_granularity": 16384}
+    guest, path, device = start(interface, f"sizes-{interface}", disk=disk)
+    with guest:
+        shell(guest)
+        for name, value in wanted.items():
+            got = int(guest.run(f"cat /sys/block/{device}/queue/{name}"))
+            check(got == value, f"{name} is {got}, not {value}")
+        check(int(guest.run(f"cat /sys/block/{device}/queue/discard_max_bytes")) > 0, "no discard")
+        guest.send("poweroff -f\n")
+        check(guest.wait(30) == 0, "no clean power-off")
+    os.unlink(path)
+
+
+def iothread(interface, mapping=None):
+    """The disk's work is done on an iothread; with virtio it then wanders while Linux writes.
+    With a mapping each queue has an iothread of its own."""
+    name = f"{'mapping' if mapping else 'iothread'}-{interface}"
+    guest, path, device = start(interface, name, "-smp", "2", "-object", "iothread,id=t1",
+                                "-object", "iothread,id=t2", device=",iothread=t1",
+                                mapping=mapping)
     with guest:
         shell(guest)
         queues = int(guest.run(f"ls -d /sys/block/{device}/mq/[0-9]* | wc -l"))
@@ -101,4 +137,9 @@ def iothread(interface):
 run_tests([(f"Linux sees a disk grow ({interface})", lambda i=interface: resize(i))
            for interface in ("virtio", "scsi")] +
           [(f"Linux works on a disk with an iothread ({interface})",
-            lambda i=interface: iothread(i)) for interface in ("virtio", "scsi")])
+            lambda i=interface: iothread(i)) for interface in ("virtio", "scsi")] +
+          [(f"Linux works on a disk whose queues have iothreads ({interface})",
+            lambda i=interface: iothread(i, [{"iothread": "t2"}, {"iothread": "t1"}]))
+           for interface in ("virtio", "scsi")] +
+          [(f"Linux finds the disk's block sizes ({interface})", lambda i=interface: sizes(i))
+           for interface in ("virtio", "scsi", "ide")])
