@@ -203,6 +203,8 @@ struct VitBlockNode { /* first member of each driver's instance */
     uint8_t io_status; /* of VitBlockIoStatus; atomic */
     bool given_up; /* nothing is held until the next retry */
     GPtrArray *hurrying; /* of vit_block_hurry(), while given up; NULL: none */
+    int hurry_wishes; /* of vit_block_hurry_up() */
+    GPtrArray *wished; /* of vit_block_hurry(), while there are some; NULL: none */
     bool implicit; /* a filter that -drive put in: users of the root see what is below */
     bool opened;
     GQueue held; /* of VitBlockRequest*: they failed and wait for a retry */

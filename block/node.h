@@ -140,6 +140,9 @@ VitBlockIoStatus vit_block_io_status(const VitBlockNode *node);
 void vit_block_retry(VitBlockNode *node); /* any thread, like the next: they wait for nothing */
 /* Held requests end with their error; until a retry nothing is held, and limits let all pass. */
 void vit_block_give_up(VitBlockNode *node);
+/* Between true and false (they nest) limits let all pass, since somebody waits for the end of what
+ * is in flight; it still counts.  Any thread; waits for nothing. */
+void vit_block_hurry_up(VitBlockNode *node, bool on);
 /* Runs fn on a fiber of the node's thread, wherever the node goes meanwhile, and waits for its end:
  * not on that thread outside of fibers.  Afterwards the node may move. */
 void vit_block_run(VitBlockNode *node, void (*fn)(void *opaque), void *opaque);

@@ -586,6 +586,30 @@ void vit_block_give_up(VitBlockNode *node)
     vit_block_call(node, give_up_here, vit_block_node_ref(node));
 }
 
+/* A node that moves may hear of the end before the beginning. */
+static void wish(VitBlockNode *node, int more)
+{
+    node->hurry_wishes += more;
+    if (node->hurry_wishes > 0 && !node->wished) node->wished = vit_block_hurry(node, NULL);
+    else if (node->hurry_wishes <= 0) g_clear_pointer(&node->wished, vit_block_hurry_end);
+    vit_block_node_unref(node);
+}
+
+static void wish_here(void *node)
+{
+    wish(node, 1);
+}
+
+static void end_wish_here(void *node)
+{
+    wish(node, -1);
+}
+
+void vit_block_hurry_up(VitBlockNode *node, bool on)
+{
+    vit_block_call(node, on ? wish_here : end_wish_here, vit_block_node_ref(node));
+}
+
 /* ---- straight-line calls --------------------------------------------------------------------- */
 
 static int co_request(VitBlockNode *node, const VitBlockRequest *req)

@@ -2,27 +2,17 @@
 /* hw/drive-props.c - see drive-props.h */
 #include "hw/drive-props.h"
 
+#include "block/driver.h"
 #include "engine/core/options.h"
 
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-    va_list list;
-
-    va_start(list, format);
-    g_autofree char *text = g_strdup_vprintf(format, list);
-    va_end(list);
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, text);
-    return false;
-}
-
 static bool bad(GError **error, const char *id, const char *key, const char *value,
                 const char *words)
 {
-    return fail(error, _("%s: %s=%s is none of %s"), id, key, value, words);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("%s: %s=%s is none of %s"), id, key,
+                          value, words);
 }
 
 /* "auto" leaves what the drive has. */
@@ -49,15 +39,17 @@ static bool check_block(const char *id, const char *key, uint64_t bytes, GError 
     enum { LEAST = 512, MOST = 2 << 20 };
 
     if (bytes >= LEAST && bytes <= MOST && (bytes & (bytes - 1)) == 0) return true;
-    return fail(error, _("%s: parameter %s must be a power of 2 between %d and %d"), id, key, LEAST,
-                MOST);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("%s: parameter %s must be a power of 2 between %d and %d"), id, key,
+                          LEAST, MOST);
 }
 
 static bool check_multiple(const char *id, const char *key, uint64_t bytes, uint64_t block,
                            GError **error)
 {
     if (bytes % block == 0) return true;
-    return fail(error, _("%s: %s must be a multiple of logical_block_size"), id, key);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("%s: %s must be a multiple of logical_block_size"), id, key);
 }
 
 static bool check_sizes(VitDriveProps *p, VitBlockNode *node, const char *id, GError **error)
@@ -70,17 +62,22 @@ static bool check_sizes(VitDriveProps *p, VitBlockNode *node, const char *id, GE
         !check_block(id, "physical_block_size", p->physical_block, error))
         return false;
     if (p->logical_block > p->physical_block)
-        return fail(error, _("%s: logical_block_size > physical_block_size not supported"), id);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("%s: logical_block_size > physical_block_size not supported"), id);
     if (!check_multiple(id, "min_io_size", p->min_io, p->logical_block, error) ||
         !check_multiple(id, "opt_io_size", p->opt_io, p->logical_block, error))
         return false;
     if (p->min_io / p->logical_block > UINT16_MAX)
-        return fail(error, _("%s: min_io_size must not exceed %d logical blocks"), id, UINT16_MAX);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("%s: min_io_size must not exceed %d logical blocks"), id,
+                              UINT16_MAX);
     if (p->opt_io > UINT32_MAX)
-        return fail(error, _("%s: opt_io_size must not exceed %u"), id, UINT32_MAX);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("%s: opt_io_size must not exceed %u"), id, UINT32_MAX);
     if (p->discard_granularity == VIT_DRIVE_AUTO) return true;
     if (p->discard_granularity > UINT32_MAX)
-        return fail(error, _("%s: discard_granularity must not exceed %u"), id, UINT32_MAX);
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("%s: discard_granularity must not exceed %u"), id, UINT32_MAX);
     return check_multiple(id, "discard_granularity", p->discard_granularity, p->logical_block,
                           error);
 }

@@ -24,6 +24,7 @@ struct VitTransfer {
     void             *opaque;
     int               result;
     bool              cancelled;
+    VitBlockNode     *hurried;  /* a reference, once cancelled: what comes next waits for it */
 };
 
 static void queue_unref(VitTransferQueue *q)
@@ -36,6 +37,9 @@ static void queue_unref(VitTransferQueue *q)
 
 static void transfer_free(VitTransfer *t)
 {
+    if (t->hurried)
+        vit_block_hurry_up(t->hurried, false);
+    vit_block_node_unref(t->hurried);
     g_free(t->buffer);
     queue_unref(t->queue);
     g_free(t);
@@ -149,7 +153,11 @@ VitTransfer *vit_transfer_start(VitTransferQueue *q, VitBlockOp op, uint32_t fla
 void vit_transfer_cancel(VitTransfer *t)
 {
     VitTransferQueue *q = t->queue;
+    VitBlockNode *node = vit_block_node_ref(q->node);
+
+    vit_block_hurry_up(node, true);     /* whatever limits it has */
     g_mutex_lock(&q->lock);
+    t->hurried = node;
     t->cancelled = true;
     g_mutex_unlock(&q->lock);
 }

@@ -311,10 +311,18 @@ static void blk_reset(VitVirtio *v)
     __atomic_store_n(&b->st.write_cache, b->cache, __ATOMIC_RELAXED);
 }
 
+static void blk_hurry(VitVirtio *v, bool on)
+{
+    VitBlockNode *node = ((Blk *) v)->node;
+
+    if (node)
+        vit_block_hurry_up(node, on);
+}
+
 static const VitVirtioClass blk_virtio = {
     .id = 2, .pci_class = 0x0100, .features = blk_features, .read_config = blk_read_config,
     .write_config = blk_write_config, .element = blk_element, .batch = blk_batch,
-    .reset = blk_reset,
+    .reset = blk_reset, .hurry = blk_hurry,
 };
 
 /* ---- The device ------------------------------------------------------------------------------ */

@@ -2,35 +2,29 @@
 /* hw/virtio/queue-map.c - see queue-map.h.  Rules and words are QEMU's. */
 #include "hw/virtio/queue-map.h"
 
+#include "block/driver.h"
+
 #include <glib/gi18n-lib.h>
 #include <string.h>
 
 enum { NONE = VIT_VIRTIO_QUEUES };
 
-static bool fail(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
-static bool fail(GError **error, const char *format, ...)
-{
-    va_list list;
-
-    va_start(list, format);
-    g_autofree char *text = g_strdup_vprintf(format, list);
-    va_end(list);
-    g_set_error_literal(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, text);
-    return false;
-}
-
 static bool wrong_type(GError **error, const char *name, const char *wanted)
 {
-    return fail(error, _("Invalid parameter type for '%s', expected: %s"), name, wanted);
+    return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                          _("Invalid parameter type for '%s', expected: %s"), name, wanted);
 }
 
 static bool take_object(VitVirtioMap *map, VitBlockObjects *objects, const char *id, GError **error)
 {
     for (guint i = 0; i < map->objects->len; i++)
         if (!strcmp(vit_block_object_id(map->objects->pdata[i]), id))
-            return fail(error, _("duplicate IOThread name \"%s\" in iothread-vq-mapping"), id);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("duplicate IOThread name \"%s\" in iothread-vq-mapping"), id);
     VitBlockObject *object = vit_block_objects_use(objects, id, "iothread", NULL);
-    if (!object) return fail(error, _("IOThread \"%s\" object does not exist"), id);
+    if (!object)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("IOThread \"%s\" object does not exist"), id);
     g_ptr_array_add(map->objects, object);
     return true;
 }
@@ -43,17 +37,20 @@ static bool take_queues(VitVirtioMap *map, unsigned entry, JsonArray *vqs, GErro
         JsonNode *node = json_array_get_element(vqs, i);
         int64_t n = json_node_get_value_type(node) == G_TYPE_INT64 ? json_node_get_int(node) : -1;
         if (n < 0 || n > UINT16_MAX)
-            return fail(error, _("Parameter 'iothread-vq-mapping[%u].vqs[%u]' expects uint16_t"),
-                        entry, i);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("Parameter 'iothread-vq-mapping[%u].vqs[%u]' expects uint16_t"),
+                                  entry, i);
         if (n >= map->n_queues)
-            return fail(error,
-                        _("vq index %u for IOThread \"%s\" must be less than num_queues %u in "
-                          "iothread-vq-mapping"),
-                        (unsigned)n, id, map->n_queues);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_INVALID,
+                _("vq index %u for IOThread \"%s\" must be less than num_queues %u in "
+                  "iothread-vq-mapping"),
+                (unsigned)n, id, map->n_queues);
         if (map->object_of[n] != NONE)
-            return fail(error,
-                        _("cannot assign vq %u to IOThread \"%s\" because it is already assigned"),
-                        (unsigned)n, id);
+            return vit_block_fail(
+                error, VIT_BLOCK_ERROR_INVALID,
+                _("cannot assign vq %u to IOThread \"%s\" because it is already assigned"),
+                (unsigned)n, id);
         map->object_of[n] = entry;
     }
     return true;
@@ -69,21 +66,24 @@ static bool take_entry(VitVirtioMap *map, VitBlockObjects *objects, unsigned num
     JsonNode *id = json_object_get_member(entry, "iothread"),
              *vqs = json_object_get_member(entry, "vqs");
     g_autofree char *id_name = g_strconcat(name, ".iothread", NULL);
-    if (!id) return fail(error, _("Parameter '%s' is missing"), id_name);
-    if (json_node_get_value_type(id) != G_TYPE_STRING)
-        return wrong_type(error, id_name, "string");
+    if (!id)
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID, _("Parameter '%s' is missing"),
+                              id_name);
+    if (json_node_get_value_type(id) != G_TYPE_STRING) return wrong_type(error, id_name, "string");
     g_autofree char *vqs_name = g_strconcat(name, ".vqs", NULL);
     if (vqs && !JSON_NODE_HOLDS_ARRAY(vqs)) return wrong_type(error, vqs_name, "array");
     g_autoptr(GList) members = json_object_get_members(entry);
     for (GList *l = members; l; l = l->next)
         if (strcmp(l->data, "iothread") != 0 && strcmp(l->data, "vqs") != 0)
-            return fail(error, _("Parameter '%s.%s' is unexpected"), name, (char *)l->data);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("Parameter '%s.%s' is unexpected"), name, (char *)l->data);
 
     bool some = vqs && json_array_get_length(json_node_get_array(vqs)) > 0;
     *with_vqs += some;
     if (*with_vqs != 0 && *with_vqs != number + 1)
-        return fail(error, _("either all items in iothread-vq-mapping must have vqs or none of "
-                             "them must have it"));
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("either all items in iothread-vq-mapping must have vqs or none of "
+                                "them must have it"));
     return take_object(map, objects, json_node_get_string(id), error) &&
            (!some || take_queues(map, number, json_node_get_array(vqs), error));
 }
@@ -100,8 +100,9 @@ bool vit_virtio_map_take(VitVirtioMap *map, VitBlockObjects *objects, const char
     JsonArray *list = json_node_get_array(root);
     if (json_array_get_length(list) == 0) return true;
     if (iothread)
-        return fail(error, _("iothread and iothread-vq-mapping properties cannot be set at the "
-                             "same time"));
+        return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                              _("iothread and iothread-vq-mapping properties cannot be set at the "
+                                "same time"));
     map->objects = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_object_release);
     map->n_queues = n_queues;
     for (unsigned i = 0; i < n_queues; i++) map->object_of[i] = NONE;
@@ -111,7 +112,8 @@ bool vit_virtio_map_take(VitVirtioMap *map, VitBlockObjects *objects, const char
     for (unsigned i = 0; i < n_queues; i++) {
         if (with_vqs == 0) map->object_of[i] = i % map->objects->len;
         else if (map->object_of[i] == NONE)
-            return fail(error, _("missing vq %u IOThread assignment in iothread-vq-mapping"), i);
+            return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
+                                  _("missing vq %u IOThread assignment in iothread-vq-mapping"), i);
     }
     return true;
 }

@@ -44,6 +44,8 @@ enum { RESET_RESCAN = 1, RESET_REMOVED = 2 };
 typedef struct {
     VitVirtio virtio;              /* first member */
     GPtrArray *disks;               /* of VitScsiDisk*, borrowed */
+    GPtrArray *plugged;  /* owned, of VitBlockNode*: those that a batch has used */
+    bool batch;          /* between its begin and end; like plugged, of the adapter's thread */
     GQueue waiting;             /* of Wait*: task management that waits for commands */
     uint32_t num_queues, queue_entries;
     VitBlockObjects *objects;   /* borrowed */
@@ -66,6 +68,7 @@ typedef struct {
 typedef struct {
     VitVirtqElement *element;
     VitScsiDisk *disk;          /* borrowed */
+    bool hurries;               /* its node, which may have limits */
 } Wait;
 
 /* ---- units ----------------------------------------------------------------------------------- */
@@ -119,6 +122,7 @@ static void answer_waiting(Scsi *s)
             continue;
         }
         uint8_t done = TMF_COMPLETE;
+        if (w->hurries) vit_block_hurry_up(w->disk->node, false);
         vit_virtq_complete(w->element,
                            vit_iov_write(w->element->in, w->element->n_in, 0, &done, 1));
         g_free(w);
@@ -154,6 +158,13 @@ static void report_luns(Request *r, unsigned target)
 
 /* ---- queues ---------------------------------------------------------------------------------- */
 
+static void plug(Scsi *s, VitBlockNode *node)
+{
+    if (!s->batch || !node || g_ptr_array_find(s->plugged, node, NULL)) return;
+    vit_block_plug(node);
+    g_ptr_array_add(s->plugged, node);
+}
+
 static void request_element(Scsi *s, VitVirtqElement *e)
 {
     uint8_t head[HEADER + VIT_SCSI_CDB] = { 0 };
@@ -182,9 +193,14 @@ static void request_element(Scsi *s, VitVirtqElement *e)
     c->done = command_done;
     memcpy(c->cdb, head + HEADER, MIN(s->st.cdb_size, VIT_SCSI_CDB));
     c->disk = find_disk(s, head, &target);
-    if (c->cdb[0] == REPORT_LUNS && (target || head[0] == 0xc1)) report_luns(r, head[1]);
-    else if (c->disk) vit_scsi_submit(c);
-    else respond(r, target ? S_INCORRECT_LUN : S_BAD_TARGET);
+    if (c->cdb[0] == REPORT_LUNS && (target || head[0] == 0xc1)) {
+        report_luns(r, head[1]);
+    } else if (c->disk) {
+        plug(s, c->disk->node);
+        vit_scsi_submit(c);
+    } else {
+        respond(r, target ? S_INCORRECT_LUN : S_BAD_TARGET);
+    }
 }
 
 static void control_element(Scsi *s, VitVirtqElement *e)
@@ -208,7 +224,8 @@ static void control_element(Scsi *s, VitVirtqElement *e)
         } else if (disk && subtype != TMF_CLEAR_ACA && subtype != TMF_QUERY_TASK &&
                    subtype != TMF_QUERY_TASK_SET) {
             Wait *w = g_new(Wait, 1);
-            *w = (Wait){ e, disk };
+            *w = (Wait){ e, disk, disk->node && disk->in_flight > 0 };
+            if (w->hurries) vit_block_hurry_up(disk->node, true);
             if (subtype == TMF_UNIT_RESET || subtype == TMF_NEXUS_RESET)
                 vit_scsi_disk_reset_unit(disk);
             g_queue_push_tail(&s->waiting, w);
@@ -282,15 +299,37 @@ static uint64_t scsi_features(VitVirtio *v)
     return 1ull << F_CHANGE | 1ull << F_HOTPLUG;
 }
 
+static void scsi_hurry(VitVirtio *v, bool on)
+{
+    const Scsi *s = (Scsi *)v;
+
+    for (guint i = 0; s->disks && i < s->disks->len; i++) {
+        VitScsiDisk *d = s->disks->pdata[i];
+        if (d->node) vit_block_hurry_up(d->node, on);
+    }
+}
+
+/* The requests of one look at a queue reach the host with one system call for each disk. */
+static void scsi_batch(VitVirtio *v, bool begin)
+{
+    Scsi *s = (Scsi *)v;
+
+    s->batch = begin;
+    for (guint i = 0; i < s->plugged->len; i++) vit_block_unplug(s->plugged->pdata[i]);
+    g_ptr_array_set_size(s->plugged, 0);
+}
+
 static const VitVirtioClass scsi_virtio = {
     .id = 8,
     .pci_class = 0x0100,
     .features = scsi_features,
     .takes = scsi_takes,
     .element = scsi_element,
+    .batch = scsi_batch,
     .read_config = scsi_read_config,
     .write_config = scsi_write_config,
     .reset = scsi_virtio_reset,
+    .hurry = scsi_hurry,
 };
 
 /* ---- the device ------------------------------------------------------------------------------ */
@@ -358,6 +397,7 @@ static bool scsi_init(VitDevice *device, GError **error)
         return false;
     if (s->place.object) s->virtio.thread = vit_block_object_io_thread(s->place.object);
     s->disks = g_ptr_array_new();
+    s->plugged = g_ptr_array_new();
     g_queue_init(&s->waiting);
     s->virtio.n_queues = REQUESTS + s->num_queues;
     for (unsigned i = 0; i < s->virtio.n_queues; i++)
@@ -377,6 +417,7 @@ static void scsi_finish(VitDevice *device)
     for (guint i = 0; s->disks && i < s->disks->len; i++)
         ((VitScsiDisk *)s->disks->pdata[i])->adapter = NULL;
     g_clear_pointer(&s->disks, g_ptr_array_unref);
+    g_clear_pointer(&s->plugged, g_ptr_array_unref);
     vit_block_place_leave(&s->place, NULL);
     vit_virtio_map_leave(&s->map);
 }

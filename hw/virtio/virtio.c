@@ -70,10 +70,23 @@ static void state_defaults(VitVirtio *v)
         s->queues[i].size = v->queue_size[i];
 }
 
+static void hurry(VitVirtioRings *r, bool on)
+{
+    if (r->virtio && r->virtio->virtio_class->hurry)
+        r->virtio->virtio_class->hurry(r->virtio, on);
+}
+
+static void set_reset_pending(VitVirtioRings *r, bool on)
+{
+    if (r->reset_pending != on)
+        hurry(r, on);
+    r->reset_pending = on;
+}
+
 static void reset_now(VitVirtioRings *r)
 {
     VitVirtio *v = r->virtio;
-    r->reset_pending = false;
+    set_reset_pending(r, false);
     invalidate_areas(r);
     state_defaults(v);
     if (v->virtio_class->reset)
@@ -91,8 +104,12 @@ void virtio_unbusy(VitVirtioRings *r)
 
 static void wait_idle(VitVirtioRings *r)
 {
+    if (!r->busy)
+        return;
+    hurry(r, true);
     while (r->busy)
         pthread_cond_wait(&r->idle, &r->lock);
+    hurry(r, false);
 }
 
 /* ---- Kicks ----------------------------------------------------------------------------------- */
@@ -308,7 +325,7 @@ void vit_virtio_set_status(VitVirtio *v, uint8_t status)
     pthread_mutex_lock(&r->lock);
     if (status == 0) {
         if (r->busy)
-            r->reset_pending = true;
+            set_reset_pending(r, true);
         else
             reset_now(r);
     } else {
@@ -484,7 +501,7 @@ void vit_virtio_loaded(VitDevice *d)
 {
     VitVirtio *v = (VitVirtio *) d;
     pthread_mutex_lock(&v->rings->lock);
-    v->rings->reset_pending = false;
+    set_reset_pending(v->rings, false);
     invalidate_areas(v->rings);
     pthread_mutex_unlock(&v->rings->lock);
 }

@@ -124,6 +124,9 @@ typedef struct {
     /* Back to the state after power-on, no handler running, no element outstanding; any thread.
      * Must not call back into the queues.  May be NULL. */
     void (*reset)(VitVirtio *v);
+    /* Between true and false somebody waits for the end of what is under way: nothing should hold
+     * it up.  Any thread, queue lock held; waits for nothing.  May be NULL. */
+    void (*hurry)(VitVirtio *v, bool on);
 } VitVirtioClass;
 
 typedef struct {                    /* what a transport gives */

@@ -6,7 +6,7 @@
  * so a device that comes to rest waits for them. */
 #include "hw/virtio/virtqueue-private.h"
 
-enum { BATCH = 64 };    /* elements that go over together */
+enum { BATCH = 64 }; /* elements that go over together */
 
 VitIoThread *virtio_home(VitVirtioRings *r)
 {

@@ -224,10 +224,10 @@ int main(int argc, char **argv)
     ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
     g_hash_table_insert(ctx.drives, "d0", node);
     const char *driver = scsi ? "virtio-scsi-pci" : "virtio-blk-pci";
-    g_autofree char *device =
-        threads ? mapped(ctx.objects, driver, queues, threads)
-                : g_strdup_printf("%s,%s=%u%s%s", driver, scsi ? "num_queues" : "num-queues",
-                                  queues, scsi ? "" : ",drive=d0", options->str);
+    g_autofree char *device = threads ? mapped(ctx.objects, driver, queues, threads)
+                                      : g_strdup_printf("%s,%s=%u%s%s", driver,
+                                                        scsi ? "num_queues" : "num-queues", queues,
+                                                        scsi ? "" : ",drive=d0", options->str);
     if (!vit_pci_device_create(&ctx, device, &error) ||
         (scsi && !vit_pci_device_create(&ctx, "scsi-hd,drive=d0", &error)))
         g_error("%s", error->message);

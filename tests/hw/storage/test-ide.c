@@ -2,6 +2,8 @@
 /* tests/hw/storage/test-ide.c - a fake guest's IDE driver: PIO, bus-master DMA, packets */
 #include "tests/hw/storage/disk-machine.h"
 
+#include "block/co.h"
+#include "block/driver.h"
 #include "hw/storage/ide.h"
 
 enum { DEVFN = 1 << 3 | 1, BM = 0xc000, BUFFERS = 0x100000, TABLE = 0x8000, PRIMARY = 0x1f0,
@@ -132,6 +134,124 @@ static void test_identify(Fixture *f, gconstpointer data)
     g_assert_cmphex(inb(f, SECONDARY + 4), ==, 0x14);
     command(f, SECONDARY, 0xa1, 0, 0, false);
     g_assert_cmphex(wait_status(f, SECONDARY), ==, 0x58);
+}
+
+static unsigned word_of(const uint8_t *words, unsigned n)
+{
+    return words[2 * n] | (unsigned) words[2 * n + 1] << 8;
+}
+
+static uint64_t sectors_of(const uint8_t *words)
+{
+    return word_of(words, 100) | (uint64_t) word_of(words, 101) << 16;
+}
+
+static VitAtaDrive *drive_with(Machine *m, const char *const *props, const char *wrong)
+{
+    g_autoptr(GError) error = NULL;
+    VitDevice *d = vit_device_new(m->sys, &vit_ide_hd_class, NULL);
+
+    vit_ata_set_node((VitAtaDrive *) d, m->nodes[0]);
+    for (; *props; props += 2)
+        g_assert_true(vit_device_set_prop(d, props[0], props[1], &error));
+    bool good = vit_device_init(d, &error);
+    if (wrong)
+        g_assert_nonnull(strstr(error->message, wrong));
+    g_assert_cmpint(good, ==, !wrong);
+    return wrong ? NULL : (VitAtaDrive *) d;
+}
+
+static void grow(void *opaque)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vit_co_truncate(opaque, 2 * DISK_SIZE, false, VIT_PREALLOC_OFF, &error));
+}
+
+/* What IDENTIFY says of the drive's options, and of a disk that has grown. */
+static void test_properties(Fixture *f, gconstpointer data)
+{
+    static const char *const given[] = { "physical_block_size", "4k", "rotation_rate", "7200",
+                                         "discard_granularity", "0", "wwn", "0x5000c50015ea71ac",
+                                         NULL };
+    static const char *const none[] = { NULL };
+    static const char *const wrong[][4] = {
+        { "discard_granularity", "4096", NULL, "discard_granularity must be 512 for ide" },
+        { "physical_block_size", "1000", NULL, "must be a power of 2" },
+        { "logical_block_size", "4096", NULL, "logical_block_size > physical_block_size" },
+        { "rotation_rate", "70000", NULL, "rotation_rate" },
+    };
+    Machine m = {};
+    uint8_t words[512];
+
+    machine_new(&m);
+    VitBlockNode *node = machine_open(&m, 0, DISK_SIZE, false);
+    for (unsigned i = 0; i < G_N_ELEMENTS(wrong); i++)
+        (void) drive_with(&m, wrong[i], wrong[i][3]);
+    VitAtaDrive *d = drive_with(&m, none, NULL);
+    vit_ata_identify(d, words);
+    g_assert_cmphex(word_of(words, 106), ==, 0x6000);
+    g_assert_cmphex(word_of(words, 217), ==, 0);
+    g_assert_cmphex(word_of(words, 169), ==, 1);
+    g_assert_cmpuint(sectors_of(words), ==, DISK_SIZE / 512);
+    vit_fiber_run_sync(m.thread, grow, node);
+    vit_ata_identify(d, words);
+    g_assert_cmpuint(sectors_of(words), ==, 2 * DISK_SIZE / 512);
+    g_assert_cmpuint(word_of(words, 60) | word_of(words, 61) << 16, ==, 2 * DISK_SIZE / 512);
+    vit_device_free(&d->parent);
+    d = drive_with(&m, given, NULL);
+    vit_ata_identify(d, words);
+    g_assert_cmphex(word_of(words, 106), ==, 0x6003);
+    g_assert_cmpuint(word_of(words, 217), ==, 7200);
+    g_assert_cmphex(word_of(words, 169), ==, 0);
+    g_assert_cmphex(word_of(words, 87) & 0x100, ==, 0x100);
+    g_assert_cmphex(word_of(words, 108), ==, 0x5000);
+    g_assert_cmphex(word_of(words, 111), ==, 0x71ac);
+    machine_free(&m);
+}
+
+static bool at_rest(Machine *m, void *data)
+{
+    return __atomic_load_n(&m->nodes[0]->in_flight, __ATOMIC_RELAXED) == 0;
+}
+
+static void never(void *opaque, VitTransfer *transfer, int result)
+{
+    g_assert_not_reached();
+}
+
+/* Requests that a controller has given up are not held by limits: what comes next waits for them.
+ */
+static void test_limits(Fixture *f, gconstpointer data)
+{
+    enum { REQUESTS = 8 };
+    Machine m = {};
+    VitTransfer *transfers[REQUESTS];
+    g_autoptr(GError) error = NULL;
+
+    machine_new(&m);
+    VitBlockObjects *objects = vit_block_objects_new();
+    g_assert_true(vit_block_objects_add_text(objects, "throttle-group,id=slow,x-iops-total=1",
+                                             &error));
+    VitBlockNode *root = vit_block_root_new(machine_open(&m, 0, DISK_SIZE, false), "d0");
+    VitBlockObject *group = vit_block_objects_use_group(objects, "slow", &error);
+    vit_block_root_throttle(root, group);
+    m.nodes[0] = root;
+    VitTransferQueue *q = vit_transfer_queue_new(m.sys, root);
+    vit_system_lock(m.sys);
+    for (unsigned i = 0; i < REQUESTS; i++)
+        transfers[i] = vit_transfer_start(q, VIT_BLOCK_READ, 0, i * 4096, 4096, g_malloc(4096),
+                                          never, NULL);
+    g_usleep(20000);
+    int64_t start = g_get_monotonic_time();
+    for (unsigned i = 0; i < REQUESTS; i++)
+        vit_transfer_cancel(transfers[i]);
+    vit_system_unlock(m.sys);
+    g_assert_true(machine_wait(&m, at_rest, NULL));
+    g_assert_cmpint(g_get_monotonic_time() - start, <, 4 * G_USEC_PER_SEC);
+    vit_transfer_queue_free(q);
+    machine_free(&m);
+    vit_block_objects_free(objects);
 }
 
 static void test_pio(Fixture *f, gconstpointer data)
@@ -368,6 +488,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     static const struct { const char *name; void (*fn)(Fixture *, gconstpointer); } tests[] = {
+        { "/ide/properties", test_properties }, { "/ide/limits", test_limits },
         { "/ide/presence", test_presence }, { "/ide/identify", test_identify },
         { "/ide/pio", test_pio }, { "/ide/dma", test_dma }, { "/ide/packets", test_packets },
         { "/ide/save", test_save }, { "/ide/nonsense", test_nonsense },

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-blk.c - the disk as a driver uses it, against a file */
 #include "block/driver.h"
+#include "block/graph.h"
 #include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
@@ -26,7 +27,23 @@ typedef struct {
     Guest            g;
     GuestQueue       q;
     char            *path;
+    bool             limited;   /* before setup() */
 } Fixture;
+
+/* The drive gets a root that lets one byte pass each second. */
+static void limit(Fixture *f)
+{
+    VitBlockNode *root = vit_block_root_new(f->node, "d0");
+    g_autoptr(GError) error = NULL;
+
+    g_assert_true(vit_block_objects_add_text(f->objects, "throttle-group,id=slow,x-bps-total=1",
+                                             &error));
+    g_assert_no_error(error);
+    VitBlockObject *group = vit_block_objects_use_group(f->objects, "slow", &error);
+    vit_block_root_throttle(root, group);
+    f->node = root;
+    g_hash_table_insert(f->ctx.drives, "d0", root);
+}
 
 static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
 {
@@ -50,6 +67,8 @@ static void setup(Fixture *f, const char *options, bool msix, uint64_t features)
     f->other = vit_io_thread_new("other");
     f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
     g_hash_table_insert(f->ctx.drives, "d0", f->node);
+    if (f->limited)
+        limit(f);
     f->device = vit_pci_device_create(&f->ctx, options, &error);
     g_assert_no_error(error);
     vit_system_reset(f->m.sys);
@@ -94,16 +113,19 @@ static const uint64_t RINGS = 1ull << 28 | 1ull << 29;
 
 static void test_config(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f,
           "virtio-blk-pci,drive=d0,serial=ABC,num-queues=3,queue-size=128,logical_block_size=512,"
-          "physical_block_size=4096",
+          "physical_block_size=4k,min_io_size=8k,opt_io_size=64k,discard_granularity=16k",
           true, BLK_FEATURES);
     g_assert_cmphex(cfg_read(&f.m, 0, 0, 4), ==, 0x10421af4);
     g_assert_cmpuint(reg_read(&f.g, f.g.device, 4), ==, DISK / 512);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 12, 4), ==, 126);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 20, 4), ==, 512);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 24, 1), ==, 3);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 26, 2), ==, 16);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 28, 4), ==, 128);
+    g_assert_cmpuint(reg_read(&f.g, f.g.device + 44, 4), ==, 32);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 34, 2), ==, 3);
     g_assert_cmpuint(reg_read(&f.g, f.g.common + 0x12, 2), ==, 3);
     g_assert_cmpuint(reg_read(&f.g, f.g.device + 32, 1), ==, 1);
@@ -121,7 +143,7 @@ static void test_config(void)
 
 static void test_read_write(bool msix, uint64_t features, bool indirect)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint32_t used;
     setup(&f, "virtio-blk-pci,drive=d0", msix, features);
     uint64_t buf = guest_alloc(&f.g, 8192);
@@ -157,7 +179,7 @@ static void test_intx(void) { test_read_write(false, BLK_FEATURES, true); }
 
 static void test_ranges(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     struct { uint64_t sector; uint32_t n, flags; } r[2] = { { 8, 8, 1 }, { 32, 8, 0 } };
     uint64_t buf = guest_put(&f.g, r, sizeof r);
@@ -182,7 +204,7 @@ static void test_ranges(void)
 
 static void test_errors(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     uint64_t buf = guest_alloc(&f.g, 4096);
     g_assert_cmpuint(request(&f, &f.q, T_IN, DISK / 512, buf, 512, false, NULL), ==, 1);
@@ -197,7 +219,7 @@ static void test_errors(void)
 /* Many requests on several queues at once, interrupts for each queue. */
 static void test_queues(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     GuestQueue q[4];
     setup(&f, "virtio-blk-pci,drive=d0,num-queues=4", true, BLK_FEATURES);
     guest_negotiate(&f.g, BLK_FEATURES);
@@ -266,7 +288,7 @@ static bool watch_submit(VitBlockNode *node, VitBlockRequest *req)
 static void test_batch(void)
 {
     enum { REQUESTS = 16 };
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     Watched watched = { .driver = *f.node->driver, .real = f.node->driver };
     watched.driver.plug = watch_plug;
@@ -293,7 +315,7 @@ static void test_batch(void)
 
 static void test_reset_under_load(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     uint64_t data = guest_alloc(&f.g, 1 << 20);
     for (unsigned round = 0; round < 50; round++) {
@@ -319,10 +341,59 @@ static void test_reset_under_load(void)
     teardown(&f);
 }
 
+static void offer_read(Fixture *f, GuestQueue *q, uint64_t sector, uint64_t data)
+{
+    struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, sector };
+    GuestBuf bufs[] = { { guest_put(&f->g, &h, 16), 16, false },
+                        { data, 512, true },
+                        { guest_alloc(&f->g, 1), 1, true } };
+    guest_add(q, bufs, 3, true);
+}
+
+static void queues_up(Fixture *f, GuestQueue *q, unsigned n)
+{
+    guest_negotiate(&f->g, BLK_FEATURES);
+    for (unsigned i = 0; i < n; i++)
+        guest_queue(&f->g, &q[i], i, 64);
+    guest_driver_ok(&f->g);
+}
+
+/* Requests that limits hold do not hold up a save, a reset by guest or machine, nor the device's
+ * end. */
+static void test_limits(void)
+{
+    enum { REQUESTS = 12 };
+    Fixture f = { .limited = true };
+    g_autoptr(GByteArray) state = g_byte_array_new();
+    g_autoptr(GError) error = NULL;
+    GuestQueue q;
+    setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
+    uint64_t data = guest_alloc(&f.g, 512);
+
+    for (unsigned round = 0; round < 4; round++) {
+        queues_up(&f, &q, 1);       /* resets it first */
+        for (unsigned i = 0; i < REQUESTS; i++)
+            offer_read(&f, &q, i, data);
+        guest_kick(&q);
+        (void) guest_used(&q, NULL, NULL, 50);
+        g_assert_false(guest_used(&q, NULL, NULL, 50));
+        int64_t start = g_get_monotonic_time();
+        if (round == 0)
+            g_assert_true(vit_system_save(f.m.sys, state, &error));
+        else if (round == 1)
+            guest_reset(&f.g);
+        else if (round == 2)
+            vit_system_reset(f.m.sys), guest_probe(&f.g, &f.m, 0, true);
+        else
+            teardown(&f);
+        g_assert_cmpint(g_get_monotonic_time() - start, <, 20 * G_USEC_PER_SEC);
+    }
+}
+
 /* A save catches the device at rest; a load goes on with requests that were not taken yet. */
 static void test_save(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     GError *error = NULL;
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     uint64_t data = guest_alloc(&f.g, 4096);
@@ -361,7 +432,7 @@ static void expect_error(Fixture *f, const char *text, const char *part)
 
 static void test_options(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0,id=disk,addr=0,share-rw=on", true, BLK_FEATURES);
     expect_error(&f, "virtio-blk-pci,drive=d0", "'disk'");
     expect_error(&f, "virtio-blk-pic,drive=d0", "virtio-blk-pci");
@@ -374,6 +445,18 @@ static void test_options(void)
     expect_error(&f, "virtio-blk-pci,drive=d0,addr=99", "addr=99");
     expect_error(&f, "virtio-blk-pci,drive=d0,bus=nowhere", "nowhere");
     expect_error(&f, "virtio-blk-pci,drive=d0,id=disk", "disk");
+#define SHARED "virtio-blk-pci,drive=d0,share-rw=on,"
+    expect_error(&f, SHARED "physical_block_size=1000",
+                 "parameter physical_block_size must be a power of 2 between 512 and 2097152");
+    expect_error(&f, SHARED "physical_block_size=4M", "between 512 and 2097152");
+    expect_error(&f, SHARED "logical_block_size=4096",
+                 "logical_block_size > physical_block_size not supported");
+    expect_error(&f, SHARED "min_io_size=1000", "min_io_size must be a multiple of");
+    expect_error(&f, SHARED "opt_io_size=513", "opt_io_size must be a multiple of");
+    expect_error(&f, SHARED "discard_granularity=1000", "discard_granularity must be a multiple");
+    expect_error(&f, SHARED "min_io_size=33554432", "min_io_size must not exceed 65535 logical");
+    expect_error(&f, SHARED "rotation_rate=1", "rotation_rate");
+#undef SHARED
     teardown(&f);
 }
 
@@ -400,28 +483,11 @@ static void stand_still(void *opaque)
     g_mutex_unlock(&s->mutex);
 }
 
-static void offer_read(Fixture *f, GuestQueue *q, uint64_t sector, uint64_t data)
-{
-    struct { uint32_t type, ioprio; uint64_t sector; } h = { T_IN, 0, sector };
-    GuestBuf bufs[] = { { guest_put(&f->g, &h, 16), 16, false },
-                        { data, 512, true },
-                        { guest_alloc(&f->g, 1), 1, true } };
-    guest_add(q, bufs, 3, true);
-}
-
-static void queues_up(Fixture *f, GuestQueue *q, unsigned n)
-{
-    guest_negotiate(&f->g, BLK_FEATURES);
-    for (unsigned i = 0; i < n; i++)
-        guest_queue(&f->g, &q[i], i, 64);
-    guest_driver_ok(&f->g);
-}
-
 /* A queue is worked on by its own thread: while that stands still, nothing of it moves, and the
  * others go on. */
 static void test_mapping(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     GuestQueue q[3];
     setup(&f, MAPPED(3, "[" ON(t1, 0, 2) ", " ON(t2, 1) "]"), true, BLK_FEATURES);
     VitBlockObject *object = vit_block_objects_use(f.objects, "t2", "iothread", NULL),
@@ -462,7 +528,7 @@ static void test_mapping(void)
  * threads. */
 static void test_mapping_under_load(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     GuestQueue q[4];
     setup(&f, MAPPED(4, "[{\"iothread\": \"t1\"}, {\"iothread\": \"t2\"}]"), true,
           BLK_FEATURES);
@@ -494,7 +560,7 @@ static void test_mapping_under_load(void)
 
 static void test_mapping_words(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0,share-rw=on,addr=0", true, BLK_FEATURES);
     expect_error(&f, MAPPED(1, "[" ON(t1, 0) "], \"iothread\": \"t1\""),
                  "iothread and iothread-vq-mapping properties cannot be set at the same time");
@@ -525,7 +591,7 @@ static void test_mapping_words(void)
 
 static void test_json(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f,
           JSON ", \"serial\": \"a,b\", \"num-queues\": 3, \"share-rw\": true}",
           true, BLK_FEATURES);
@@ -562,7 +628,7 @@ static void resize_fiber(void *opaque)
 
 static void test_resize(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     uint64_t data = guest_alloc(&f.g, 512);
     uint64_t generation = reg_read(&f.g, f.g.common + 0x15, 1);
@@ -592,7 +658,7 @@ static VitIoThread *other_thread(Fixture *f, VitBlockObject **use)
 
 static void test_iothread(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     g_autoptr(GError) error = NULL;
     VitBlockObject *use;
 
@@ -636,7 +702,7 @@ static gpointer mover(gpointer data)
 static void test_move_under_load(void)
 {
     enum { BATCH = 16, BYTES = 4096 };
-    Fixture f;
+    Fixture f = { 0 };
     VitBlockObject *use;
     setup(&f, "virtio-blk-pci,drive=d0", true, BLK_FEATURES);
     Mover m = { .f = &f, .threads = { f.thread, other_thread(&f, &use) } };
@@ -687,7 +753,7 @@ static void test_move_under_load(void)
 
 static void test_garbage(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     setup(&f, "virtio-blk-pci,drive=d0,num-queues=2", true, BLK_FEATURES);
     garbage(&f.g, 2, g_test_slow() ? 5000 : 300);
     teardown(&f);
@@ -708,6 +774,7 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-blk/save", test_save);
     g_test_add_func("/virtio-blk/options", test_options);
     g_test_add_func("/virtio-blk/json", test_json);
+    g_test_add_func("/virtio-blk/limits", test_limits);
     g_test_add_func("/virtio-blk/mapping", test_mapping);
     g_test_add_func("/virtio-blk/mapping-under-load", test_mapping_under_load);
     g_test_add_func("/virtio-blk/mapping-words", test_mapping_words);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/hw/virtio/test-scsi.c - the SCSI adapter and its disks as a driver uses them */
 #include "block/co.h"
+#include "block/graph.h"
+#include "hw/scsi/scsi.h"
 #include "tests/hw/virtio/garbage.h"
 
 #include <glib/gstdio.h>
@@ -13,9 +15,11 @@ typedef struct {
     VitIoThread *thread;
     VitBlockNode *node;
     VitDeviceContext ctx;
+    VitBlockObjects *objects;
     Guest g;
     GuestQueue q, control, events;
     char *path;
+    bool limited; /* before setup(): one byte passes each second */
 } Fixture;
 
 typedef struct {
@@ -43,6 +47,18 @@ static void start(Fixture *f)
     guest_driver_ok(&f->g);
 }
 
+static void limit(Fixture *f)
+{
+    g_autoptr(GError) error = NULL;
+    VitBlockNode *root = vit_block_root_new(f->node, "d0");
+
+    g_assert_true(vit_block_objects_add_text(f->objects, "throttle-group,id=slow,x-bps-total=1",
+                                             &error));
+    VitBlockObject *group = vit_block_objects_use_group(f->objects, "slow", &error);
+    vit_block_root_throttle(root, group);
+    f->node = root;
+}
+
 static void setup(Fixture *f)
 {
     GError *error = NULL;
@@ -59,9 +75,17 @@ static void setup(Fixture *f)
     g_assert_no_error(error);
     f->ctx = (VitDeviceContext){ .sys = f->m.sys, .pci = f->m.bus, .iothread = f->thread };
     f->ctx.drives = g_hash_table_new(g_str_hash, g_str_equal);
+    f->ctx.objects = f->objects = vit_block_objects_new();
+    if (f->limited) limit(f);
     g_hash_table_insert(f->ctx.drives, "d0", f->node);
-    add(f, "virtio-scsi-pci,id=scsi0,num_queues=2");
-    add(f, "scsi-hd,drive=d0,bus=scsi0.0,scsi-id=3,lun=1,serial=ABC");
+    g_assert_true(vit_block_objects_add_text(f->objects, "iothread,id=t1", &error));
+    g_assert_true(vit_block_objects_add_text(f->objects, "iothread,id=t2", &error));
+    add(f, "{\"driver\": \"virtio-scsi-pci\", \"id\": \"scsi0\", \"num_queues\": 2,"
+           "\"iothread-vq-mapping\": [{\"iothread\": \"t1\", \"vqs\": [1]},"
+           "{\"iothread\": \"t2\", \"vqs\": [0]}]}");
+    add(f, "scsi-hd,drive=d0,bus=scsi0.0,scsi-id=3,lun=1,serial=ABC,device_id=XYZ,"
+           "physical_block_size=4k,min_io_size=8k,opt_io_size=64k,discard_granularity=16k,"
+           "rotation_rate=7200");
     add(f, "scsi-cd,scsi-id=5");
     vit_system_reset(f->m.sys);
     start(f);
@@ -71,6 +95,7 @@ static void teardown(Fixture *f)
 {
     test_machine_clear(&f->m);
     vit_block_node_close(f->node);
+    vit_block_objects_free(f->objects);
     vit_io_thread_free(f->thread);
     g_hash_table_unref(f->ctx.drives);
     g_unlink(f->path);
@@ -119,7 +144,7 @@ static void clear_attention(Fixture *f)
 
 static void test_identify(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint8_t inquiry[16] = { 0x12, 0, 0, 0, 96 }, serial[16] = { 0x12, 1, 0x80, 0, 96 },
             capacity[16] = { 0x9e, 0x10, [13] = 32 }, luns[16] = { 0xa0, [9] = 64 };
 
@@ -136,6 +161,18 @@ static void test_identify(void)
     (void)hd(&f, capacity, data, 32, false);
     g_assert_cmpuint(p[4] << 24 | p[5] << 16 | p[6] << 8 | p[7], ==, DISK / 512 - 1);
     g_assert_cmpuint(p[10] << 8 | p[11], ==, 512);
+    g_assert_cmpuint(p[13], ==, 3); /* eight blocks in a physical one */
+    uint8_t page[16] = { 0x12, 1, 0x83, 0, 96 };
+    (void)hd(&f, page, data, 96, false);
+    g_assert_cmpint(memcmp(p + 16, "XYZ", 3), ==, 0);
+    page[2] = 0xb0;
+    (void)hd(&f, page, data, 96, false);
+    g_assert_cmpuint(p[6] << 8 | p[7], ==, 16);
+    g_assert_cmpuint(vit_scsi_get32(p + 12), ==, 128);
+    g_assert_cmpuint(vit_scsi_get32(p + 28), ==, 32);
+    page[2] = 0xb1;
+    (void)hd(&f, page, data, 96, false);
+    g_assert_cmpuint(p[4] << 8 | p[5], ==, 7200);
     a = hd(&f, luns, data, 64, false);
     g_assert_cmpuint(p[3], ==, 8);
     g_assert_cmpuint(p[9], ==, 1);
@@ -155,7 +192,7 @@ static void test_identify(void)
 
 static void test_data(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint8_t read[16] = { 0x28, [5] = 7, [8] = 4 }, write[16] = { 0x8a, [9] = 20, [13] = 8 };
     uint8_t sync[16] = { 0x35 }, content[4096];
 
@@ -182,9 +219,83 @@ static void test_data(void)
     teardown(&f);
 }
 
+static void offer_reads(Fixture *f, GuestQueue *q, unsigned n, uint64_t data)
+{
+    for (unsigned i = 0; i < n; i++) {
+        uint8_t head[51] = { 1, 3, 0x40, 1, [19] = 0x28, [24] = (uint8_t)i, [27] = 1 };
+        GuestBuf bufs[] = { { guest_put(&f->g, head, sizeof head), sizeof head, false },
+                            { guest_alloc(&f->g, 108), 108, true },
+                            { data + 512 * i, 512, true } };
+        guest_add(q, bufs, 3, false);
+    }
+    guest_kick(q);
+}
+
+/* Both queues at once, each worked on by its own thread. */
+static void test_mapping(void)
+{
+    enum { REQUESTS_EACH = 12 };
+    Fixture f = { 0 };
+    GuestQueue second;
+
+    setup(&f);
+    clear_attention(&f);
+    g_assert_true(vit_block_node_thread(f.node) != f.thread);
+    start(&f);
+    guest_queue(&f.g, &second, REQUESTS + 1, 64);
+    uint64_t data = guest_alloc(&f.g, 2 * REQUESTS_EACH * 512);
+    for (unsigned round = 0; round < 20; round++) {
+        memset(guest_ptr(&f.g, data), 0, 2 * REQUESTS_EACH * 512);
+        offer_reads(&f, &f.q, REQUESTS_EACH, data);
+        offer_reads(&f, &second, REQUESTS_EACH, data + REQUESTS_EACH * 512);
+        for (unsigned i = 0; i < REQUESTS_EACH; i++) {
+            g_assert_true(guest_used(&f.q, NULL, NULL, 5000));
+            g_assert_true(guest_used(&second, NULL, NULL, 5000));
+        }
+        for (unsigned i = 0; i < 2 * REQUESTS_EACH; i++)
+            g_assert_cmpuint(*(uint32_t *)guest_ptr(&f.g, data + 512 * i), ==,
+                             512 * (i % REQUESTS_EACH));
+    }
+    teardown(&f);
+}
+
+/* Commands that limits hold do not hold up task management, a reset, nor the end. */
+static void test_limits(void)
+{
+    enum { COMMANDS = 8 };
+    Fixture f = { .limited = true };
+    struct { uint32_t type, subtype; uint8_t lun[8]; uint64_t tag; } reset = {
+        0, 5, { 1, 3, 0x40, 1 }, 0
+    };
+
+    setup(&f);
+    clear_attention(&f);
+    uint64_t data = guest_alloc(&f.g, COMMANDS * 512);
+    for (unsigned round = 0; round < 3; round++) {
+        offer_reads(&f, &f.q, COMMANDS, data);
+        (void)guest_used(&f.q, NULL, NULL, 50);
+        g_assert_false(guest_used(&f.q, NULL, NULL, 50));
+        int64_t begin = g_get_monotonic_time();
+        if (round == 0) { /* reset of the unit */
+            uint64_t answer = guest_put(&f.g, &(uint8_t){ 0xee }, 1);
+            GuestBuf bufs[] = { { guest_put(&f.g, &reset, 24), 24, false }, { answer, 1, true } };
+            (void)guest_do(&f.control, bufs, 2, false);
+            g_assert_cmpuint(*(uint8_t *)guest_ptr(&f.g, answer), ==, 0);
+            start(&f);
+            clear_attention(&f);
+        } else if (round == 1) {
+            guest_reset(&f.g);
+            start(&f);
+        } else {
+            teardown(&f);
+        }
+        g_assert_cmpint(g_get_monotonic_time() - begin, <, 20 * G_USEC_PER_SEC);
+    }
+}
+
 static void test_ranges(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint8_t unmap[16] = { 0x42, [8] = 40 }, same[16] = { 0x93, [9] = 16, [13] = 200 };
     uint8_t list[40] = { 0, 38, 0, 32, [15] = 8, [19] = 8, [31] = 64, [35] = 8 },
             content[512 * 200];
@@ -213,7 +324,7 @@ static void test_ranges(void)
 
 static void test_management(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint8_t reset[24] = { [4] = 5, [8] = 1, [9] = 3, [10] = 0x40, [11] = 1 }, ready[16] = { 0 };
 
     setup(&f);
@@ -228,7 +339,7 @@ static void test_management(void)
 
 static void test_garbage(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     GRand *rand = g_rand_new_with_seed((uint32_t)g_test_rand_int());
     static const uint8_t opcodes[] = {
         0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x1e, 0x25, 0x28,
@@ -269,7 +380,7 @@ static void grow(void *opaque)
 
 static void test_resize(void)
 {
-    Fixture f;
+    Fixture f = { 0 };
     uint8_t ready[16] = { 0 }, capacity[16] = { 0x9e, 0x10, [13] = 32 };
     uint32_t len = 0;
 
@@ -278,7 +389,7 @@ static void test_resize(void)
     uint64_t data = guest_alloc(&f.g, 64), event = guest_alloc(&f.g, 16);
     const uint8_t *p = guest_ptr(&f.g, data), *e = guest_ptr(&f.g, event);
     (void)guest_add(&f.events, &(GuestBuf){ event, 16, true }, 1, false);
-    vit_fiber_run_sync(f.thread, grow, f.node);
+    vit_fiber_run_sync(vit_block_node_thread(f.node), grow, f.node);
     g_assert_true(guest_used(&f.events, NULL, &len, 5000));
     g_assert_cmpuint(len, ==, 16);
     g_assert_cmpuint(e[0], ==, 3); /* a parameter has changed, of target 3, unit 1 */
@@ -301,6 +412,8 @@ int main(int argc, char **argv)
     g_test_add_func("/virtio-scsi/resize", test_resize);
     g_test_add_func("/virtio-scsi/identify", test_identify);
     g_test_add_func("/virtio-scsi/data", test_data);
+    g_test_add_func("/virtio-scsi/mapping", test_mapping);
+    g_test_add_func("/virtio-scsi/limits", test_limits);
     g_test_add_func("/virtio-scsi/ranges", test_ranges);
     g_test_add_func("/virtio-scsi/management", test_management);
     g_test_add_func("/virtio-scsi/garbage", test_garbage);
