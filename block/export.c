@@ -74,6 +74,14 @@ typedef struct {
     JsonArray *list;
 } Call;
 
+char **vit_block_export_types(void)
+{
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+    for (unsigned i = 0; classes[i]; i++) g_strv_builder_add(names, classes[i]->type);
+    return g_strv_builder_end(names);
+}
+
 static const VitBlockExportClass *find_class(const char *type, GError **error)
 {
     const char *names[G_N_ELEMENTS(classes)] = { NULL };

@@ -40,6 +40,8 @@ struct VitBlockExport { /* first member of each kind's instance */
 
 /* graph: borrowed; its objects are where "tls-creds" are found. */
 [[nodiscard]] VitBlockExports *vit_block_exports_new(VitBlockGraph *graph);
+/* Names of the types of exports; the caller frees. */
+char **vit_block_export_types(void);
 void vit_block_exports_free(VitBlockExports *exports); /* removes all of them; NULL is fine */
 VitBlockGraph *vit_block_exports_graph(const VitBlockExports *exports);
 

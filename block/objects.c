@@ -75,6 +75,11 @@ void vit_block_objects_free(VitBlockObjects *objects)
     g_free(objects);
 }
 
+const char *vit_block_object_type(const VitBlockObject *object)
+{
+    return object->klass->type;
+}
+
 const char *vit_block_object_id(const VitBlockObject *object)
 {
     return object->id;

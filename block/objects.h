@@ -32,6 +32,7 @@ void vit_block_object_release(VitBlockObject *object); /* NULL is fine */
  * its last user.  NULL when another object has the name. */
 [[nodiscard]] VitBlockObject *vit_block_objects_use_group(VitBlockObjects *objects, const char *id,
                                                           GError **error);
+const char *vit_block_object_type(const VitBlockObject *object);
 const char *vit_block_object_id(const VitBlockObject *object);
 /* Calls fn for each, in order of creation, with the table locked: fn may not call back here. */
 typedef void (*VitBlockObjectFunc)(void *opaque, const char *id, const char *type);

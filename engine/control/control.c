@@ -3,6 +3,7 @@
 #include "engine/control/control-private.h"
 
 #include "engine/control/keys.h"
+#include "engine/control/qmp.h"
 #include "engine/guest/x86/cpu.h"
 
 #include <string.h>
@@ -12,6 +13,8 @@
 void control_emit(VitControl *c, const char *name, JsonObject *data)
 {
     gint64 now = g_get_real_time();
+
+    qmp_check_event(name, data);
     JsonObject *stamp = json_object_new(), *event = json_object_new();
 
     json_object_set_int_member(stamp, "seconds", now / G_USEC_PER_SEC);

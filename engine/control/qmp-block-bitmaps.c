@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block-bitmaps.c - the block-dirty-bitmap-* commands */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include <string.h>
@@ -60,15 +61,17 @@ bool block_bitmap_add(ControlBlock *b, JsonObject *args, GError **error)
     return true;
 }
 
-static const QmpArg add_args[] = { { "node", QMP_STR },
-                                   { "name", QMP_STR },
-                                   { "granularity", QMP_INT, true },
-                                   { "persistent", QMP_BOOL, true },
-                                   { "disabled", QMP_BOOL, true },
-                                   { 0 } };
-static const QmpArg bitmap_args[] = { { "node", QMP_STR }, { "name", QMP_STR }, { 0 } };
-static const QmpArg merge_args[] = {
-    { "node", QMP_STR }, { "target", QMP_STR }, { "bitmaps", QMP_ARRAY }, { 0 }
+const QmpArg block_bitmap_add_args[] = { { "node", QMP_STR },
+                                         { "name", QMP_STR },
+                                         { "granularity", QMP_INT, true },
+                                         { "persistent", QMP_BOOL, true },
+                                         { "disabled", QMP_BOOL, true },
+                                         { 0 } };
+const QmpArg block_bitmap_merge_args[] = {
+    { "node", QMP_STR },
+    { "target", QMP_STR },
+    { "bitmaps", QMP_ARRAY, .type = &qmp_bitmap_or_name_type },
+    { 0 },
 };
 
 static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
@@ -125,14 +128,9 @@ static bool run_disable(ControlBlock *b, JsonObject *args, JsonNode **result, GE
 
 static VitBlockBitmap *source_of(ControlBlock *b, const char *node, JsonNode *which, GError **error)
 {
-    if (JSON_NODE_HOLDS_VALUE(which) && json_node_get_value_type(which) == G_TYPE_STRING)
-        return block_bitmap(b, node, json_node_get_string(which), error);
-    if (!JSON_NODE_HOLDS_OBJECT(which)) {
-        control_fail(error, "Invalid parameter type for 'bitmaps', expected: string or object");
-        return NULL;
-    }
-    JsonObject *object = json_node_get_object(which);
-    return qmp_check(bitmap_args, object, error) ? named(b, object, error) : NULL;
+    return JSON_NODE_HOLDS_OBJECT(which)
+               ? named(b, json_node_get_object(which), error)
+               : block_bitmap(b, node, json_node_get_string(which), error);
 }
 
 bool block_bitmap_merge_all(ControlBlock *b, JsonObject *args, VitBlockBitmap *into, GError **error)
@@ -160,11 +158,11 @@ static bool run_merge(ControlBlock *b, JsonObject *args, JsonNode **result, GErr
 }
 
 const QmpCommand qmp_block_bitmap_commands[] = {
-    { "block-dirty-bitmap-add", add_args, QMP_OBJECT, .co_run = run_add },
-    { "block-dirty-bitmap-clear", bitmap_args, QMP_OBJECT, .co_run = run_clear },
-    { "block-dirty-bitmap-disable", bitmap_args, QMP_OBJECT, .co_run = run_disable },
-    { "block-dirty-bitmap-enable", bitmap_args, QMP_OBJECT, .co_run = run_enable },
-    { "block-dirty-bitmap-merge", merge_args, QMP_OBJECT, .co_run = run_merge },
-    { "block-dirty-bitmap-remove", bitmap_args, QMP_OBJECT, .co_run = run_remove },
+    { "block-dirty-bitmap-add", block_bitmap_add_args, NULL, .co_run = run_add },
+    { "block-dirty-bitmap-clear", qmp_bitmap_members, NULL, .co_run = run_clear },
+    { "block-dirty-bitmap-disable", qmp_bitmap_members, NULL, .co_run = run_disable },
+    { "block-dirty-bitmap-enable", qmp_bitmap_members, NULL, .co_run = run_enable },
+    { "block-dirty-bitmap-merge", block_bitmap_merge_args, NULL, .co_run = run_merge },
+    { "block-dirty-bitmap-remove", qmp_bitmap_members, NULL, .co_run = run_remove },
     { 0 }
 };

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block-exports.c - the NBD server, exports and objects by command */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include <string.h>
 
 /* ---- The NBD server -------------------------------------------------------------------------- */
 
-static const QmpArg start_args[] = { { "addr", QMP_OBJECT },
+static const QmpArg start_args[] = { { "addr", QMP_OBJECT, .type = &qmp_wrapped_address_type },
                                      { "handshake-max-seconds", QMP_INT, true },
                                      { "tls-creds", QMP_STR, true },
                                      { "tls-authz", QMP_STR, true },
@@ -14,25 +15,18 @@ static const QmpArg start_args[] = { { "addr", QMP_OBJECT },
                                      { 0 } };
 
 /* {"type": T, "data": {...}} as this command has it -> {"type": T, ...}. */
-static JsonObject *flatten(JsonObject *args, GError **error)
+static JsonObject *flatten(JsonObject *args)
 {
     JsonObject *addr = json_object_get_object_member(args, "addr");
-    JsonNode *data = json_object_get_member(addr, "data");
+    JsonObject *data = json_object_get_object_member(addr, "data");
     JsonObject *flat = json_object_new(), *out = json_object_new();
     g_autoptr(GList) members = json_object_get_members(args);
 
-    if (!block_text(addr, "type") || !data || !JSON_NODE_HOLDS_OBJECT(data)) {
-        control_fail(error, "Parameter 'addr.%s' is missing",
-                     block_text(addr, "type") ? "data" : "type");
-        json_object_unref(flat);
-        json_object_unref(out);
-        return NULL;
-    }
-    g_autoptr(GList) inner = json_object_get_members(json_node_get_object(data));
+    g_autoptr(GList) inner = json_object_get_members(data);
     json_object_set_string_member(flat, "type", block_text(addr, "type"));
     for (GList *l = inner; l; l = l->next)
         json_object_set_member(flat, l->data,
-                               json_object_dup_member(json_node_get_object(data), l->data));
+                               json_object_dup_member(data, l->data));
     for (GList *l = members; l; l = l->next) {
         if (strcmp(l->data, "addr"))
             json_object_set_member(out, l->data, json_object_dup_member(args, l->data));
@@ -43,9 +37,8 @@ static JsonObject *flatten(JsonObject *args, GError **error)
 
 static bool run_start(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    g_autoptr(JsonObject) flat = flatten(args, error);
-    g_autoptr(VitBlockArgs) options = flat ? vit_block_args_new(NULL, flat, error)
-                                           : NULL;
+    g_autoptr(JsonObject) flat = flatten(args);
+    g_autoptr(VitBlockArgs) options = vit_block_args_new(NULL, flat, error);
 
     return options && vit_block_exports_nbd_start(b->exports, options, error);
 }
@@ -107,13 +100,6 @@ static bool run_nbd_remove(ControlBlock *b, JsonObject *args, JsonNode **result,
 
 /* ---- Exports --------------------------------------------------------------------------------- */
 
-static const QmpArg add_args[] = { { "type", QMP_STR },
-                                   { "id", QMP_STR },
-                                   { "node-name", QMP_STR },
-                                   { "writable", QMP_BOOL, true },
-                                   { "writethrough", QMP_BOOL, true },
-                                   { 0 } };
-
 static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
     g_autoptr(VitBlockArgs) options = vit_block_args_new(NULL, args, error);
@@ -134,7 +120,6 @@ static bool run_query(ControlBlock *b, JsonObject *args, JsonNode **result, GErr
 
 /* ---- Objects --------------------------------------------------------------------------------- */
 
-static const QmpArg object_add_args[] = { { "qom-type", QMP_STR }, { "id", QMP_STR }, { 0 } };
 static const QmpArg object_del_args[] = { { "id", QMP_STR }, { 0 } };
 
 static bool run_object_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
@@ -153,17 +138,15 @@ static bool run_object_del(ControlBlock *b, JsonObject *args, JsonNode **result,
            vit_block_objects_remove(b->objects, id, error);
 }
 
-static const QmpArg no_args[] = { { 0 } };
-
 const QmpCommand qmp_block_export_commands[] = {
-    { "block-export-add", add_args, QMP_OBJECT, .co_run = run_add, .open = true },
-    { "block-export-del", del_args, QMP_OBJECT, .co_run = run_del },
-    { "nbd-server-add", nbd_add_args, QMP_OBJECT, .co_run = run_nbd_add },
-    { "nbd-server-remove", nbd_remove_args, QMP_OBJECT, .co_run = run_nbd_remove },
-    { "nbd-server-start", start_args, QMP_OBJECT, .co_run = run_start },
-    { "nbd-server-stop", no_args, QMP_OBJECT, .co_run = run_stop },
-    { "object-add", object_add_args, QMP_OBJECT, .co_run = run_object_add, .open = true },
-    { "object-del", object_del_args, QMP_OBJECT, .co_run = run_object_del },
-    { "query-block-exports", no_args, QMP_ARRAY, .co_run = run_query },
+    { "block-export-add", .co_run = run_add, .type = &qmp_block_export_type },
+    { "block-export-del", del_args, NULL, .co_run = run_del },
+    { "nbd-server-add", nbd_add_args, NULL, .co_run = run_nbd_add },
+    { "nbd-server-remove", nbd_remove_args, NULL, .co_run = run_nbd_remove },
+    { "nbd-server-start", start_args, NULL, .co_run = run_start },
+    { "nbd-server-stop", qmp_no_members, NULL, .co_run = run_stop },
+    { "object-add", .co_run = run_object_add, .type = &qmp_object_type },
+    { "object-del", object_del_args, NULL, .co_run = run_object_del },
+    { "query-block-exports", qmp_no_members, &qmp_exports_type, .co_run = run_query },
     { 0 }
 };

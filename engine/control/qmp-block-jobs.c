@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block-jobs.c - jobs by command: starting them, their verbs, their events */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include "block/job-private.h"
@@ -411,8 +412,8 @@ static bool run_drive_mirror(ControlBlock *b, JsonObject *args, JsonNode **resul
         { "bitmap", QMP_STR, true }, { "bitmap-mode", QMP_STR, true, bitmap_modes },               \
         { "compress", QMP_BOOL, true }, LIVE_ARGS, SIDE_ARGS
 
-static const QmpArg blockdev_backup_args[] = { BACKUP_ARGS, { 0 } };
-static const QmpArg drive_backup_args[] = {
+const QmpArg block_blockdev_backup_args[] = { BACKUP_ARGS, { 0 } };
+const QmpArg block_drive_backup_args[] = {
     BACKUP_ARGS, { "format", QMP_STR, true }, { "mode", QMP_STR, true, modes }, { 0 }
 };
 
@@ -459,9 +460,7 @@ VitBlockJob *block_backup_prepare(ControlBlock *b, JsonObject *args, bool drive,
     VitBlockLiveOptions options;
     VitBlockBackup o;
 
-    if (!qmp_check(drive ? drive_backup_args : blockdev_backup_args, args, error) || !source ||
-        !block_check_free(source, error))
-        return NULL;
+    if (!source || !block_check_free(source, error)) return NULL;
     if (drive) {
         VitBlockNode *backing = !strcmp(block_text(args, "sync"), "none") ? source
                                 : !strcmp(block_text(args, "sync"), "top") && source->backing
@@ -612,33 +611,32 @@ static bool run_commit(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
            start(vit_co_commit_new(&options, active, top, base, backing, error));
 }
 
-static const QmpArg no_args[] = { { 0 } };
 static const QmpArg id_args[] = { { "id", QMP_STR }, { 0 } };
 static const QmpArg device_args[] = { { "device", QMP_STR }, { 0 } };
 static const QmpArg cancel_args[] = { { "device", QMP_STR }, { "force", QMP_BOOL, true }, { 0 } };
 static const QmpArg speed_args[] = { { "device", QMP_STR }, { "speed", QMP_INT }, { 0 } };
 
 const QmpCommand qmp_block_job_commands[] = {
-    { "block-commit", commit_args, QMP_OBJECT, .co_run = run_commit },
-    { "block-job-cancel", cancel_args, QMP_OBJECT, .co_run = run_block_cancel },
-    { "block-job-complete", device_args, QMP_OBJECT, .co_run = run_block_complete },
-    { "block-job-dismiss", id_args, QMP_OBJECT, .co_run = run_block_dismiss },
-    { "block-job-finalize", id_args, QMP_OBJECT, .co_run = run_block_finalize },
-    { "block-job-pause", device_args, QMP_OBJECT, .co_run = run_block_pause },
-    { "block-job-resume", device_args, QMP_OBJECT, .co_run = run_block_resume },
-    { "block-job-set-speed", speed_args, QMP_OBJECT, .co_run = run_set_speed },
-    { "block-stream", stream_args, QMP_OBJECT, .co_run = run_stream },
-    { "blockdev-backup", blockdev_backup_args, QMP_OBJECT, .co_run = run_blockdev_backup },
-    { "blockdev-mirror", blockdev_mirror_args, QMP_OBJECT, .co_run = run_blockdev_mirror },
-    { "drive-backup", drive_backup_args, QMP_OBJECT, .co_run = run_drive_backup },
-    { "drive-mirror", drive_mirror_args, QMP_OBJECT, .co_run = run_drive_mirror },
-    { "job-cancel", id_args, QMP_OBJECT, .co_run = run_job_cancel },
-    { "job-complete", id_args, QMP_OBJECT, .co_run = run_job_complete },
-    { "job-dismiss", id_args, QMP_OBJECT, .co_run = run_job_dismiss },
-    { "job-finalize", id_args, QMP_OBJECT, .co_run = run_job_finalize },
-    { "job-pause", id_args, QMP_OBJECT, .co_run = run_job_pause },
-    { "job-resume", id_args, QMP_OBJECT, .co_run = run_job_resume },
-    { "query-block-jobs", no_args, QMP_ARRAY, .co_run = query_block_jobs },
-    { "query-jobs", no_args, QMP_ARRAY, .co_run = query_jobs },
+    { "block-commit", commit_args, NULL, .co_run = run_commit },
+    { "block-job-cancel", cancel_args, NULL, .co_run = run_block_cancel },
+    { "block-job-complete", device_args, NULL, .co_run = run_block_complete },
+    { "block-job-dismiss", id_args, NULL, .co_run = run_block_dismiss },
+    { "block-job-finalize", id_args, NULL, .co_run = run_block_finalize },
+    { "block-job-pause", device_args, NULL, .co_run = run_block_pause },
+    { "block-job-resume", device_args, NULL, .co_run = run_block_resume },
+    { "block-job-set-speed", speed_args, NULL, .co_run = run_set_speed },
+    { "block-stream", stream_args, NULL, .co_run = run_stream },
+    { "blockdev-backup", block_blockdev_backup_args, NULL, .co_run = run_blockdev_backup },
+    { "blockdev-mirror", blockdev_mirror_args, NULL, .co_run = run_blockdev_mirror },
+    { "drive-backup", block_drive_backup_args, NULL, .co_run = run_drive_backup },
+    { "drive-mirror", drive_mirror_args, NULL, .co_run = run_drive_mirror },
+    { "job-cancel", id_args, NULL, .co_run = run_job_cancel },
+    { "job-complete", id_args, NULL, .co_run = run_job_complete },
+    { "job-dismiss", id_args, NULL, .co_run = run_job_dismiss },
+    { "job-finalize", id_args, NULL, .co_run = run_job_finalize },
+    { "job-pause", id_args, NULL, .co_run = run_job_pause },
+    { "job-resume", id_args, NULL, .co_run = run_job_resume },
+    { "query-block-jobs", qmp_no_members, &qmp_block_jobs_type, .co_run = query_block_jobs },
+    { "query-jobs", qmp_no_members, &qmp_jobs_type, .co_run = query_jobs },
     { 0 }
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* engine/control/qmp-block-limits.c - limits by command: block_set_io_throttle, throttle groups as
- * QOM objects, block-set-write-threshold */
+/* engine/control/qmp-block-limits.c - limits by command: block_set_io_throttle,
+ * block-set-write-threshold; failures of disks */
 #include "engine/control/qmp-block.h"
 
 #include "block/objects/throttle-group.h"
@@ -118,123 +118,6 @@ static bool run_throttle(ControlBlock *b, JsonObject *args, JsonNode **result, G
     return true;
 }
 
-/* ---- Throttle groups as objects -------------------------------------------------------------- */
-
-static const QmpArg get_args[] = { { "path", QMP_STR }, { "property", QMP_STR }, { 0 } };
-/* "value" is of the property's type. */
-static const QmpArg set_args[] = { { "path", QMP_STR }, { "property", QMP_STR }, { 0 } };
-static const QmpArg list_args[] = { { "path", QMP_STR }, { 0 } };
-
-/* A use of the object at "/objects/ID" or "ID". */
-static VitBlockObject *find_object(ControlBlock *b, const char *path, const char *type,
-                                   GError **error)
-{
-    const char *id = g_str_has_prefix(path, "/objects/") ? path + strlen("/objects/") : path;
-    VitBlockObject *object = vit_block_objects_use(b->objects, id, type, NULL);
-
-    if (!object)
-        g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_DEVICE_NOT_FOUND, "Device '%s' not found",
-                    path);
-    return object;
-}
-
-static bool no_property(GError **error, const char *property)
-{
-    return control_fail(error, "Property 'throttle-group.%s' not found", property);
-}
-
-static bool run_get(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
-{
-    const char *property = block_text(args, "property");
-    VitBlockObject *group = find_object(b, block_text(args, "path"), "throttle-group", error);
-
-    if (!group) return false;
-    VitThrottleLimits limits = vit_throttle_group_limits(group);
-    g_autoptr(JsonObject) all = vit_throttle_limits_describe(&limits);
-    vit_block_object_release(group);
-    if (!strcmp(property, "limits")) *result = qmp_object(json_object_ref(all));
-    else if (g_str_has_prefix(property, "x-") && json_object_has_member(all, property + 2))
-        *result = json_object_dup_member(all, property + 2);
-    else return no_property(error, property);
-    return true;
-}
-
-static bool set_limits(VitBlockObject *group, JsonObject *value, GError **error)
-{
-    VitThrottleLimits limits = vit_throttle_group_limits(group);
-    g_autoptr(VitBlockArgs) args = vit_block_args_new("limits", value, error);
-
-    if (!args || !vit_throttle_limits_take(&limits, args, "", error) ||
-        !vit_block_args_finish(args, error))
-        return false;
-    vit_throttle_group_set_limits(group, &limits);
-    return true;
-}
-
-static bool run_set(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
-{
-    const char *property = block_text(args, "property");
-    JsonNode *value = json_object_get_member(args, "value");
-    VitBlockObject *group = find_object(b, block_text(args, "path"), "throttle-group", error);
-    bool good = false;
-
-    if (!group) return false;
-    VitThrottleLimits limits = vit_throttle_group_limits(group);
-    g_autoptr(JsonObject) all = vit_throttle_limits_describe(&limits);
-    if (!value) control_fail(error, "Parameter 'value' is missing");
-    else if (g_str_has_prefix(property, "x-") && json_object_has_member(all, property + 2))
-        control_fail(error, "Property cannot be set after initialization");
-    else if (strcmp(property, "limits")) no_property(error, property);
-    else if (!JSON_NODE_HOLDS_OBJECT(value))
-        control_fail(error, "Invalid parameter type for 'limits', expected: object");
-    else good = set_limits(group, json_node_get_object(value), error);
-    vit_block_object_release(group);
-    return good;
-}
-
-static void add_property(JsonArray *list, const char *name, const char *type)
-{
-    JsonObject *entry = json_object_new();
-
-    json_object_set_string_member(entry, "name", name);
-    json_object_set_string_member(entry, "type", type);
-    json_array_add_object_element(list, entry);
-}
-
-static void add_child(void *opaque, const char *id, const char *type)
-{
-    g_autofree char *child = g_strdup_printf("child<%s>", type);
-
-    add_property(opaque, id, child);
-}
-
-static bool run_list(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
-{
-    const char *path = block_text(args, "path");
-    g_autoptr(JsonArray) list = json_array_new();
-
-    add_property(list, "type", "string");
-    if (!strcmp(path, "/objects")) {
-        vit_block_objects_each(b->objects, add_child, list);
-    } else {
-        VitBlockObject *any = find_object(b, path, NULL, error);
-        if (!any) return false;
-        VitBlockObject *group = vit_block_objects_use(b->objects, vit_block_object_id(any),
-                                                      "throttle-group", NULL);
-        vit_block_object_release(any);
-        g_autoptr(JsonObject) all = vit_throttle_limits_describe(&vit_throttle_no_limits);
-        g_autoptr(GList) members = group ? json_object_get_members(all) : NULL;
-        if (group) add_property(list, "limits", "ThrottleLimits");
-        for (GList *l = members; l; l = l->next) {
-            g_autofree char *name = g_strconcat("x-", l->data, NULL);
-            add_property(list, name, "int");
-        }
-        vit_block_object_release(group);
-    }
-    *result = qmp_array(g_steal_pointer(&list));
-    return true;
-}
-
 /* ---- Write thresholds ------------------------------------------------------------------------ */
 
 static void crossed(void *opaque, VitBlockNode *node, uint64_t exceeded, uint64_t threshold)
@@ -309,10 +192,7 @@ void control_disk_failed(VitControl *control, const VitDiskFailure *f)
 }
 
 const QmpCommand qmp_block_limit_commands[] = {
-    { "block-set-write-threshold", threshold_args, QMP_OBJECT, .co_run = run_threshold },
-    { "block_set_io_throttle", throttle_args, QMP_OBJECT, .co_run = run_throttle },
-    { "qom-get", get_args, QMP_OBJECT, .co_run = run_get },
-    { "qom-list", list_args, QMP_ARRAY, .co_run = run_list },
-    { "qom-set", set_args, QMP_OBJECT, .co_run = run_set, .open = true },
+    { "block-set-write-threshold", threshold_args, NULL, .co_run = run_threshold },
+    { "block_set_io_throttle", throttle_args, NULL, .co_run = run_throttle },
     { 0 }
 };

@@ -100,7 +100,7 @@ static bool stays_home(const char *command)
 {
     static const char *const prefixes[] = {
         "query-", "block-export-", "nbd-server-", "object-",    "block-job-",
-        "job-",   "qom-",          "block-set-",  "block_set_", "x-blockdev-set-iothread"
+        "job-",   "block-set-",  "block_set_", "x-blockdev-set-iothread"
     };
 
     for (size_t i = 0; i < G_N_ELEMENTS(prefixes); i++)
@@ -129,19 +129,19 @@ bool block_run(ControlBlock *b, const QmpCommand *row, JsonObject *args, JsonNod
 
 /* ---- moving by command ----------------------------------------------------------------------- */
 
-static const QmpArg set_args[] = { { "node-name", QMP_STR }, { "force", QMP_BOOL, true }, { 0 } };
+static const QmpType *const name_or_none[] = { &qmp_str_type, &qmp_null_type, NULL };
+static const QmpType iothread_type = { QMP_ALTERNATE, "StrOrNull", .choices = name_or_none };
+static const QmpArg set_args[] = { { "node-name", QMP_STR },
+                                   { "iothread", QMP_ALTERNATE, .type = &iothread_type },
+                                   { "force", QMP_BOOL, true },
+                                   { 0 } };
 
 static bool run_set(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    static const QmpArg named_args[] = {
-        { "node-name", QMP_STR }, { "iothread", QMP_STR }, { "force", QMP_BOOL, true }, { 0 }
-    };
     JsonNode *where = json_object_get_member(args, "iothread");
     const char *name = block_text(args, "node-name");
     VitIoThread *to = b->thread;
 
-    if (!where) return control_fail(error, "Parameter 'iothread' is missing");
-    if (!JSON_NODE_HOLDS_NULL(where) && !qmp_check(named_args, args, error)) return false;
     VitBlockNode *node = vit_block_graph_find(b->graph, name);
     if (!node) return control_fail(error, "Failed to find node with node-name='%s'", name);
     if (node->claims && !block_bool(args, "force", false))
@@ -172,5 +172,5 @@ bool block_iothread_is_free(ControlBlock *b, const char *id)
 }
 
 const QmpCommand qmp_block_place_commands[] = {
-    { "x-blockdev-set-iothread", set_args, QMP_OBJECT, .co_run = run_set, .open = true }, { 0 }
+    { "x-blockdev-set-iothread", set_args, NULL, .co_run = run_set }, { 0 }
 };

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block-query.c - nodes, devices and their figures as QMP tells them */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include <string.h>
@@ -264,11 +265,9 @@ static bool query_stats(ControlBlock *b, JsonObject *args, JsonNode **result, GE
     return true;
 }
 
-static const QmpArg no_args[] = { { 0 } };
-
 const QmpCommand qmp_block_query_commands[] = {
-    { "query-block", no_args, QMP_ARRAY, .co_run = query_block },
-    { "query-blockstats", stats_args, QMP_ARRAY, .co_run = query_stats },
-    { "query-named-block-nodes", nodes_args, QMP_ARRAY, .co_run = query_nodes },
+    { "query-block", qmp_no_members, &qmp_blocks_type, .co_run = query_block },
+    { "query-blockstats", stats_args, &qmp_stats_type, .co_run = query_stats },
+    { "query-named-block-nodes", nodes_args, &qmp_nodes_type, .co_run = query_nodes },
     { 0 }
 };

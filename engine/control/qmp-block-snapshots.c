@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block-snapshots.c - overlays and internal snapshots by command */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include <string.h>
@@ -7,14 +8,14 @@
 /* ---- Overlays -------------------------------------------------------------------------------- */
 
 static const char *const modes[] = { "existing", "absolute-paths", NULL };
-static const QmpArg sync_args[] = { { "device", QMP_STR, true },
+const QmpArg block_snapshot_sync_args[] = { { "device", QMP_STR, true },
                                     { "node-name", QMP_STR, true },
                                     { "snapshot-file", QMP_STR },
                                     { "snapshot-node-name", QMP_STR, true },
                                     { "format", QMP_STR, true },
                                     { "mode", QMP_STR, true, modes },
                                     { 0 } };
-static const QmpArg overlay_args[] = { { "node", QMP_STR }, { "overlay", QMP_STR }, { 0 } };
+const QmpArg block_snapshot_args[] = { { "node", QMP_STR }, { "overlay", QMP_STR }, { 0 } };
 
 /* Makes and opens the overlay of blockdev-snapshot-sync: a reference. */
 static VitBlockNode *make_overlay(ControlBlock *b, JsonObject *args, VitBlockNode *node,
@@ -72,7 +73,6 @@ bool block_snapshot_do(ControlBlock *b, JsonObject *args, bool sync, BlockSnapsh
 {
     VitBlockNode *node, *overlay;
 
-    if (!qmp_check(sync ? sync_args : overlay_args, args, error)) return false;
     node = sync ? block_find(b, block_text(args, "device"), block_text(args, "node-name"), error)
                 : block_find_either(b, block_text(args, "node"), error);
     if (!node || !block_check_free(node, error)) return false;
@@ -219,7 +219,7 @@ static VitBlockSnapshot *find_snapshot(GPtrArray *list, const char *id, const ch
     return NULL;
 }
 
-static const QmpArg internal_args[] = { { "device", QMP_STR }, { "name", QMP_STR }, { 0 } };
+const QmpArg block_internal_snapshot_args[] = { { "device", QMP_STR }, { "name", QMP_STR }, { 0 } };
 static const QmpArg delete_args[] = {
     { "device", QMP_STR }, { "id", QMP_STR, true }, { "name", QMP_STR, true }, { 0 }
 };
@@ -229,8 +229,7 @@ bool block_internal_snapshot(ControlBlock *b, JsonObject *args, GError **error)
     const char *device = block_text(args, "device"), *name = block_text(args, "name");
     VitBlockNode *node;
 
-    if (!qmp_check(internal_args, args, error) || !(node = block_find_either(b, device, error)))
-        return false;
+    if (!(node = block_find_either(b, device, error))) return false;
     if (node->how.read_only) return control_fail(error, "Device '%s' is read only", device);
     if (!*name) return control_fail(error, "Name is empty");
     g_autoptr(GPtrArray) list = list_snapshots(node, error);
@@ -295,10 +294,12 @@ static bool run_delete(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
 }
 
 const QmpCommand qmp_block_snapshot_commands[] = {
-    { "blockdev-snapshot", overlay_args, QMP_OBJECT, .co_run = run_snapshot },
-    { "blockdev-snapshot-delete-internal-sync", delete_args, QMP_OBJECT, .co_run = run_delete },
-    { "blockdev-snapshot-internal-sync", internal_args, QMP_OBJECT, .co_run = run_internal },
-    { "blockdev-snapshot-sync", sync_args, QMP_OBJECT, .co_run = run_sync },
-    { "change-backing-file", backing_args, QMP_OBJECT, .co_run = run_change_backing },
+    { "blockdev-snapshot", block_snapshot_args, NULL, .co_run = run_snapshot },
+    { "blockdev-snapshot-delete-internal-sync", delete_args, &qmp_snapshot_type,
+      .co_run = run_delete },
+    { "blockdev-snapshot-internal-sync", block_internal_snapshot_args, NULL,
+      .co_run = run_internal },
+    { "blockdev-snapshot-sync", block_snapshot_sync_args, NULL, .co_run = run_sync },
+    { "change-backing-file", backing_args, NULL, .co_run = run_change_backing },
     { 0 }
 };

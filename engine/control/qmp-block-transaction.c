@@ -3,6 +3,7 @@
  *
  * The nodes spoken of stand still meanwhile.  Each action is done, with what leads back kept; when
  * one fails those before it are undone, the last first. */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include <string.h>
@@ -11,7 +12,8 @@ enum { MAX_ACTIONS = 256 };
 
 typedef struct Action Action;
 typedef struct {
-    const char *type;
+    const char *name;
+    const QmpType type; /* of what the action is: its data */
     const char *node_key; /* of the member that names what must stand still; NULL: none */
     bool (*act)(ControlBlock *b, Action *a, GError **error);
     void (*undo)(ControlBlock *b, Action *a); /* NULL: nothing to undo */
@@ -40,8 +42,6 @@ static bool bitmap_find(ControlBlock *b, Action *a, const char *key, GError **er
 {
     const char *node = block_text(a->data, "node"), *name = block_text(a->data, key);
 
-    if (!node || !name)
-        return control_fail(error, "Parameter '%s' is missing", node ? key : "node");
     a->bitmap = block_bitmap(b, node, name, error);
     if (!a->bitmap || !block_bitmap_usable(a->bitmap, error)) return false;
     a->was_enabled = vit_block_bitmap_enabled(a->bitmap);
@@ -69,9 +69,6 @@ static void bitmap_restore(ControlBlock *b, Action *a)
 
 static bool bitmap_add_act(ControlBlock *b, Action *a, GError **error)
 {
-    if (!block_text(a->data, "node") || !block_text(a->data, "name"))
-        return control_fail(error, "Parameter '%s' is missing",
-                            block_text(a->data, "node") ? "name" : "node");
     return block_bitmap_add(b, a->data, error) && bitmap_find(b, a, "name", error);
 }
 
@@ -103,10 +100,6 @@ static bool bitmap_disable_act(ControlBlock *b, Action *a, GError **error)
 
 static bool bitmap_merge_act(ControlBlock *b, Action *a, GError **error)
 {
-    JsonNode *list = json_object_get_member(a->data, "bitmaps");
-
-    if (!list || !JSON_NODE_HOLDS_ARRAY(list))
-        return control_fail(error, "Parameter 'bitmaps' is missing");
     return bitmap_find(b, a, "target", error) && bitmap_save(a, error) &&
            block_bitmap_merge_all(b, a->data, a->bitmap, error);
 }
@@ -189,37 +182,60 @@ static void backup_finish(ControlBlock *b, Action *a)
     vit_block_job_start(a->job);
 }
 
+/* An action's data: the arguments of the command of its name. */
+/* clang-format off */
+#define DATA(ARGS)                                                                                 \
+    { QMP_OBJECT, .members = (const QmpArg[]){                                                     \
+        { "data", QMP_OBJECT, .type = &(const QmpType){ QMP_OBJECT, .members = (ARGS) } }, { 0 } } }
+/* clang-format on */
+
 static const Kind kinds[] = {
-    { "abort", NULL, abort_act, NULL, NULL },
-    { "block-dirty-bitmap-add", "node", bitmap_add_act, bitmap_add_undo, NULL },
-    { "block-dirty-bitmap-clear", "node", bitmap_clear_act, bitmap_restore, NULL },
-    { "block-dirty-bitmap-disable", "node", bitmap_disable_act, bitmap_restore, NULL },
-    { "block-dirty-bitmap-enable", "node", bitmap_enable_act, bitmap_restore, NULL },
-    { "block-dirty-bitmap-merge", "node", bitmap_merge_act, bitmap_restore, NULL },
-    { "block-dirty-bitmap-remove", "node", bitmap_remove_act, bitmap_remove_undo,
-      bitmap_remove_finish },
-    { "blockdev-backup", "device", blockdev_backup_act, backup_undo, backup_finish },
-    { "blockdev-snapshot", "node", snapshot_act, snapshot_undo, NULL },
-    { "blockdev-snapshot-internal-sync", "device", internal_act, internal_undo, NULL },
-    { "blockdev-snapshot-sync", "device", snapshot_sync_act, snapshot_undo, NULL },
-    { "drive-backup", "device", drive_backup_act, backup_undo, backup_finish },
+    { "abort", DATA(qmp_no_members), NULL, abort_act, NULL, NULL },
+    { "block-dirty-bitmap-add", DATA(block_bitmap_add_args), "node", bitmap_add_act,
+      bitmap_add_undo, NULL },
+    { "block-dirty-bitmap-clear", DATA(qmp_bitmap_members), "node", bitmap_clear_act,
+      bitmap_restore, NULL },
+    { "block-dirty-bitmap-disable", DATA(qmp_bitmap_members), "node", bitmap_disable_act,
+      bitmap_restore, NULL },
+    { "block-dirty-bitmap-enable", DATA(qmp_bitmap_members), "node", bitmap_enable_act,
+      bitmap_restore, NULL },
+    { "block-dirty-bitmap-merge", DATA(block_bitmap_merge_args), "node", bitmap_merge_act,
+      bitmap_restore, NULL },
+    { "block-dirty-bitmap-remove", DATA(qmp_bitmap_members), "node", bitmap_remove_act,
+      bitmap_remove_undo, bitmap_remove_finish },
+    { "blockdev-backup", DATA(block_blockdev_backup_args), "device", blockdev_backup_act,
+      backup_undo, backup_finish },
+    { "blockdev-snapshot", DATA(block_snapshot_args), "node", snapshot_act, snapshot_undo, NULL },
+    { "blockdev-snapshot-internal-sync", DATA(block_internal_snapshot_args), "device",
+      internal_act, internal_undo, NULL },
+    { "blockdev-snapshot-sync", DATA(block_snapshot_sync_args), "device", snapshot_sync_act,
+      snapshot_undo, NULL },
+    { "drive-backup", DATA(block_drive_backup_args), "device", drive_backup_act, backup_undo,
+      backup_finish },
 };
 
 /* ---- The command ----------------------------------------------------------------------------- */
 
-static bool parse(JsonNode *element, Action *a, GError **error)
+static const Kind *find_kind(const char *name)
 {
-    JsonObject *object = JSON_NODE_HOLDS_OBJECT(element) ? json_node_get_object(element) : NULL;
-    const char *type = object ? block_text(object, "type") : NULL;
-    JsonNode *data = object ? json_object_get_member(object, "data") : NULL;
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (!strcmp(name, kinds[i].name)) return &kinds[i];
+    return NULL;
+}
 
-    if (!type || !data || !JSON_NODE_HOLDS_OBJECT(data))
-        return control_fail(error, "Parameter 'actions' holds something without type and data");
-    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) {
-        if (!strcmp(type, kinds[i].type)) a->kind = &kinds[i];
-    }
-    a->data = json_node_get_object(data);
-    return a->kind || control_fail(error, "Parameter 'type' does not accept value '%s'", type);
+static char **kind_names(void)
+{
+    g_autoptr(GStrvBuilder) names = g_strv_builder_new();
+
+    for (size_t i = 0; i < G_N_ELEMENTS(kinds); i++) g_strv_builder_add(names, kinds[i].name);
+    return g_strv_builder_end(names);
+}
+
+static const QmpType *action_of(const char *name)
+{
+    const Kind *kind = find_kind(name);
+
+    return kind ? &kind->type : NULL;
 }
 
 static void stand_still(ControlBlock *b, Action *a)
@@ -245,9 +261,16 @@ static void clear(ControlBlock *b, Action *a)
 static const char *const completion_modes[] = { "individual", "grouped", NULL };
 static const QmpArg property_args[] = { { "completion-mode", QMP_STR, true, completion_modes },
                                         { 0 } };
-static const QmpArg transaction_args[] = { { "actions", QMP_ARRAY },
-                                           { "properties", QMP_OBJECT, true },
-                                           { 0 } };
+static const QmpType properties_type = { QMP_OBJECT, .members = property_args };
+static const QmpType kind_type = { QMP_STR, .list = kind_names };
+static const QmpArg action_args[] = { { "type", QMP_STR, .type = &kind_type }, { 0 } };
+static const QmpType action_type = { QMP_OBJECT, .members = action_args, .tag = "type",
+                                     .branch = action_of };
+static const QmpArg transaction_args[] = {
+    { "actions", QMP_ARRAY, .type = &action_type },
+    { "properties", QMP_OBJECT, true, .type = &properties_type },
+    { 0 },
+};
 
 static bool run_transaction(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -257,15 +280,15 @@ static bool run_transaction(ControlBlock *b, JsonObject *args, JsonNode **result
     bool good = true;
 
     if (count > MAX_ACTIONS) return control_fail(error, "At most %d actions at once", MAX_ACTIONS);
-    if (properties && !qmp_check(property_args, json_node_get_object(properties), error))
-        return false;
     if (properties &&
         !g_strcmp0(block_text(json_node_get_object(properties), "completion-mode"), "grouped"))
         return control_fail(error, "completion-mode=grouped is not supported; let the jobs end "
                                    "individually");
     g_autofree Action *actions = g_new0(Action, MAX(count, 1));
     for (guint i = 0; i < count; i++) {
-        if (!parse(json_array_get_element(list, i), &actions[i], error)) return false;
+        JsonObject *action = json_array_get_object_element(list, i);
+        actions[i].kind = find_kind(block_text(action, "type"));
+        actions[i].data = json_object_get_object_member(action, "data");
     }
     for (guint i = 0; i < count; i++) stand_still(b, &actions[i]);
     while (good && done < count) {
@@ -289,5 +312,5 @@ static bool run_transaction(ControlBlock *b, JsonObject *args, JsonNode **result
 }
 
 const QmpCommand qmp_block_transaction_commands[] = {
-    { "transaction", transaction_args, QMP_OBJECT, .co_run = run_transaction }, { 0 }
+    { "transaction", transaction_args, NULL, .co_run = run_transaction }, { 0 }
 };

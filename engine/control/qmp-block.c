@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* engine/control/qmp-block.c - nodes by command: blockdev-add, -del, -reopen, block_resize */
+#include "engine/control/qmp-block-types.h"
 #include "engine/control/qmp-block.h"
 
 #include "block/jobs/jobs.h"
@@ -121,14 +122,10 @@ bool block_check_free(VitBlockNode *node, GError **error)
 
 /* ---- Adding and removing --------------------------------------------------------------------- */
 
-static const QmpArg add_args[] = { { "driver", QMP_STR }, { "node-name", QMP_STR, true }, { 0 } };
-
 static bool run_add(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
-    const char *driver = block_text(args, "driver"), *name = block_text(args, "node-name");
+    const char *name = block_text(args, "node-name");
 
-    if (!vit_block_driver_find(driver))
-        return control_fail(error, "Parameter 'driver' does not accept value '%s'", driver);
     if (!name) return control_fail(error, "'node-name' must be specified for the root node");
     if (!vit_block_id_is_valid(name)) return control_fail(error, "Invalid node-name: '%s'", name);
     if (block_drive(b, name))
@@ -239,25 +236,23 @@ static bool reopen(ControlBlock *b, JsonObject *options, GError **error)
     return vit_block_set_read_only(node, block_bool(options, "read-only", false), error);
 }
 
-static const QmpArg reopen_args[] = { { "options", QMP_ARRAY }, { 0 } };
+static const QmpArg reopen_args[] = { { "options", QMP_ARRAY, .type = &qmp_block_node_type },
+                                      { 0 } };
 
 static bool run_reopen(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonArray *list = json_object_get_array_member(args, "options");
 
-    for (guint i = 0; i < json_array_get_length(list); i++) {
-        JsonNode *element = json_array_get_element(list, i);
-        if (!JSON_NODE_HOLDS_OBJECT(element))
-            return control_fail(error, "Invalid parameter type for 'options[%u]', expected: object",
-                                i);
-        if (!reopen(b, json_node_get_object(element), error)) return false;
-    }
+    for (guint i = 0; i < json_array_get_length(list); i++)
+        if (!reopen(b, json_array_get_object_element(list, i), error)) return false;
     return true;
 }
 
 /* ---- Creating -------------------------------------------------------------------------------- */
 
-static const QmpArg create_args[] = { { "job-id", QMP_STR }, { "options", QMP_OBJECT }, { 0 } };
+static const QmpArg create_args[] = {
+    { "job-id", QMP_STR }, { "options", QMP_OBJECT, .type = &qmp_block_create_type }, { 0 }
+};
 
 /* The names of this command's options, as "-o" has them. */
 static JsonObject *translate(JsonObject *options)
@@ -281,23 +276,16 @@ static JsonObject *translate(JsonObject *options)
 static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonObject *options = json_object_get_object_member(args, "options");
-    const char *name = block_text(options, "driver"), *file = block_text(options, "file");
-    const VitBlockDriver *driver = name ? vit_block_driver_find(name) : NULL;
-    int64_t size = block_int(options, "size", -1);
+    const char *file = block_text(options, "file");
+    const VitBlockDriver *driver = vit_block_driver_find(block_text(options, "driver"));
+    int64_t size = block_int(options, "size", 0);
     VitBlockNode *node = NULL;
 
-    if (!driver)
-        return name ? control_fail(error, "Parameter 'driver' does not accept value '%s'", name)
-                    : control_fail(error, "Parameter 'options.driver' is missing");
     if (!(driver = vit_co_driver_load(driver, b->thread, error))) return false;
     if (!driver->co_create) return control_fail(error, "Driver does not support blockdev-create");
-    if (size < 0) return control_fail(error, "Parameter 'options.size' is missing");
-    if (driver->kind == VIT_BLOCK_FORMAT) {
-        if (!file) return control_fail(error, "Parameter 'options.file' is missing");
-        if (!(node = block_find_either(b, file, error))) return false;
-    } else if (!block_text(options, "filename")) {
-        return control_fail(error, "Parameter 'options.filename' is missing");
-    }
+    if (size < 0) return control_fail(error, "Parameter 'options.size' expects a size");
+    if (driver->kind == VIT_BLOCK_FORMAT && !(node = block_find_either(b, file, error)))
+        return false;
     g_autoptr(JsonObject) more = translate(options);
     VitBlockArgs *rest = vit_block_args_new(NULL, more, error);
     if (!rest) return false;
@@ -321,10 +309,10 @@ static bool run_create(ControlBlock *b, JsonObject *args, JsonNode **result, GEr
 }
 
 const QmpCommand qmp_block_node_commands[] = {
-    { "blockdev-add", add_args, QMP_OBJECT, .co_run = run_add, .open = true },
-    { "blockdev-create", create_args, QMP_OBJECT, .co_run = run_create },
-    { "blockdev-del", name_args, QMP_OBJECT, .co_run = run_del },
-    { "blockdev-reopen", reopen_args, QMP_OBJECT, .co_run = run_reopen },
-    { "block_resize", resize_args, QMP_OBJECT, .co_run = run_resize },
+    { "blockdev-add", .co_run = run_add, .type = &qmp_block_node_type },
+    { "blockdev-create", create_args, NULL, .co_run = run_create },
+    { "blockdev-del", name_args, NULL, .co_run = run_del },
+    { "blockdev-reopen", reopen_args, NULL, .co_run = run_reopen },
+    { "block_resize", resize_args, NULL, .co_run = run_resize },
     { 0 }
 };

@@ -74,8 +74,13 @@ bool block_run(ControlBlock *b, const QmpCommand *row, JsonObject *args, JsonNod
                GError **error);
 bool block_iothread_is_free(ControlBlock *b, const char *id); /* no node is there */
 
+/* Of commands that are actions of a transaction, too; each ended by a NULL name. */
+extern const QmpArg block_bitmap_add_args[], block_bitmap_merge_args[];
+extern const QmpArg block_snapshot_args[], block_snapshot_sync_args[];
+extern const QmpArg block_internal_snapshot_args[];
+extern const QmpArg block_blockdev_backup_args[], block_drive_backup_args[];
 /* The tables; each ended by a NULL name. */
 extern const QmpCommand qmp_block_node_commands[], qmp_block_query_commands[],
     qmp_block_job_commands[], qmp_block_bitmap_commands[], qmp_block_snapshot_commands[],
     qmp_block_export_commands[], qmp_block_transaction_commands[], qmp_block_limit_commands[],
-    qmp_block_place_commands[];
+    qmp_block_place_commands[], qmp_qom_commands[];

@@ -16,8 +16,6 @@ static const char *get_text(JsonObject *args, const char *name)
     return json_object_get_string_member_with_default(args, name, NULL);
 }
 
-static const QmpArg no_args[] = { { 0 } };
-
 /* ---- Life ------------------------------------------------------------------------------------ */
 
 static bool run_stop(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
@@ -115,29 +113,28 @@ static bool run_pmemsave(VitControl *c, JsonObject *args, JsonNode **result, GEr
 /* ---- Keys and pointer ------------------------------------------------------------------------ */
 
 static const char *const key_kinds[] = { "qcode", "number", NULL };
+static const QmpArg key_name_args[] = { { "data", QMP_STR }, { 0 } };
+static const QmpArg key_number_args[] = { { "data", QMP_INT }, { 0 } };
+static const QmpType key_name_type = { QMP_OBJECT, .members = key_name_args };
+static const QmpType key_number_type = { QMP_OBJECT, .members = key_number_args };
+
+static const QmpType *key_of(const char *kind)
+{
+    return strcmp(kind, "number") ? &key_name_type : &key_number_type;
+}
+
+static const QmpArg key_args[] = { { "type", QMP_STR, false, key_kinds }, { 0 } };
+static const QmpType key_type = {
+    QMP_OBJECT, .members = key_args, .tag = "type", .branch = key_of
+};
 
 /* KEY_* of {"type": "qcode", "data": "a"} or {"type": "number", "data": 30}; -1 with error set. */
-static int parse_key(JsonNode *node, GError **error)
+static int parse_key(JsonObject *key, GError **error)
 {
-    static const QmpArg named[] = { { "type", QMP_STR, false, key_kinds },
-                                    { "data", QMP_STR },
-                                    { 0 } };
-    static const QmpArg numbered[] = { { "type", QMP_STR, false, key_kinds },
-                                       { "data", QMP_INT },
-                                       { 0 } };
-
-    if (!JSON_NODE_HOLDS_OBJECT(node)) {
-        control_fail(error, "Invalid parameter type for a key, expected: object");
-        return -1;
-    }
-    JsonObject *key = json_node_get_object(node);
-    JsonNode *type = json_object_get_member(key, "type");
-    bool number = type && JSON_NODE_HOLDS_VALUE(type) &&
-                  !g_strcmp0(json_node_get_string(type), "number");
-    if (!qmp_check(number ? numbered : named, key, error))
-        return -1;
+    bool number = !strcmp(get_text(key, "type"), "number");
     int code = number ? control_key_by_number(get_int(key, "data", 0))
                       : control_key_by_name(get_text(key, "data"));
+
     if (code < 0 && number)
         control_fail(error, "There is no key of the number %d",
                      (int) CLAMP(get_int(key, "data", 0), INT_MIN, INT_MAX));
@@ -147,7 +144,7 @@ static int parse_key(JsonNode *node, GError **error)
     return code;
 }
 
-static const QmpArg send_key_args[] = { { "keys", QMP_ARRAY },
+static const QmpArg send_key_args[] = { { "keys", QMP_ARRAY, .type = &key_type },
                                         { "hold-time", QMP_INT, true },
                                         { 0 } };
 
@@ -163,7 +160,7 @@ static bool run_send_key(VitControl *c, JsonObject *args, JsonNode **result, GEr
     if (hold < 0 || hold > CONTROL_MAX_HOLD_MS)
         return control_fail(error, "Parameter 'hold-time' must be 0 to %d ms", CONTROL_MAX_HOLD_MS);
     for (guint i = 0; i < n; i++) {
-        int code = parse_key(json_array_get_element(keys, i), error);
+        int code = parse_key(json_array_get_object_element(keys, i), error);
         if (code < 0)
             return false;
         codes[i] = (uint16_t) code;
@@ -176,27 +173,47 @@ static const char *const buttons[] = { "left",        "middle", "right", "wheel-
                                        "wheel-down",  "side",   "extra", "wheel-left",
                                        "wheel-right", "touch",  NULL };
 static const char *const event_kinds[] = { "key", "btn", "rel", "abs", NULL };
-static const QmpArg event_args[] = { { "type", QMP_STR, false, event_kinds },
-                                     { "data", QMP_OBJECT },
-                                     { 0 } };
-static const QmpArg key_args[] = { { "down", QMP_BOOL }, { "key", QMP_OBJECT }, { 0 } };
-static const QmpArg button_args[] = { { "down", QMP_BOOL },
-                                      { "button", QMP_STR, false, buttons },
-                                      { 0 } };
-static const QmpArg axis_args[] = { { "axis", QMP_STR, false, axes }, { "value", QMP_INT }, { 0 } };
+static const QmpArg key_event_args[] = {
+    { "down", QMP_BOOL }, { "key", QMP_OBJECT, .type = &key_type }, { 0 }
+};
+static const QmpArg button_event_args[] = { { "down", QMP_BOOL },
+                                            { "button", QMP_STR, false, buttons },
+                                            { 0 } };
+static const QmpArg axis_event_args[] = { { "axis", QMP_STR, false, axes },
+                                          { "value", QMP_INT },
+                                          { 0 } };
+static const QmpType key_event_type = { QMP_OBJECT, .members = key_event_args };
+static const QmpType button_event_type = { QMP_OBJECT, .members = button_event_args };
+static const QmpType axis_event_type = { QMP_OBJECT, .members = axis_event_args };
+static const QmpArg key_data[] = { { "data", QMP_OBJECT, .type = &key_event_type }, { 0 } };
+static const QmpArg button_data[] = { { "data", QMP_OBJECT, .type = &button_event_type }, { 0 } };
+static const QmpArg axis_data[] = { { "data", QMP_OBJECT, .type = &axis_event_type }, { 0 } };
+static const QmpType key_data_type = { QMP_OBJECT, .members = key_data };
+static const QmpType button_data_type = { QMP_OBJECT, .members = button_data };
+static const QmpType axis_data_type = { QMP_OBJECT, .members = axis_data };
+
+static const QmpType *event_of(const char *kind)
+{
+    return !strcmp(kind, "key") ? &key_data_type
+         : !strcmp(kind, "btn") ? &button_data_type
+                                : &axis_data_type;
+}
+
+static const QmpArg event_args[] = { { "type", QMP_STR, false, event_kinds }, { 0 } };
+static const QmpType event_type = {
+    QMP_OBJECT, .members = event_args, .tag = "type", .branch = event_of
+};
 
 enum { MAX_EVENTS = 64 };
 typedef struct { VitInputEvent events[MAX_EVENTS]; unsigned n; } Batch;
 
-static bool add_button(Batch *b, JsonObject *data, GError **error)
+static void add_button(Batch *b, JsonObject *data)
 {
     static const struct { const char *name; int x, y; } wheels[] = {
         { "wheel-up", 0, 120 }, { "wheel-down", 0, -120 }, { "wheel-left", -120, 0 },
         { "wheel-right", 120, 0 },
     };
 
-    if (!qmp_check(button_args, data, error))
-        return false;
     const char *name = get_text(data, "button");
     bool down = json_object_get_boolean_member(data, "down");
     for (size_t i = 0; i < G_N_ELEMENTS(wheels); i++) {
@@ -205,18 +222,15 @@ static bool add_button(Batch *b, JsonObject *data, GError **error)
         if (down)
             b->events[b->n++] = (VitInputEvent) { .kind = VIT_INPUT_WHEEL, .value = wheels[i].x,
                                                   .value2 = wheels[i].y };
-        return true;
+        return;
     }
     b->events[b->n++] = (VitInputEvent) { .kind = VIT_INPUT_BUTTON, .value = down,
                                           .code = (uint16_t) control_button_by_name(name) };
-    return true;
 }
 
 /* Both axes of a batch make one event. */
-static bool add_axis(VitControl *c, Batch *b, JsonObject *data, bool absolute, GError **error)
+static void add_axis(VitControl *c, Batch *b, JsonObject *data, bool absolute)
 {
-    if (!qmp_check(axis_args, data, error))
-        return false;
     VitInputKind kind = absolute ? VIT_INPUT_ABS : VIT_INPUT_REL;
     bool y = !strcmp(get_text(data, "axis"), "y");
     int32_t value = (int32_t) CLAMP(get_int(data, "value", 0), absolute ? 0 : -32768, 32767);
@@ -235,25 +249,22 @@ static bool add_axis(VitControl *c, Batch *b, JsonObject *data, bool absolute, G
         *(y ? &last->value2 : &last->value) = value;
     else
         *(y ? &last->value2 : &last->value) += value;
-    return true;
 }
 
-static bool add_event(VitControl *c, Batch *b, JsonNode *node, GError **error)
+static bool add_event(VitControl *c, Batch *b, JsonObject *event, GError **error)
 {
-    if (!JSON_NODE_HOLDS_OBJECT(node))
-        return control_fail(error, "Invalid parameter type for an event, expected: object");
-    JsonObject *event = json_node_get_object(node);
-    if (!qmp_check(event_args, event, error))
-        return false;
     const char *type = get_text(event, "type");
     JsonObject *data = json_object_get_object_member(event, "data");
-    if (!strcmp(type, "btn"))
-        return add_button(b, data, error);
-    if (strcmp(type, "key"))
-        return add_axis(c, b, data, !strcmp(type, "abs"), error);
-    if (!qmp_check(key_args, data, error))
-        return false;
-    int code = parse_key(json_object_get_member(data, "key"), error);
+
+    if (!strcmp(type, "btn")) {
+        add_button(b, data);
+        return true;
+    }
+    if (strcmp(type, "key")) {
+        add_axis(c, b, data, !strcmp(type, "abs"));
+        return true;
+    }
+    int code = parse_key(json_object_get_object_member(data, "key"), error);
     if (code < 0)
         return false;
     b->events[b->n++] = (VitInputEvent) { .kind = VIT_INPUT_KEY, .code = (uint16_t) code,
@@ -262,7 +273,8 @@ static bool add_event(VitControl *c, Batch *b, JsonNode *node, GError **error)
 }
 
 static const QmpArg send_event_args[] = {
-    { "device", QMP_STR, true }, { "head", QMP_INT, true }, { "events", QMP_ARRAY }, { 0 }
+    { "device", QMP_STR, true }, { "head", QMP_INT, true },
+    { "events", QMP_ARRAY, .type = &event_type }, { 0 }
 };
 
 static bool run_send_event(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
@@ -273,7 +285,7 @@ static bool run_send_event(VitControl *c, JsonObject *args, JsonNode **result, G
     if (json_array_get_length(events) > MAX_EVENTS)
         return control_fail(error, "At most %d events at once", MAX_EVENTS);
     for (guint i = 0; i < json_array_get_length(events); i++) {
-        if (!add_event(c, &b, json_array_get_element(events, i), error))
+        if (!add_event(c, &b, json_array_get_object_element(events, i), error))
             return false;
     }
     g_mutex_lock(&c->lock);
@@ -311,16 +323,16 @@ static bool run_hmp(VitControl *c, JsonObject *args, JsonNode **result, GError *
 }
 
 const QmpCommand qmp_action_commands[] = {
-    { "stop", no_args, QMP_OBJECT, run_stop },
-    { "cont", no_args, QMP_OBJECT, run_cont },
-    { "system_reset", no_args, QMP_OBJECT, run_reset },
-    { "system_powerdown", no_args, QMP_OBJECT, run_powerdown },
-    { "inject-nmi", no_args, QMP_OBJECT, run_nmi },
-    { "screendump", screendump_args, QMP_OBJECT, run_screendump },
-    { "memsave", memsave_args, QMP_OBJECT, run_memsave },
-    { "pmemsave", pmemsave_args, QMP_OBJECT, run_pmemsave },
-    { "send-key", send_key_args, QMP_OBJECT, run_send_key },
-    { "input-send-event", send_event_args, QMP_OBJECT, run_send_event },
-    { "human-monitor-command", hmp_args, QMP_STR, run_hmp },
+    { "stop", qmp_no_members, NULL, run_stop },
+    { "cont", qmp_no_members, NULL, run_cont },
+    { "system_reset", qmp_no_members, NULL, run_reset },
+    { "system_powerdown", qmp_no_members, NULL, run_powerdown },
+    { "inject-nmi", qmp_no_members, NULL, run_nmi },
+    { "screendump", screendump_args, NULL, run_screendump },
+    { "memsave", memsave_args, NULL, run_memsave },
+    { "pmemsave", pmemsave_args, NULL, run_pmemsave },
+    { "send-key", send_key_args, NULL, run_send_key },
+    { "input-send-event", send_event_args, NULL, run_send_event },
+    { "human-monitor-command", hmp_args, &qmp_str_type, run_hmp },
     { 0 }
 };

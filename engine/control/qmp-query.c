@@ -9,6 +9,15 @@
 /* The QMP of this release is what is spoken here, as far as the schema has it. */
 enum { PROTOCOL_MAJOR = 10, PROTOCOL_MINOR = 0, PROTOCOL_MICRO = 0 };
 
+static const QmpArg number_members[] = {
+    { "major", QMP_INT }, { "minor", QMP_INT }, { "micro", QMP_INT }, { 0 }
+};
+static const QmpType numbers_type = { QMP_OBJECT, .members = number_members };
+static const QmpArg version_members[] = {
+    { "qemu", QMP_OBJECT, .type = &numbers_type }, { "package", QMP_STR }, { 0 }
+};
+static const QmpType version_type = { QMP_OBJECT, .members = version_members };
+
 static bool query_version(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonObject *version = json_object_new(), *numbers = json_object_new();
@@ -22,6 +31,9 @@ static bool query_version(VitControl *c, JsonObject *args, JsonNode **result, GE
     return true;
 }
 
+static const QmpArg name_members[] = { { "name", QMP_STR, true }, { 0 } };
+static const QmpType name_type = { QMP_OBJECT, .members = name_members };
+
 static bool query_name(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     const VitMachineConfig *config = vit_engine_config(c->engine);
@@ -32,6 +44,9 @@ static bool query_name(VitControl *c, JsonObject *args, JsonNode **result, GErro
     *result = qmp_object(object);
     return true;
 }
+
+static const QmpArg uuid_members[] = { { "UUID", QMP_STR }, { 0 } };
+static const QmpType uuid_type = { QMP_OBJECT, .members = uuid_members };
 
 static bool query_uuid(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -44,6 +59,13 @@ static bool query_uuid(VitControl *c, JsonObject *args, JsonNode **result, GErro
     return true;
 }
 
+static const char *const run_states[] = { "running", "shutdown", "io-error", "paused", "prelaunch",
+                                          NULL };
+static const QmpArg status_members[] = {
+    { "running", QMP_BOOL }, { "status", QMP_STR, false, run_states }, { 0 }
+};
+static const QmpType status_type = { QMP_OBJECT, .members = status_members };
+
 static bool query_status(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -54,6 +76,18 @@ static bool query_status(VitControl *c, JsonObject *args, JsonNode **result, GEr
     *result = qmp_object(object);
     return true;
 }
+
+static const QmpArg place_members[] = {
+    { "socket-id", QMP_INT, true }, { "core-id", QMP_INT, true }, { "thread-id", QMP_INT, true },
+    { 0 }
+};
+static const QmpType place_type = { QMP_OBJECT, .members = place_members };
+static const QmpArg cpu_members[] = {
+    { "cpu-index", QMP_INT }, { "qom-path", QMP_STR }, { "thread-id", QMP_INT },
+    { "props", QMP_OBJECT, true, .type = &place_type }, { "target", QMP_STR }, { 0 }
+};
+static const QmpType cpu_type = { QMP_OBJECT, .members = cpu_members };
+static const QmpType cpus_type = { QMP_ARRAY, .element = &cpu_type };
 
 static void get_thread_id(VitCpu *cpu, void *opaque)
 {
@@ -83,6 +117,9 @@ static bool query_cpus_fast(VitControl *c, JsonObject *args, JsonNode **result, 
     return true;
 }
 
+static const QmpArg kvm_members[] = { { "enabled", QMP_BOOL }, { "present", QMP_BOOL }, { 0 } };
+static const QmpType kvm_type = { QMP_OBJECT, .members = kvm_members };
+
 static bool query_kvm(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -93,6 +130,13 @@ static bool query_kvm(VitControl *c, JsonObject *args, JsonNode **result, GError
     *result = qmp_object(object);
     return true;
 }
+
+static const QmpArg iothread_members[] = {
+    { "id", QMP_STR }, { "thread-id", QMP_INT }, { "poll-max-ns", QMP_INT },
+    { "poll-grow", QMP_INT }, { "poll-shrink", QMP_INT }, { "aio-max-batch", QMP_INT }, { 0 }
+};
+static const QmpType iothread_type = { QMP_OBJECT, .members = iothread_members };
+static const QmpType iothreads_type = { QMP_ARRAY, .element = &iothread_type };
 
 static bool query_iothreads(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -113,6 +157,14 @@ static bool query_iothreads(VitControl *c, JsonObject *args, JsonNode **result, 
     *result = qmp_array(list);
     return true;
 }
+
+static const QmpArg machine_members[] = {
+    { "name", QMP_STR }, { "is-default", QMP_BOOL, true }, { "cpu-max", QMP_INT },
+    { "hotpluggable-cpus", QMP_BOOL }, { "numa-mem-supported", QMP_BOOL },
+    { "deprecated", QMP_BOOL }, { "acpi", QMP_BOOL }, { 0 }
+};
+static const QmpType machine_type = { QMP_OBJECT, .members = machine_members };
+static const QmpType machines_type = { QMP_ARRAY, .element = &machine_type };
 
 static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
@@ -137,6 +189,12 @@ static bool query_machines(VitControl *c, JsonObject *args, JsonNode **result, G
 
 /* ---- Host ends ------------------------------------------------------------------------------- */
 
+static const QmpArg chardev_members[] = {
+    { "label", QMP_STR }, { "filename", QMP_STR }, { "frontend-open", QMP_BOOL }, { 0 }
+};
+static const QmpType chardev_type = { QMP_OBJECT, .members = chardev_members };
+static const QmpType chardevs_type = { QMP_ARRAY, .element = &chardev_type };
+
 static bool query_chardev(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonArray *list = json_array_new();
@@ -155,6 +213,11 @@ static bool query_chardev(VitControl *c, JsonObject *args, JsonNode **result, GE
     return true;
 }
 
+static const QmpArg memory_members[] = {
+    { "base-memory", QMP_INT }, { "plugged-memory", QMP_INT, true }, { 0 }
+};
+static const QmpType memory_type = { QMP_OBJECT, .members = memory_members };
+
 static bool query_memory(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     JsonObject *object = json_object_new();
@@ -166,8 +229,6 @@ static bool query_memory(VitControl *c, JsonObject *args, JsonNode **result, GEr
     return true;
 }
 
-static const QmpArg no_args[] = { { 0 } };
-
 static bool run_quit(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
 {
     control_request_quit(c);
@@ -175,20 +236,20 @@ static bool run_quit(VitControl *c, JsonObject *args, JsonNode **result, GError 
 }
 
 const QmpCommand qmp_common_commands[] = {
-    { "query-version", no_args, QMP_OBJECT, query_version },
-    { "query-chardev", no_args, QMP_ARRAY, query_chardev },
-    { "quit", no_args, QMP_OBJECT, run_quit },
+    { "query-version", qmp_no_members, &version_type, query_version },
+    { "query-chardev", qmp_no_members, &chardevs_type, query_chardev },
+    { "quit", qmp_no_members, NULL, run_quit },
     { 0 }
 };
 
 const QmpCommand qmp_query_commands[] = {
-    { "query-name", no_args, QMP_OBJECT, query_name },
-    { "query-uuid", no_args, QMP_OBJECT, query_uuid },
-    { "query-status", no_args, QMP_OBJECT, query_status },
-    { "query-cpus-fast", no_args, QMP_ARRAY, query_cpus_fast },
-    { "query-kvm", no_args, QMP_OBJECT, query_kvm },
-    { "query-iothreads", no_args, QMP_ARRAY, query_iothreads },
-    { "query-machines", no_args, QMP_ARRAY, query_machines },
-    { "query-memory-size-summary", no_args, QMP_OBJECT, query_memory },
+    { "query-name", qmp_no_members, &name_type, query_name },
+    { "query-uuid", qmp_no_members, &uuid_type, query_uuid },
+    { "query-status", qmp_no_members, &status_type, query_status },
+    { "query-cpus-fast", qmp_no_members, &cpus_type, query_cpus_fast },
+    { "query-kvm", qmp_no_members, &kvm_type, query_kvm },
+    { "query-iothreads", qmp_no_members, &iothreads_type, query_iothreads },
+    { "query-machines", qmp_no_members, &machines_type, query_machines },
+    { "query-memory-size-summary", qmp_no_members, &memory_type, query_memory },
     { 0 }
 };

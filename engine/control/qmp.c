@@ -48,88 +48,10 @@ static void send_return(Qmp *q, JsonNode *result, JsonNode *id)
     send(q, answer);
 }
 
-/* ---- Arguments ------------------------------------------------------------------------------- */
-
-static bool has_kind(JsonNode *node, QmpKind kind)
-{
-    switch (kind) {
-    case QMP_OBJECT:
-        return JSON_NODE_HOLDS_OBJECT(node);
-    case QMP_ARRAY:
-        return JSON_NODE_HOLDS_ARRAY(node);
-    case QMP_STR:
-        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_STRING;
-    case QMP_BOOL:
-        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_BOOLEAN;
-    case QMP_INT:
-        return JSON_NODE_HOLDS_VALUE(node) && json_node_get_value_type(node) == G_TYPE_INT64;
-    case QMP_NUMBER:
-        return JSON_NODE_HOLDS_VALUE(node) && (json_node_get_value_type(node) == G_TYPE_INT64 ||
-                                               json_node_get_value_type(node) == G_TYPE_DOUBLE);
-    }
-    return false;
-}
-
-static bool check_member(const QmpArg *row, JsonNode *node, GError **error)
-{
-    static const char *const kinds[] = {
-        "string", "integer", "number", "boolean", "array", "object"
-    };
-
-    if (!has_kind(node, row->kind)) {
-        g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
-                    "Invalid parameter type for '%s', expected: %s", row->name, kinds[row->kind]);
-        return false;
-    }
-    if (row->values && !g_strv_contains(row->values, json_node_get_string(node))) {
-        g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC,
-                    "Parameter '%s' does not accept value '%s'", row->name,
-                    json_node_get_string(node));
-        return false;
-    }
-    return true;
-}
-
-static bool check(const QmpArg *rows, bool open, JsonObject *object, GError **error)
-{
-    g_autoptr(GList) names = json_object_get_members(object);
-    unsigned known = 0;
-
-    for (const QmpArg *row = rows; row && row->name; row++) {
-        JsonNode *node = json_object_get_member(object, row->name);
-        if (node && !check_member(row, node, error))
-            return false;
-        if (!node && !row->optional) {
-            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is missing",
-                        row->name);
-            return false;
-        }
-        known += node != NULL;
-    }
-    if (open || known == json_object_get_size(object))
-        return true;
-    for (GList *l = names; l; l = l->next) {
-        const QmpArg *row = rows;
-        while (row && row->name && strcmp(row->name, l->data))
-            row++;
-        if (!row || !row->name) {
-            g_set_error(error, CONTROL_ERROR, CONTROL_ERROR_GENERIC, "Parameter '%s' is unexpected",
-                        (char *) l->data);
-            return false;
-        }
-    }
-    return true;
-}
-
-bool qmp_check(const QmpArg *rows, JsonObject *object, GError **error)
-{
-    return check(rows, false, object, error);
-}
-
 /* ---- Requests -------------------------------------------------------------------------------- */
 
-static const QmpArg capability_args[] = { { "enable", QMP_ARRAY, true }, { 0 } };
-static const QmpArg no_args[] = { { 0 } };
+static const QmpArg capability_args[] = { { "enable", QMP_ARRAY, true, .type = &qmp_str_type },
+                                          { 0 } };
 
 /* Only the session can leave the negotiation, so the row does no more than refuse capabilities. */
 static bool run_capabilities(VitControl *c, JsonObject *args, JsonNode **result, GError **error)
@@ -143,10 +65,17 @@ static bool run_capabilities(VitControl *c, JsonObject *args, JsonNode **result,
     return true;
 }
 
+static const QmpArg command_members[] = { { "name", QMP_STR }, { 0 } };
+static const QmpType command_type = { QMP_OBJECT, .members = command_members };
+static const QmpType commands_type = { QMP_ARRAY, .element = &command_type };
+static const QmpArg entity_members[] = { { "name", QMP_STR }, { "meta-type", QMP_STR }, { 0 } };
+static const QmpType entity_type = { QMP_OBJECT, .members = entity_members, .open = true };
+static const QmpType schema_type = { QMP_ARRAY, .element = &entity_type };
+
 static const QmpCommand protocol_commands[] = {
-    { "qmp_capabilities", capability_args, QMP_OBJECT, run_capabilities },
-    { "query-commands", no_args, QMP_ARRAY, qmp_query_commands_list },
-    { "query-qmp-schema", no_args, QMP_ARRAY, qmp_query_schema },
+    { "qmp_capabilities", capability_args, NULL, run_capabilities },
+    { "query-commands", qmp_no_members, &commands_type, qmp_query_commands_list },
+    { "query-qmp-schema", qmp_no_members, &schema_type, qmp_query_schema },
     { 0 }
 };
 
@@ -156,7 +85,7 @@ const QmpCommand *qmp_command(VitControl *c, unsigned n)
         protocol_commands, qmp_common_commands, qmp_block_node_commands, qmp_block_query_commands,
         qmp_block_job_commands, qmp_block_bitmap_commands, qmp_block_snapshot_commands,
         qmp_block_export_commands, qmp_block_transaction_commands, qmp_block_limit_commands,
-        qmp_block_place_commands,
+        qmp_block_place_commands, qmp_qom_commands,
         /* of machines */
         qmp_query_commands, qmp_action_commands,
     };
@@ -217,9 +146,9 @@ static bool check_request(JsonObject *request, GError **error)
     }
     if (!execute)
         return complain(error, "QMP input lacks member '%s'", "execute");
-    if (!has_kind(execute, QMP_STR))
+    if (!qmp_has_kind(execute, QMP_STR))
         return complain(error, "QMP input member '%s' must be a string", "execute");
-    if (arguments && !has_kind(arguments, QMP_OBJECT))
+    if (arguments && !qmp_has_kind(arguments, QMP_OBJECT))
         return complain(error, "QMP input member '%s' must be an object", "arguments");
     return true;
 }
@@ -253,6 +182,17 @@ static bool run(VitControl *c, const QmpCommand *row, JsonObject *args, JsonNode
     return call.good;
 }
 
+/* What the schema tells of an answer is so. */
+static void check_result(const QmpCommand *row, JsonNode *result)
+{
+    g_autoptr(GError) error = NULL;
+
+    if (!row->result ? result != NULL : !result)
+        g_critical("%s: answers something where the table has nothing, or the reverse", row->name);
+    else if (result && !qmp_check(row->result, result, &error))
+        g_critical("answer of %s: %s", row->name, error->message);
+}
+
 static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **error)
 {
     if (!check_request(request, error))
@@ -263,9 +203,11 @@ static bool execute(Qmp *q, JsonObject *request, JsonNode **result, GError **err
     JsonNode *node = json_object_get_member(request, "arguments");
     g_autoptr(JsonObject) args = node ? json_object_ref(json_node_get_object(node))
                                       : json_object_new();
-    if (!check(row->args, row->open, args, error) ||
+    QmpType type = qmp_command_type(row);
+    if (!qmp_check_object(&type, args, error) ||
         !run(control_session_control(q->session), row, args, result, error))
         return false;
+    check_result(row, *result);
     if (!q->negotiated)
         control_session_want_events(q->session);
     q->negotiated = true;

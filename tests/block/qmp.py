@@ -8,6 +8,8 @@ import threading
 from nbd_common import check
 
 PATIENCE = 60
+# An answer or event that its table does not describe ends the program.
+os.environ.setdefault("G_DEBUG", "fatal-criticals")
 
 
 class Qmp:
