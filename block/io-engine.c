@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* block/io-engine.c - see io-engine.h.  io_uring(7) through liburing, completions by eventfd(2)
- *
- * A regular file takes one write through the page cache at a time: the kernel holds the inode's
- * lock while it copies, and others spin.  So large ones go to a thread of their own, one after the
- * other, which leaves the other processors to reads. */
+/* block/io-engine.c - see io-engine.h.  io_uring(7) through liburing, completions by eventfd(2) */
 #include "block/io-engine.h"
+
+#include "block/cache-writer.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,12 +27,11 @@ struct VitIoEngine {
     unsigned     plugged;
     bool         retry_queued;
     bool         buffered;      /* through the page cache */
-    bool         one_writer;    /* buffered, and a regular file */
     bool         completing;    /* in completed(); what runs there may free the engine */
     bool         dead;          /* to be freed when completed() has ended */
     /* worker threads */
     GThreadPool *pool;          /* owned; NULL: io_uring */
-    GThreadPool *writer;        /* owned; of one thread; NULL until it is needed */
+    VitCacheWriter *writer;     /* owned; NULL unless it is a regular file, and buffered */
 };
 
 /* ---- io_uring -------------------------------------------------------------------------------- */
@@ -123,7 +120,7 @@ static void completed(void *opaque, GIOCondition ready)
     if (read(e->event_fd, &count, sizeof count) < 0 && errno != EAGAIN)
         return;
     VitIoThread *thread = e->thread;
-    e->plugged++;       /* what done() submits goes to the kernel in one call */
+    vit_io_engine_plug(e, true); /* what done() submits goes to the kernel in one call */
     e->completing = true;
     vit_io_thread_burst(thread, true);
     while (!e->dead && io_uring_peek_cqe(&e->ring, &cqe) == 0) {
@@ -212,7 +209,8 @@ VitIoEngine *vit_io_engine_new(VitIoThread *thread, int fd, bool threads)
     e->event_fd = -1;
     e->buffered = !(fcntl(fd, F_GETFL) & O_DIRECT);
     struct stat st;
-    e->one_writer = e->buffered && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (e->buffered && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        e->writer = vit_cache_writer_new(thread, fd);
     g_queue_init(&e->waiting);
     if (threads || !start_ring(e))
         e->pool = g_thread_pool_new(work, e, WORKERS, FALSE, NULL);
@@ -229,8 +227,7 @@ void vit_io_engine_free(VitIoEngine *e)
     }
     while (e->retry_queued)
         g_main_context_iteration(vit_io_thread_context(e->thread), TRUE);
-    if (e->writer)
-        g_thread_pool_free(e->writer, FALSE, TRUE);
+    vit_cache_writer_free(e->writer);
     if (e->pool) {
         g_thread_pool_free(e->pool, FALSE, TRUE);
     } else {
@@ -244,11 +241,9 @@ void vit_io_engine_free(VitIoEngine *e)
 void vit_io_engine_submit(VitIoEngine *e, VitIo *io)
 {
     io->engine = e;
-    /* Durable ones wait for the disk outside of that lock: together they wait less. */
-    if (e->one_writer && io->kind == VIT_IO_WRITE && !io->durable && is_large(io)) {
-        if (!e->writer)
-            e->writer = g_thread_pool_new(work, e, 1, FALSE, NULL);
-        g_thread_pool_push(e->writer, io, NULL);
+    /* Durable ones wait for the disk, which they do together. */
+    if (e->writer && io->kind == VIT_IO_WRITE && !io->durable) {
+        vit_cache_writer_submit(e->writer, io);
         return;
     }
     if (e->pool) {
@@ -267,4 +262,5 @@ void vit_io_engine_plug(VitIoEngine *e, bool on)
         e->plugged++;
     else if (--e->plugged == 0)
         push(e);
+    if (e->writer) vit_cache_writer_plug(e->writer, on);
 }

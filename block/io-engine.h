@@ -21,6 +21,8 @@ struct VitIo {                      /* the caller's, alive until done() */
     void       (*done)(VitIo *io);
     /* the engine's */
     struct VitIoEngine *engine;
+    struct VitCacheWriter *writer;
+    VitIo       *next;
 };
 
 typedef struct VitIoEngine VitIoEngine;

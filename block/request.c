@@ -55,11 +55,6 @@ static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
     node->stats.ops[req->op]++;
     if (result < 0) node->stats.errors[req->op]++;
     else if (req->op != VIT_BLOCK_FLUSH) node->stats.bytes[req->op] += req->bytes;
-    /* A protocol's file is longer after a write past its end. */
-    if (result == 0 && node->driver->kind == VIT_BLOCK_PROTOCOL &&
-        (req->op == VIT_BLOCK_WRITE || req->op == VIT_BLOCK_WRITE_ZEROES) &&
-        req->offset + req->bytes > node->size)
-        __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     /* What a format writes past the end of its file makes the file longer. */
     if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD &&
         node->driver->kind == VIT_BLOCK_PROTOCOL && req->offset + req->bytes > node->size)

@@ -17,11 +17,13 @@ typedef struct {
     GQueue waiting; /* behind a request that wants the file to itself */
     unsigned running;
     bool exclusive;
-    GQueue free_ops; /* owned, for the next requests */
+    struct VitFileOp *free_ops; /* owned, linked by next, for the next requests */
+    unsigned n_free_ops;
 } VitFile;
 
 /* request.c */
 bool vit_file_submit(VitBlockNode *node, VitBlockRequest *req);
+void vit_file_free_ops(VitFile *file); /* when no request is under way */
 
 /* size.c */
 int vit_file_status(VitBlockNode *node, uint64_t offset, uint64_t bytes, VitBlockExtent *extent);

@@ -43,7 +43,7 @@ static void file_close(VitBlockNode *node)
     VitFile *f = (VitFile *)node;
 
     file_detach(node);
-    g_queue_clear_full(&f->free_ops, g_free);
+    vit_file_free_ops(f);
     free(f->zeroes);
     if (f->fd >= 0) close(f->fd);
 }
@@ -172,7 +172,6 @@ static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
     f->lock = lock != 2;
     f->threads = how == 1;
     g_queue_init(&f->waiting);
-    g_queue_init(&f->free_ops);
     if (!open_path(f, error)) {
         if (f->fd >= 0) close(f->fd);
         return false;

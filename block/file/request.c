@@ -16,7 +16,8 @@ enum { PIECE = 1 << 20, ZEROES = 1 << 16, INLINE_IOV = 8, FREE_OPS = 64 };
 
 typedef enum { MOVE, BOUNCE_READ, BOUNCE_FILL, BOUNCE_WRITE, ALLOCATE, SYNC } Stage;
 
-typedef struct {
+typedef struct VitFileOp Op;
+struct VitFileOp {
     VitIo io;        /* first member */
     VitFile *file;
     VitBlockRequest *req;
@@ -29,7 +30,8 @@ typedef struct {
     struct iovec inline_iov[INLINE_IOV];
     struct iovec *own_iov;   /* owned, or NULL */
     struct iovec bounce_iov;
-} Op;
+    Op *next;           /* while it is free */
+};
 
 static void step(Op *op);
 
@@ -126,17 +128,52 @@ static bool wants_file_to_itself(const VitFile *f, const VitBlockRequest *req)
            ((req->offset | req->bytes) & (f->offset_align - 1)) != 0;
 }
 
+static bool may_start(const VitFile *f, const Op *op)
+{
+    return !f->exclusive && (!op->exclusive || f->running == 0);
+}
+
+static void start(Op *op)
+{
+    op->file->exclusive = op->exclusive;
+    op->file->running++;
+    step(op);
+}
+
 static void start_waiting(VitFile *f)
 {
     Op *op;
 
-    while (!f->exclusive && (op = g_queue_peek_head(&f->waiting))) {
-        if (op->exclusive && f->running > 0) return;
+    while ((op = g_queue_peek_head(&f->waiting)) && may_start(f, op)) {
         g_queue_pop_head(&f->waiting);
-        f->exclusive = op->exclusive;
-        f->running++;
-        step(op);
+        start(op);
     }
+}
+
+static Op *take_op(VitFile *f)
+{
+    Op *op = f->free_ops;
+
+    if (!op) return g_new(Op, 1);
+    f->free_ops = op->next;
+    f->n_free_ops--;
+    return op;
+}
+
+static void give_op(VitFile *f, Op *op)
+{
+    if (f->n_free_ops == FREE_OPS) {
+        g_free(op);
+        return;
+    }
+    op->next = f->free_ops;
+    f->free_ops = op;
+    f->n_free_ops++;
+}
+
+void vit_file_free_ops(VitFile *f)
+{
+    while (f->free_ops) g_free(take_op(f));
 }
 
 static void end(Op *op, int result, bool later)
@@ -148,8 +185,7 @@ static void end(Op *op, int result, bool later)
     g_clear_pointer(&op->bounce, free);
     f->running--;
     if (op->exclusive) f->exclusive = false;
-    if (g_queue_get_length(&f->free_ops) < FREE_OPS) g_queue_push_head(&f->free_ops, op);
-    else g_free(op);
+    give_op(f, op);
     start_waiting(f);
     if (later) vit_block_complete_later(req, result);
     else vit_block_complete(req, result);
@@ -400,8 +436,7 @@ bool vit_file_submit(VitBlockNode *node, VitBlockRequest *req)
         vit_block_complete_later(req, 0);
         return true;
     }
-    Op *op = g_queue_pop_head(&f->free_ops);
-    if (!op) op = g_new(Op, 1);
+    Op *op = take_op(f);
     memset(op, 0, offsetof(Op, inline_iov));
     op->own_iov = NULL;
     op->file = f;
@@ -412,7 +447,7 @@ bool vit_file_submit(VitBlockNode *node, VitBlockRequest *req)
     if (req->op == VIT_BLOCK_WRITE_ZEROES && f->no_zero_range && f->zeroes &&
         !((req->flags & VIT_BLOCK_MAY_UNMAP) && f->discard && !f->no_punch))
         op->writing_zeroes = true;
-    g_queue_push_tail(&f->waiting, op);
-    start_waiting(f);
+    if (g_queue_is_empty(&f->waiting) && may_start(f, op)) start(op);
+    else g_queue_push_tail(&f->waiting, op);
     return true;
 }

@@ -68,8 +68,10 @@ static gpointer thread_main(gpointer data)
     pthread_cond_broadcast(&thread->begun);
     pthread_mutex_unlock(&thread->mutex);
     g_main_context_push_thread_default(thread->context);
-    while (!thread->quit)
+    while (!thread->quit) {
         g_main_context_iteration(thread->context, TRUE);
+        run_calls(thread);      /* those of what has just run, before it looks for more */
+    }
     while (run_calls(thread)) { }
     g_main_context_pop_thread_default(thread->context);
     return NULL;

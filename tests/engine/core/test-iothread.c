@@ -170,11 +170,49 @@ static void test_watch_frees_itself(void)
     g_rec_mutex_clear(&p.lock);
 }
 
+typedef struct {
+    VitIoThread *thread;
+    unsigned ran;
+} Burst;
+
+static void ran(void *opaque)
+{
+    ((Burst *)opaque)->ran++;
+}
+
+static void burst(void *opaque)
+{
+    Burst *b = opaque;
+
+    vit_io_thread_defer(b->thread, ran, b);
+    g_assert_cmpuint(b->ran, ==, 1); /* no burst: at once */
+    vit_io_thread_burst(b->thread, true);
+    vit_io_thread_defer(b->thread, ran, b);
+    vit_io_thread_burst(b->thread, true);
+    vit_io_thread_defer(b->thread, ran, b);
+    vit_io_thread_burst(b->thread, false);
+    g_assert_true(vit_io_thread_in_burst(b->thread));
+    g_assert_cmpuint(b->ran, ==, 1);
+    vit_io_thread_burst(b->thread, false);
+    g_assert_cmpuint(b->ran, ==, 3);
+    g_assert_false(vit_io_thread_in_burst(b->thread));
+}
+
+static void test_burst(void)
+{
+    Burst b = { .thread = vit_io_thread_new("test") };
+
+    vit_io_thread_call_sync(b.thread, burst, &b);
+    vit_io_thread_free(b.thread);
+    g_assert_cmpuint(b.ran, ==, 3);
+}
+
 int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/core/iothread/calls", test_calls);
     g_test_add_func("/core/iothread/sync-nested", test_sync_nested);
+    g_test_add_func("/core/iothread/burst", test_burst);
     g_test_add_func("/core/iothread/watch", test_watch);
     g_test_add_func("/core/iothread/watch-frees-itself", test_watch_frees_itself);
     return g_test_run();
