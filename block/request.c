@@ -31,6 +31,15 @@ static int check(VitBlockNode *node, const VitBlockRequest *req)
     return 0;
 }
 
+static bool is_nothing(const VitBlockNode *node, const VitBlockRequest *req)
+{
+    /* discard=ignore of a format: what is allocated stays so, whatever the guest gives back. */
+    if (req->op == VIT_BLOCK_DISCARD && node->driver->kind == VIT_BLOCK_FORMAT &&
+        !node->how.discard)
+        return true;
+    return req->bytes == 0 && req->op != VIT_BLOCK_FLUSH;
+}
+
 void vit_block_set_write_threshold(VitBlockNode *node, uint64_t offset, VitBlockThresholdFunc fn,
                                    void *opaque)
 {
@@ -324,7 +333,7 @@ void vit_block_submit(VitBlockNode *node, VitBlockRequest *req)
     int result = check(node, req);
 
     req->node_private[REQUEST_NODE] = node;
-    if (result < 0 || (req->bytes == 0 && req->op != VIT_BLOCK_FLUSH)) {
+    if (result < 0 || is_nothing(node, req)) {
         node->in_flight++;
         vit_block_complete_later(req, result);
         return;
@@ -611,7 +620,7 @@ static int co_request(VitBlockNode *node, const VitBlockRequest *req)
 {
     int result = check(node, req);
 
-    if (result < 0 || (req->bytes == 0 && req->op != VIT_BLOCK_FLUSH)) return result;
+    if (result < 0 || is_nothing(node, req)) return result;
     while (node->quiesced > 0) vit_fiber_cond_wait(&node->resumed, NULL);
     node->in_flight++;
     result = perform(node, req);

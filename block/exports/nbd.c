@@ -89,11 +89,13 @@ typedef struct {
     bool good;
 } Take;
 
-/* Bitmaps are taken and given back where the node is. */
+/* Where the node is: also bitmaps are given back there. */
 static void take_there(void *opaque)
 {
     Take *t = opaque;
+    VitBlockNode *node = vit_block_root_node(vit_block_far(t->export->parent.node));
 
+    t->export->min_block = node->probed ? 512 : 1; /* as QEMU's: the nodes take any alignment */
     t->good = take_bitmaps(t->export, t->args, t->error);
 }
 

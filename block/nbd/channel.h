@@ -12,7 +12,7 @@
 typedef struct VitNbdChannel VitNbdChannel;
 typedef struct VitNbdMessage VitNbdMessage;
 
-enum { VIT_NBD_MESSAGE_HEAD = 64 };
+enum { VIT_NBD_MESSAGE_HEAD = 96 };
 
 struct VitNbdMessage { /* the sender's, until done() */
     uint8_t head[VIT_NBD_MESSAGE_HEAD];

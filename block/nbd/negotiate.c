@@ -69,11 +69,11 @@ static bool send_export(VitNbdConnection *c, uint32_t option, const VitNbdExport
     return reply(c, option, VIT_NBD_REP_INFO, data, sizeof data);
 }
 
-static bool send_block_size(VitNbdConnection *c, uint32_t option, const VitNbdExport *e)
+static bool send_block_size(VitNbdConnection *c, uint32_t option, const VitNbdExport *e, bool asked)
 {
     uint8_t data[14], *p = vit_nbd_put16(data, VIT_NBD_INFO_BLOCK_SIZE);
 
-    p = vit_nbd_put32(p, 1); /* the nodes take any alignment */
+    p = vit_nbd_put32(p, asked ? e->min_block : 1);
     p = vit_nbd_put32(p, MAX(4096, vit_block_info(e->parent.node).request_alignment));
     vit_nbd_put32(p, VIT_NBD_MAX_PAYLOAD);
     return reply(c, option, VIT_NBD_REP_INFO, data, sizeof data);
@@ -176,14 +176,17 @@ static Step on_info(VitNbdConnection *c, uint32_t option, Data data)
     while (take16(&data, &kind)) asked |= kind < 16 ? 1u << kind : 0;
     VitNbdExport *e = vit_nbd_server_find(c->server, name);
     if (!e) return refuse(c, option, VIT_NBD_REP_ERR_UNKNOWN, "export '%s' not present", name);
+    bool sizes = asked & 1u << VIT_NBD_INFO_BLOCK_SIZE;
+    if (option == VIT_NBD_OPT_INFO && !sizes && e->min_block > 1)
+        return refuse(c, option, VIT_NBD_REP_ERR_BLOCK_SIZE_REQD,
+                      "ask for the block size to learn about this export");
     /* Each reply may wait, and the export be gone meanwhile. */
     bool good = !(asked & 1u << VIT_NBD_INFO_NAME) || send_text(c, option, VIT_NBD_INFO_NAME, name);
     if (good && (e = vit_nbd_server_find(c->server, name)) && e->description &&
         (asked & 1u << VIT_NBD_INFO_DESCRIPTION))
         good = send_text(c, option, VIT_NBD_INFO_DESCRIPTION, e->description);
-    if (good && (e = vit_nbd_server_find(c->server, name)) &&
-        (asked & 1u << VIT_NBD_INFO_BLOCK_SIZE))
-        good = send_block_size(c, option, e);
+    if (good && (e = vit_nbd_server_find(c->server, name)))
+        good = send_block_size(c, option, e, sizes);
     if (good && (e = vit_nbd_server_find(c->server, name))) good = send_export(c, option, e);
     if (!good) return LEAVE;
     if (option == VIT_NBD_OPT_GO) {

@@ -22,6 +22,7 @@ typedef struct { /* one thing that can be exported under a name */
     VitBlockExport parent;
     char *name, *description; /* owned; description may be NULL */
     bool allocation_depth;
+    uint32_t min_block; /* bytes, as clients that ask for it are told */
     GPtrArray *bitmaps; /* of VitBlockBitmap*, borrowed, kept busy */
     GPtrArray *bitmap_names; /* of owned char* */
     GPtrArray *holders; /* of VitBlockNode*: references that keep the bitmaps */

@@ -10,7 +10,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_ALIGN = 4096, MAX_SPARES = 64, KEPT_BUFFER = 256 << 10, CACHE_PIECE = 1 << 20 };
+enum {
+    BUFFER_ALIGN = 4096,
+    MAX_SPARES = 64,
+    KEPT_BUFFER = 256 << 10,
+    CACHE_PIECE = 1 << 20,
+    ZERO_STEP = 512, /* zeroes at the ends of a read are looked for in such steps */
+    HOLE_CHUNK = 32 + 12, /* at most */
+};
 
 typedef struct {
     uint16_t flags, type;
@@ -26,7 +33,8 @@ struct VitNbdJob { /* a request in flight, until its reply has left */
     uint8_t *buf; /* owned, BUFFER_ALIGN */
     size_t room; /* bytes of buf */
     uint64_t charged; /* to the connection's memory */
-    struct iovec iov;
+    struct iovec iov[2];
+    uint8_t last_hole[HOLE_CHUNK]; /* what iov[1] has: after data */
     GByteArray *status; /* owned; NULL: none */
     GArray *only; /* owned, of uint32_t; NULL: all contexts */
     bool flushing;
@@ -164,36 +172,70 @@ static void reply_status(VitNbdJob *job, uint32_t error, const char *text)
                                      r->offset, 6 + size);
         vit_nbd_put16(vit_nbd_put32(head + n, error), (uint16_t)size);
         job->message.head_size = n + 6;
-        job->iov = (struct iovec){ (void *)text, size };
-        job->message.iov = &job->iov;
+        job->iov[0] = (struct iovec){ (void *)text, size };
+        job->message.iov = job->iov;
         job->message.niov = size > 0;
     }
     send_reply(job);
 }
 
+/* A chunk that says: zeroes; returns its size. */
+static size_t put_hole(const VitNbdJob *job, uint8_t *to, bool last, uint64_t offset, uint64_t size)
+{
+    const Request *r = &job->request;
+    size_t n = vit_nbd_put_chunk(job->conn, to, last ? VIT_NBD_CHUNK_DONE : 0, VIT_NBD_CHUNK_HOLE,
+                                 r->cookie, r->offset, 12);
+
+    vit_nbd_put32(vit_nbd_put64(to + n, offset), (uint32_t)size);
+    return n + 12;
+}
+
+/* Zeroes at both ends travel as holes, unless the client wants one piece (DF). */
+static void reply_chunks(VitNbdJob *job)
+{
+    const Request *r = &job->request;
+    VitNbdMessage *m = &job->message;
+    uint64_t before = 0, data = r->length;
+    bool whole = r->flags & VIT_NBD_FLAG_DF;
+
+    if (whole && vit_block_is_zero(job->buf, data)) before = data;
+    while (!whole && before < r->length &&
+           vit_block_is_zero(job->buf + before, MIN(ZERO_STEP, r->length - before)))
+        before += MIN(ZERO_STEP, r->length - before);
+    if (before == r->length) {
+        m->head_size = put_hole(job, m->head, true, r->offset, r->length);
+        m->niov = 0;
+        return;
+    }
+    data -= before;
+    while (!whole && vit_block_is_zero(job->buf + before + (data - 1) / ZERO_STEP * ZERO_STEP,
+                                       (data - 1) % ZERO_STEP + 1))
+        data -= (data - 1) % ZERO_STEP + 1;
+    uint64_t after = r->length - before - data;
+    if (after < ZERO_STEP) {
+        data += after;
+        after = 0;
+    }
+    uint8_t *head = m->head;
+    if (before > 0) head += put_hole(job, head, false, r->offset, before);
+    head += vit_nbd_put_chunk(job->conn, head, after > 0 ? 0 : VIT_NBD_CHUNK_DONE,
+                              VIT_NBD_CHUNK_DATA, r->cookie, r->offset, 8 + data);
+    m->head_size = (size_t)(vit_nbd_put64(head, r->offset + before) - m->head);
+    job->iov[0] = (struct iovec){ job->buf + before, data };
+    if (after > 0) {
+        size_t n = put_hole(job, job->last_hole, true, r->offset + before + data, after);
+        job->iov[m->niov++] = (struct iovec){ job->last_hole, n };
+    }
+}
+
 static void reply_data(VitNbdJob *job)
 {
     VitNbdConnection *c = job->conn;
-    const Request *r = &job->request;
-    uint8_t *head = job->message.head;
-    size_t n;
 
-    job->message.iov = &job->iov;
+    job->message.iov = job->iov;
     job->message.niov = 1;
-    if (!c->structured && !c->extended) {
-        reply_simple(job, 0);
-    } else if (vit_block_is_zero(job->buf, r->length)) {
-        n = vit_nbd_put_chunk(c, head, VIT_NBD_CHUNK_DONE, VIT_NBD_CHUNK_HOLE, r->cookie, r->offset,
-                              12);
-        vit_nbd_put32(vit_nbd_put64(head + n, r->offset), (uint32_t)r->length);
-        job->message.head_size = n + 12;
-        job->message.niov = 0;
-    } else {
-        n = vit_nbd_put_chunk(c, head, VIT_NBD_CHUNK_DONE, VIT_NBD_CHUNK_DATA, r->cookie, r->offset,
-                              8 + r->length);
-        vit_nbd_put64(head + n, r->offset);
-        job->message.head_size = n + 8;
-    }
+    if (c->structured || c->extended) reply_chunks(job);
+    else reply_simple(job, 0);
     send_reply(job);
 }
 
@@ -231,12 +273,12 @@ static void submit(VitNbdJob *job, VitBlockOp op, uint32_t flags)
     if ((op == VIT_BLOCK_WRITE || op == VIT_BLOCK_WRITE_ZEROES) &&
         ((r->flags & VIT_NBD_FLAG_FUA) || e->parent.writethrough))
         flags |= VIT_BLOCK_FUA;
-    job->iov = (struct iovec){ job->buf, r->length };
+    job->iov[0] = (struct iovec){ job->buf, r->length };
     job->req = (VitBlockRequest){ .op = op,
                                   .flags = flags,
                                   .offset = r->offset,
                                   .bytes = r->length,
-                                  .iov = &job->iov,
+                                  .iov = job->iov,
                                   .niov = 1,
                                   .done = request_done,
                                   .opaque = job };
@@ -265,8 +307,8 @@ static void status_fiber(void *opaque)
         reply_status(job, error, NULL);
         return;
     }
-    job->iov = (struct iovec){ job->status->data, job->status->len };
-    job->message.iov = &job->iov;
+    job->iov[0] = (struct iovec){ job->status->data, job->status->len };
+    job->message.iov = job->iov;
     job->message.niov = 1;
     send_reply(job);
 }

@@ -201,6 +201,27 @@ def test_backup():
     """)
 
 
+def test_discard():
+    """qemu-io gives back what is discarded unless told otherwise; "ignore" keeps it allocated."""
+    same("""
+        for mode in '' '-d unmap' '-d ignore'; do
+            for f in raw qcow2; do
+                qemu-img create -q -f $f b.$f 4M
+                qemu-io $mode -f $f -c 'w -q 0 4M' -c 'discard -q 1M 1M' b.$f
+                qemu-img map --output=json -f $f b.$f | sed 's/, .offset.*//'
+                du -m b.$f
+            done
+        done
+        qemu-io -f raw -c 'w -q 0 4M' -c 'w -z -u -q 1M 1M' b.raw
+        du -m b.raw
+        nbdkit --exit-with-parent -v -f -U $PWD/s -P $PWD/pid memory 4M 2>log &
+        while ! [ -e pid ]; do sleep 0.01; done
+        qemu-io -f raw -c 'discard -q 0 1' -c 'discard -q 3 5000' nbd:unix:$PWD/s
+        kill $(cat pid)
+        grep -o 'trim count.*' log
+    """)
+
+
 def test_image_builder():
     same("""
         qemu-img convert -f raw -O qcow2 -c -m 8 -W -o compat=0.10 a.raw dib.qcow2

@@ -123,6 +123,79 @@ def modes():
             check(file.read() == content, "the image has other bytes now")
 
 
+def block_sizes():
+    """A disk that was taken for raw unasked has blocks of 512 bytes for those who ask; the answer
+    comes unasked."""
+    with Folder() as folder:
+        image = folder.raw("a", MIB, blank=True)
+        run("qemu-img", "create", "-q", "-f", "qcow2", folder("q"), "1M")
+        for options, size in ((["-f", "raw", image], 1), ([image], 512), ([folder("q")], 1),
+                              (["--image-opts", f"file.filename={image}"], 512)):
+            for asked in (True, False):
+                handle = nbd.NBD()
+                handle.set_request_block_size(asked)
+                handle.connect_systemd_socket_activation([NBD, *options])
+                equal([handle.get_block_size(kind) for kind in range(3)],
+                      [size if asked else 1, 4096, 32 * MIB])
+                handle.shutdown()
+            handle = nbd.NBD()
+            handle.set_request_block_size(False)
+            handle.set_opt_mode(True)
+            handle.connect_systemd_socket_activation([NBD, *options])
+            try:
+                handle.opt_info()
+                equal(size, 1)
+            except nbd.Error:
+                equal(size, 512)
+            handle.opt_abort()
+
+
+def bitmaps():
+    """Each -B is a context of its own."""
+    with Folder() as folder:
+        image = folder("q")
+        run("qemu-img", "create", "-q", "-f", "qcow2", image, "1M")
+        for name in ("one", "two"):
+            run("qemu-img", "bitmap", "--add", image, name)
+        run("qemu-io", "-f", "qcow2", "-c", "write -q 0 64k", image)
+        run("qemu-img", "bitmap", "--clear", image, "one")
+        server = ["[", NBD, "-f", "qcow2", "-B", "one", "-B", "two", image, "]"]
+        for name, first in (("one", "1048576"), ("two", "65536")):
+            rows = run("nbdinfo", f"--map=qemu:dirty-bitmap:{name}", "--", *server)
+            equal(rows.split()[1], first)
+
+
+def holes():
+    """Zeroes at the ends of what is read travel as holes, unless the client wants it in one."""
+    with Folder() as folder:
+        image = folder.raw("a", MIB, blank=True)
+        with open(image, "r+b") as file:
+            file.seek(2560)
+            file.write(b"x" * 1000)
+        cases = {(0, 2560): [(0, 2560, nbd.READ_HOLE)],
+                 (2048, 1024): [(2048, 512, nbd.READ_HOLE), (2560, 512, nbd.READ_DATA)],
+                 (2561, 4096): [(2561, 1024, nbd.READ_DATA), (3585, 3072, nbd.READ_HOLE)],
+                 (100, 9000): [(100, 2048, nbd.READ_HOLE), (2148, 1536, nbd.READ_DATA),
+                               (3684, 5416, nbd.READ_HOLE)],
+                 (3000, 512): [(3000, 512, nbd.READ_DATA)], (2400, 300): [(2400, 300, 1)]}
+        with serve(folder, image) as server, open(image, "rb") as file:
+            whole = file.read()
+            for extended in (False, True):
+                handle = nbd.NBD()
+                handle.set_request_extended_headers(extended)
+                handle.connect_uri(server.uri())
+                for (offset, size), wanted in cases.items():
+                    got = []
+                    note = lambda buf, at, kind, _, got=got: got.append((at, len(buf), kind))
+                    data = handle.pread_structured(size, offset, note)
+                    equal(got, wanted)
+                    check(data == whole[offset:offset + size], "the bytes")
+                    got.clear()
+                    handle.pread_structured(size, offset, note, nbd.CMD_FLAG_DF)
+                    equal(len(got), 1)
+                handle.shutdown()
+
+
 def export_name():
     """The old way in: NBD_OPT_EXPORT_NAME, with and without its padding."""
     with Folder() as folder:
@@ -452,6 +525,19 @@ def lifetime():
             process.kill()
 
 
+def killed_after_the_last_client():
+    """What was written stays when the server is told to end while it closes the image."""
+    with Folder() as folder:
+        content = folder.raw("a", 16 * MIB)
+        for _ in range(5):
+            image = folder("q")
+            run("qemu-img", "create", "-q", "-f", "qcow2", image, "16M")
+            run("qemu-img", "bitmap", "--add", image, "b")
+            run("nbdcopy", "--", content, "[", NBD, "-f", "qcow2", "-B", "b", image, "]")
+            run("qemu-img", "compare", "-f", "raw", "-F", "qcow2", content, image)
+            check("in-use" not in run("qemu-img", "info", image), "the bitmap was not stored")
+
+
 def wording():
     """Messages and exit codes are those of qemu-nbd, but for the name of the program."""
     with Folder() as folder:
@@ -468,5 +554,5 @@ def wording():
             equal(run(NBD, *args, rc=1).replace("vitrine-nbd", "qemu-nbd"), theirs)
 
 
-report([facts, copies, modes, export_name, contexts, images, hostile, greedy, crowd, lifetime,
-        wording])
+report([facts, copies, modes, block_sizes, bitmaps, holes, export_name, contexts, images, hostile,
+        greedy, crowd, lifetime, killed_after_the_last_client, wording])

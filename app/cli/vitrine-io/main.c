@@ -28,7 +28,7 @@ static const char usage_text[] =
     "  -n, --nocache            disable host cache, short for -t none\n"
     "  -C, --copy-on-read       enable copy-on-read\n"
     "  -t, --cache=MODE         use the given cache mode for the image\n"
-    "  -d, --discard=MODE       use the given discard mode for the image\n"
+    "  -d, --discard=MODE       use the given discard mode for the image (default: unmap)\n"
     "  -i, --aio=MODE           use AIO mode (threads, native or io_uring)\n"
     "  -U, --force-share        force shared permissions\n"
     "  -h, --help               display this help and exit\n"
@@ -252,6 +252,7 @@ static bool take_options(IoTool *tool, CommandLine *line, int argc, char **argv,
     int c;
 
     *status = 1;
+    tool->flags = VIT_OPEN_DISCARD;
     while ((c = getopt_long(argc, argv, "hVc:d:f:rsnCmki:t:UT:", long_options, NULL)) != -1) {
         switch (c) {
         case 'c': g_ptr_array_add(line->commands, optarg); break;

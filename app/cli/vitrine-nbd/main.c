@@ -60,14 +60,10 @@ static VitBlockNode *open_given(Serve *s, GError **error)
     if (!o->image_opts)
         return vit_block_graph_open_image(s->graph, o->file, o->format, extra, open_flags(o),
                                           error);
-    g_autoptr(VitBlockArgs) args = vit_block_args_parse("", o->file, NULL, error);
+    g_autoptr(VitBlockArgs) args = vit_block_args_parse("", o->file, "file", error);
     if (!args) return NULL;
-    if (open_flags(o) & VIT_OPEN_READ_ONLY) vit_block_args_set(args, "read-only", "on");
-    if (o->flags & VIT_OPEN_DIRECT) vit_block_args_set_default(args, "cache.direct", "on");
-    if (o->flags & VIT_OPEN_NO_FLUSH) vit_block_args_set_default(args, "cache.no-flush", "on");
-    if (o->flags & VIT_OPEN_DISCARD) vit_block_args_set_default(args, "discard", "unmap");
     if (o->detect_zeroes) vit_block_args_set_default(args, "detect-zeroes", o->detect_zeroes);
-    return vit_block_graph_open(s->graph, args, error);
+    return vit_block_graph_open_with(s->graph, args, open_flags(o), error);
 }
 
 typedef struct {
@@ -161,7 +157,11 @@ static bool add_export(Serve *s, VitBlockNode *node, GError **error)
 {
     const NbdOptions *o = s->options;
     g_autoptr(VitBlockArgs) args = vit_block_args_new("vitrine-nbd", NULL, error);
+    JsonArray *bitmaps = json_array_new();
 
+    for (guint i = 0; i < o->bitmaps->len; i++)
+        json_array_add_string_element(bitmaps, o->bitmaps->pdata[i]);
+    json_object_set_array_member(vit_block_args_object(args), "bitmaps", bitmaps);
     vit_block_args_set(args, "type", "nbd");
     vit_block_args_set(args, "id", "vitrine-nbd-export");
     vit_block_args_set(args, "node-name", vit_block_node_name(node));
@@ -170,7 +170,6 @@ static bool add_export(Serve *s, VitBlockNode *node, GError **error)
     vit_block_args_set(args, "writethrough", o->writethrough ? "on" : "off");
     vit_block_args_set(args, "allocation-depth", o->allocation_depth ? "on" : "off");
     if (o->description) vit_block_args_set(args, "description", o->description);
-    if (o->bitmap) vit_block_args_set(args, "bitmaps", o->bitmap);
     return vit_block_exports_add(s->exports, args, error);
 }
 
@@ -249,12 +248,8 @@ static bool listen_and_wait(Serve *s, VitBlockNode *node, int ready_fd)
             return false;
         }
     }
-    guint sources[] = { g_unix_signal_add(SIGINT, on_signal, s->loop),
-                        g_unix_signal_add(SIGTERM, on_signal, s->loop),
-                        g_unix_signal_add(SIGHUP, on_signal, s->loop) };
     say_ready(ready_fd);
     g_main_loop_run(s->loop);
-    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);
     return true; /* the PID file stays, as scripts that remove it expect */
 }
 
@@ -267,12 +262,17 @@ static int serve(const NbdOptions *o, int ready_fd)
     s.nodes = g_ptr_array_new_with_free_func((GDestroyNotify)vit_block_node_unref);
     s.loop = g_main_loop_new(NULL, FALSE);
     VitBlockNode *node = make_objects(&s) ? open_node(&s) : NULL;
+    /* Until the image is closed: clients kill their server when they have disconnected. */
+    guint sources[] = { g_unix_signal_add(SIGINT, on_signal, s.loop),
+                        g_unix_signal_add(SIGTERM, on_signal, s.loop),
+                        g_unix_signal_add(SIGHUP, on_signal, s.loop) };
     bool good = node && listen_and_wait(&s, node, ready_fd);
     vit_block_exports_free(s.exports);
     while (s.nodes->len > 0) g_ptr_array_set_size(s.nodes, (int)s.nodes->len - 1);
     g_ptr_array_unref(s.nodes);
     vit_block_graph_free(s.graph);
     vit_io_thread_free(s.thread);
+    for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);
     g_main_loop_unref(s.loop);
     return good ? 0 : 1;
 }

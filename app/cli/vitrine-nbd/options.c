@@ -208,7 +208,7 @@ static bool take(NbdOptions *o, Seen *seen, int option, const char *arg)
     case 'r': o->read_only = true; break;
     case 's': o->temporary = true; break;
     case 'A': o->allocation_depth = true; break;
-    case 'B': set(&o->bitmap, arg); break;
+    case 'B': g_ptr_array_add(o->bitmaps, g_strdup(arg)); break;
     case 'f': set(&o->format, arg); break;
     case 'x': set(&o->export_name, arg); break;
     case 'D': set(&o->description, arg); break;
@@ -231,14 +231,14 @@ static bool take(NbdOptions *o, Seen *seen, int option, const char *arg)
 
 void nbd_options_clear(NbdOptions *o)
 {
-    char **texts[] = { &o->bind,         &o->port,        &o->socket,        &o->file,
-                       &o->format,       &o->export_name, &o->description,   &o->bitmap,
-                       &o->snapshot,     &o->aio,         &o->detect_zeroes, &o->tls_creds,
-                       &o->tls_hostname, &o->tls_authz,   &o->pid_file,      &o->device,
-                       &o->disconnect };
+    char **texts[] = { &o->bind,     &o->port,        &o->socket,       &o->file,
+                       &o->format,   &o->export_name, &o->description,  &o->snapshot,
+                       &o->aio,      &o->tls_creds,   &o->tls_hostname, &o->tls_authz,
+                       &o->pid_file, &o->device,      &o->disconnect,   &o->detect_zeroes };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) g_clear_pointer(texts[i], g_free);
     g_clear_pointer(&o->objects, g_ptr_array_unref);
+    g_clear_pointer(&o->bitmaps, g_ptr_array_unref);
 }
 
 /* A parent that has bound the socket already hands it over as descriptor 3 (sd_listen_fds(3)). */
@@ -289,6 +289,7 @@ bool nbd_options_parse(NbdOptions *o, int argc, char **argv)
 
     *o = (NbdOptions){ .shared = 1, .handshake_limit = 10, .done = -1 };
     o->objects = g_ptr_array_new_with_free_func(g_free);
+    o->bitmaps = g_ptr_array_new_with_free_func(g_free);
     argv[0] = program_invocation_short_name; /* for getopt's messages */
     while ((option = getopt_long(argc, argv, "hVb:o:p:rsnc:dvk:e:f:tl:x:T:D:AB:L", long_options,
                                  NULL)) != -1) {

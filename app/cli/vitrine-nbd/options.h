@@ -10,9 +10,9 @@ typedef struct {
     char *bind, *port, *socket; /* owned */
     bool socket_activated;
     /* what; owned, NULL: not given */
-    char *file, *format, *export_name, *description, *bitmap, *snapshot, *aio, *detect_zeroes;
+    char *file, *format, *export_name, *description, *snapshot, *aio, *detect_zeroes;
     char *tls_creds, *tls_hostname, *tls_authz, *pid_file, *device, *disconnect;
-    GPtrArray *objects; /* of owned char* */
+    GPtrArray *objects, *bitmaps; /* of owned char* */
     uint64_t offset;
     unsigned shared; /* 0: any number */
     unsigned handshake_limit; /* seconds, 0: none */
