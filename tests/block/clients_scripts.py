@@ -312,6 +312,47 @@ def test_oslo():
             tools.remove()
 
 
+def test_inspector():
+    """What the compute cloud lets in: it reads the headers itself and refuses what looks odd."""
+    try:
+        from oslo_utils.imageutils import format_inspector
+    except ImportError as why:
+        raise images.Skip("python3-oslo.utils is not installed; ./dev setup brings it") from why
+    tools = Tools()
+    with images.Folder() as folder:
+        try:
+            raw = mixed(folder("a.raw"))
+            for wanted, options in (("qcow2", ""), ("qcow2", "compat=0.10"), ("vdi", ""),
+                                    ("vhd", "force_size=on"), ("vhdx", ""),
+                                    ("vhdx", "subformat=fixed"), ("vmdk", ""),
+                                    ("vmdk", "subformat=streamOptimized")):
+                fmt = "vpc" if wanted == "vhd" else wanted
+                tools.run("qemu-img", "convert", "-O", fmt, *(["-o", options] if options else []),
+                          raw, folder("image"))
+                found = format_inspector.detect_file_format(folder("image"))
+                equal((str(found), found.virtual_size), (wanted, 8 * MIB), options)
+                found.safety_check()
+                os.unlink(folder("image"))
+        finally:
+            tools.remove()
+
+
+def test_traffic():
+    """fio writes, trims and verifies over NBD; what it wrote outlasts the server."""
+    same("""
+        qemu-img create -q -f qcow2 b.qcow2 32M
+        qemu-nbd -t '-e 4' --fork -k $PWD/s --pid-file $PWD/pid -f qcow2 --discard=unmap b.qcow2
+        fio --name=x --ioengine=nbd --uri="nbd+unix:///?socket=$PWD/s" --rw=randrw --bs=4k \
+            --iodepth=16 --size=8M --verify=crc32c --verify_fatal=1 --minimal | cut -d';' -f 5
+        fio --name=x --ioengine=nbd --uri="nbd+unix:///?socket=$PWD/s" --rw=trim --bs=1M \
+            --offset=16M --size=8M --minimal | cut -d';' -f 5
+        kill $(cat pid)
+        while [ -e s ]; do sleep 0.01; done
+        qemu-img check b.qcow2 | head -1
+        rm b.qcow2
+    """)
+
+
 def test_seed():
     """cloud-localds calls qemu-img for a format other than raw."""
     need_program("cloud-localds", "genisoimage")

@@ -549,7 +549,9 @@ def wording():
                      ["-c", "/dev/none", "-f", "raw", image], ["-d", "/dev/none"], ["-L", image],
                      ["-L", "-f", "raw"], ["--handshake-limit=x", image],
                      ["--image-opts", "-f", "raw", image],
-                     ["-f", "raw", "-k", "/none/x", image]):
+                     ["-f", "raw", "-k", "/none/x", image],
+                     ["-e 2", "-o", "0x200", "-f", "raw", "-k", "/none/x", image],
+                     ["-e 2x", image], ["-e-1", image], ["-e99999999999", image]):
             theirs = run("qemu-nbd", *args, rc=1)
             equal(run(NBD, *args, rc=1).replace("vitrine-nbd", "qemu-nbd"), theirs)
 

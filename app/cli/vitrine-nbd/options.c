@@ -128,9 +128,14 @@ static void set(char **to, const char *value)
     *to = g_strdup(value);
 }
 
+/* As strtol() takes it: programs write "-e 2" as one word. */
 static bool number(const char *text, uint64_t max, uint64_t *value)
 {
-    return g_ascii_string_to_unsigned(text, 10, 0, max, value, NULL);
+    char *end;
+
+    errno = 0;
+    *value = g_ascii_strtoull(text, &end, 0);
+    return end != text && !*end && !strchr(text, '-') && errno == 0 && *value <= max;
 }
 
 typedef struct {
