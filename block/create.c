@@ -25,6 +25,29 @@ void vit_block_remove_made(GPtrArray *made)
     if (made) g_ptr_array_set_size(made, 0);
 }
 
+static bool has_option(const VitBlockOption *list, const char *name)
+{
+    for (; list && list->name; list++)
+        if (!strcmp(list->name, name)) return true;
+    return false;
+}
+
+/* The options of an image that are its file's and not its format's ("nocow"); taken. */
+static VitBlockArgs *file_options(VitBlockCreate *create, const VitBlockDriver *file,
+                                  GError **error)
+{
+    g_autoptr(JsonObject) own = json_object_new();
+    const VitBlockOption *o = create->driver && create->options ? file->create_options : NULL;
+
+    for (; o && o->name; o++) {
+        if (!strcmp(o->name, "size") || has_option(create->driver->create_options, o->name))
+            continue;
+        JsonNode *value = vit_block_args_node(create->options, o->name);
+        if (value) json_object_set_member(own, o->name, json_node_copy(value));
+    }
+    return vit_block_args_new(create->filename, own, error);
+}
+
 VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError **error)
 {
     g_autoptr(JsonObject)
@@ -49,12 +72,9 @@ VitBlockNode *vit_co_create_file(VitBlockCreate *create, uint64_t size, GError *
     if (vit_block_protocol_driver("file") == file.driver) /* "file:disk.img" is disk.img */
         file.filename = json_object_get_string_member_with_default(options, "filename",
                                                                    create->filename);
-    g_autoptr(VitBlockArgs) none = vit_block_args_new(create->filename, NULL, error);
-    /* What the protocol knows of the options is its own ("preallocation" of a raw file). */
-    file.options = create->driver && create->driver->kind == VIT_BLOCK_FORMAT &&
-                           strcmp(create->driver->name, "raw") == 0
-                       ? create->options
-                       : none;
+    g_autoptr(VitBlockArgs) own = file_options(create, file.driver, error);
+    if (!own) return NULL;
+    file.options = own;
     if (!file.driver->co_create(&file, error)) return NULL;
     VitBlockNode *node = vit_co_open_image(create->graph, create->thread, create->filename, NULL,
                                            NULL, &how, true, error);

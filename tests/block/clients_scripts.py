@@ -312,6 +312,19 @@ def test_oslo():
             tools.remove()
 
 
+def test_file_options():
+    """Every format takes the options of the file that it is in."""
+    same("""
+        for f in raw qcow2 vmdk vdi vhdx vpc qed parallels; do
+            qemu-img create -f $f -o nocow=on,extent_size_hint=0 b.$f 1M
+            qemu-img create -q -f $f -o preallocation=off b.$f 1M
+            qemu-img create -q -f $f -o nocow=maybe b.$f 1M; echo $?
+            rm -f b.$f
+        done
+        qemu-img convert -O qcow2 -o nocow=on a.raw b.qcow2
+    """)
+
+
 def test_inspector():
     """What the compute cloud lets in: it reads the headers itself and refuses what looks odd."""
     try:
