@@ -110,6 +110,8 @@ struct VitBlockDriver {
     bool (*co_open)(VitBlockNode *node, VitBlockArgs *args, GError **error);
     void (*co_close)(VitBlockNode *node); /* no requests in flight; children are still there */
     int (*co_reopen)(VitBlockNode *node, bool read_only); /* NULL: follows its file child */
+    /* Of a node that was opened with how.share: others must not write from now on. */
+    bool (*co_unshare)(VitBlockNode *node, GError **error);
 
     /* Data.  NULL: co_write reads only; co_write_zeroes, co_discard, co_flush as the core falls
      * back (buffers of zeroes; nothing; flush of the children). */

@@ -39,11 +39,11 @@ void vit_block_unlock_file(int fd)
     }
 }
 
-bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error)
+bool vit_block_lock_file(int fd, const char *path, bool writer, bool share, GError **error)
 {
     static const char *const names[N_THINGS] = { "consistent read", "write", "write unchanged",
                                                  "resize", "change children" };
-    unsigned uses = READS | (writer ? WRITES | RESIZES : 0), forbids = WRITES | RESIZES;
+    unsigned uses = READS | (writer ? WRITES | RESIZES : 0), forbids = share ? 0 : WRITES | RESIZES;
     bool conflict = false;
 
     for (int n = 0; n < N_THINGS; n++) {

@@ -10,7 +10,7 @@
 char *vit_block_filename_protocol(const char *filename)
 {
     size_t n = strspn(filename,
-                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.");
+                      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._");
 
     return n > 0 && filename[n] == ':' ? g_strndup(filename, n) : NULL;
 }

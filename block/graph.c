@@ -188,12 +188,12 @@ static void open_fiber(void *opaque)
         .discard = f & VIT_OPEN_DISCARD,
         .lock = true,
         .force_share = f & VIT_OPEN_FORCE_SHARE,
+        .share = f & VIT_OPEN_SHARE,
         .no_io = f & VIT_OPEN_NO_IO,
         .check = f & VIT_OPEN_CHECK,
         .no_backing = f & VIT_OPEN_NO_BACKING,
     };
-    if (o->args)
-        o->node = vit_co_open_probed(o->graph, o->graph->here, o->args, &how, o->error);
+    if (o->args) o->node = vit_co_open_probed(o->graph, o->graph->here, o->args, &how, o->error);
     else
         o->node = vit_co_open_image(o->graph, o->graph->here, o->filename, o->format, o->extra,
                                     &how, f & VIT_OPEN_PROTOCOL, o->error);

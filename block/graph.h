@@ -34,6 +34,7 @@ typedef enum {
     VIT_OPEN_NO_IO = 1 << 7, /* facts only: encrypted images open without their secret */
     VIT_OPEN_CHECK = 1 << 8, /* to be checked or repaired: corrupt and dirty images open */
     VIT_OPEN_PROTOCOL = 1 << 9, /* the protocol node alone */
+    VIT_OPEN_SHARE = 1 << 10, /* of a raw image that is only read: others may write */
 } VitBlockOpenFlags;
 
 /* The same for tools: flags as below, and what has no driver is probed ("file.filename=disk.img").

@@ -58,5 +58,6 @@ const VitBlockDriver *vit_block_probe(const uint8_t *head, size_t head_size, con
 void vit_block_remove_file(const char *path);
 
 /* file-lock.c: marks fd as used, refusing when another use excludes that. */
-[[nodiscard]] bool vit_block_lock_file(int fd, const char *path, bool writer, GError **error);
+[[nodiscard]] bool vit_block_lock_file(int fd, const char *path, bool writer, bool share,
+                                       GError **error);
 void vit_block_unlock_file(int fd);

@@ -73,6 +73,7 @@ typedef struct {
     bool lock; /* take the image lock (default): a second writer is refused */
     bool threads; /* aio=threads: worker threads even where io_uring works */
     bool force_share; /* tolerates other writers (-U): facts may be stale */
+    bool share; /* read-only: others may write, unless the format has tables to be read */
     bool no_io; /* facts only: encrypted images open without their secret */
     bool check; /* to be checked or repaired: corrupt and dirty images open */
     bool no_backing; /* the image alone */

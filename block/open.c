@@ -145,8 +145,8 @@ static VitBlockNode *open_backing(VitBlockNode *top, VitBlockNode *node, VitBloc
         given && JSON_NODE_HOLDS_OBJECT(given) ? json_node_get_object(given) : NULL, &how, false,
         &why);
     if (!backing) {
-        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
-                       _("Could not open backing file: %s"), vit_block_error_text(why));
+        vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("Could not open backing file: %s"),
+                       vit_block_error_text(why));
         return NULL;
     }
     backing->how.no_backing = false;
@@ -196,12 +196,32 @@ VitBlockNode *vit_co_open(VitBlockGraph *graph, VitIoThread *thread, VitBlockArg
 
 /* ---- children -------------------------------------------------------------------------------- */
 
+/* A format whose tables must hold still while they are read. */
+static bool has_tables(const VitBlockNode *node)
+{
+    return node->driver->kind == VIT_BLOCK_FORMAT && node->driver != &vit_block_raw_driver &&
+           !(node->driver == &vit_block_luks_driver && node->how.no_io);
+}
+
+/* Lets nobody else write to what was opened before it was known what it is. */
+static bool keep_alone(VitBlockNode *node, GError **error)
+{
+    for (; node; node = node->file ? node->file->node : NULL) {
+        if (node->how.share && node->driver->co_unshare && !node->driver->co_unshare(node, error))
+            return false;
+        node->how.share = false;
+    }
+    return true;
+}
+
 VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const char *name,
                                 VitBlockRole role, GError **error)
 {
     VitBlockNode *child = vit_block_args_take_child(args, name);
     VitBlockOptions how = node->how;
+    bool alone = has_tables(node) && role != VIT_EDGE_BACKING;
 
+    if (alone) how.share = false;
     if (role == VIT_EDGE_BACKING) {
         how.read_only = true;
         how.discard = false;
@@ -232,6 +252,10 @@ VitBlockEdge *vit_co_open_child(VitBlockNode *node, VitBlockArgs *args, const ch
                                     _("A block device must be specified for \"%s\""), name);
         return NULL;
     }
+    if (alone && child->how.share && !keep_alone(child, error)) {
+        vit_block_node_unref(child);
+        return NULL;
+    }
     if (child->how.read_only && !node->how.read_only && role != VIT_EDGE_BACKING) {
         if (!node->how.auto_read_only) {
             vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
@@ -259,6 +283,7 @@ VitBlockEdge *vit_co_open_named(VitBlockNode *node, const char *filename, const 
                                                          : "";
     g_autofree char *name = vit_block_filename_join(base, filename);
     VitBlockOptions how = node->how;
+    if (has_tables(node)) how.share = false;
     bool raw_file = format && strcmp(format, "file") == 0;
     VitBlockNode *child = vit_co_open_image(node->graph, node->thread, name,
                                             raw_file ? NULL : format, NULL, &how, raw_file, error);

@@ -65,7 +65,7 @@ bool vit_file_create(VitBlockCreate *create, GError **error)
                               _("“%s” is neither a regular file nor a block device"),
                               create->filename);
     }
-    bool good = vit_block_lock_file(fd, create->filename, true, error);
+    bool good = vit_block_lock_file(fd, create->filename, true, false, error);
     if (good && S_ISREG(st.st_mode)) {
         hint(fd, nocow, extent_size);
         bool emptied = ftruncate(fd, 0) == 0; /* only now: another's image is refused untouched */

@@ -141,7 +141,8 @@ static bool open_path(VitFile *f, GError **error)
 
     return open_fd(f, f->parent.filename, error) && examine(f, f->parent.filename, error) &&
            (!f->lock || how->force_share ||
-            vit_block_lock_file(f->fd, f->parent.filename, !how->read_only, error));
+            vit_block_lock_file(f->fd, f->parent.filename, !how->read_only,
+                                how->share && how->read_only, error));
 }
 
 static bool file_open(VitBlockNode *node, VitBlockArgs *args, GError **error)
@@ -191,11 +192,12 @@ static int file_reopen(VitBlockNode *node, bool read_only)
     if (fd < 0) return -errno;
     fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK);
     int old = f->fd;
-    bool lock = f->lock && !node->how.force_share;
+    bool lock = f->lock && !node->how.force_share, share = node->how.share;
     if (lock) vit_block_unlock_file(old);
-    if (lock && !vit_block_lock_file(fd, node->filename, !read_only, NULL)) {
+    if (lock && !vit_block_lock_file(fd, node->filename, !read_only, share && read_only, NULL)) {
         close(fd);
-        return vit_block_lock_file(old, node->filename, read_only, NULL) ? -EBUSY : -EIO;
+        bool back = vit_block_lock_file(old, node->filename, read_only, share && !read_only, NULL);
+        return back ? -EBUSY : -EIO;
     }
     file_detach(node);
     close(old);
@@ -203,6 +205,14 @@ static int file_reopen(VitBlockNode *node, bool read_only)
     file_attach(node);
     f->discard = node->how.discard && !read_only;
     return 0;
+}
+
+static bool file_unshare(VitBlockNode *node, GError **error)
+{
+    VitFile *f = (VitFile *)node;
+
+    return !f->lock || node->how.force_share ||
+           vit_block_lock_file(f->fd, node->filename, !node->how.read_only, false, error);
 }
 
 /* ---- drivers --------------------------------------------------------------------------------- */
@@ -232,8 +242,8 @@ static const char *const device_protocols[] = { "host_device", NULL };
 #define FILE_HOOKS                                                                                 \
     .kind = VIT_BLOCK_PROTOCOL, .instance_size = sizeof(VitFile),                                  \
     .create_options = vit_file_create_options, .co_open = file_open, .co_close = file_close,       \
-    .co_reopen = file_reopen, .try_submit = vit_file_submit, .info = file_info,                    \
-    .co_status = vit_file_status, .co_copy_range = vit_file_copy_range,                            \
+    .co_reopen = file_reopen, .co_unshare = file_unshare, .try_submit = vit_file_submit,           \
+    .info = file_info, .co_status = vit_file_status, .co_copy_range = vit_file_copy_range,         \
     .co_truncate = vit_file_truncate, .plug = file_plug, .detach = file_detach,                    \
     .attach = file_attach
 

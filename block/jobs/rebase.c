@@ -51,27 +51,36 @@ static int both_zero(Rebase *r, uint64_t at, uint64_t *bytes, bool *zero)
     return 0;
 }
 
+/* From `at` to the end of its block, at most `bytes`. */
+static uint64_t step(uint64_t at, uint64_t block, uint64_t bytes)
+{
+    return MIN(block - at % block, bytes);
+}
+
+static int write_old(Rebase *r, uint64_t at, const uint8_t *data, uint64_t bytes, uint64_t block)
+{
+    /* A block of which the image stores a part already is completed as it is. */
+    bool whole = at % block == 0 && (bytes == block || at + bytes == r->how.node->size);
+
+    if (vit_block_is_zero(data, bytes)) return vit_co_zero(r->how.node, at, bytes, 0);
+    return vit_co_write(r->how.node, at, data, bytes,
+                        r->how.compress && whole ? VIT_BLOCK_COMPRESSED : 0);
+}
+
 /* Writes the old content of the blocks that differ. */
 static int copy_different(Rebase *r, uint64_t at, uint64_t bytes, uint64_t block)
 {
     int code = 0;
 
     for (uint64_t done = 0; done < bytes && code == 0;) {
-        uint64_t end = done;
-        while (end < bytes &&
-               memcmp(r->old_data + end, r->new_data + end, MIN(block, bytes - end)) != 0) {
-            end += MIN(block, bytes - end);
-            if (r->how.compress) break; /* a cluster at a time */
+        uint64_t end = done, n;
+        for (; end < bytes; end += n) {
+            n = step(at + end, block, bytes - end);
+            if (memcmp(r->old_data + end, r->new_data + end, n) == 0) break;
+            if (r->how.compress && end > done) break; /* a cluster at a time */
         }
-        if (end == done) {
-            done += MIN(block, bytes - done);
-            continue;
-        }
-        if (vit_block_is_zero(r->old_data + done, end - done))
-            code = vit_co_zero(r->how.node, at + done, end - done, 0);
-        else
-            code = vit_co_write(r->how.node, at + done, r->old_data + done, end - done,
-                                r->how.compress ? VIT_BLOCK_COMPRESSED : 0);
+        if (end > done) code = write_old(r, at + done, r->old_data + done, end - done, block);
+        else end += step(at + end, block, bytes - end);
         done = end;
     }
     return code;

@@ -63,8 +63,9 @@ static inline void crash_pause(CrashNode *c)
 static inline void crash_log(CrashNode *c, LogKind kind, uint64_t offset, uint64_t bytes,
                              const void *data, bool durable)
 {
-    LogEntry entry = { kind,  c->store->number, offset,
-                       bytes, data ? g_memdup2(data, bytes) : NULL, durable };
+    LogEntry entry = {
+        kind, c->store->number, offset, bytes, data ? g_memdup2(data, bytes) : NULL, durable
+    };
 
     if (c->store->log) g_array_append_val(c->store->log, entry);
     else g_free(entry.data);

@@ -4,6 +4,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 
 import images
 from images import (KIB, MIB, Folder, both, both_json, check, equal, fill, img, mixed, need,
@@ -97,7 +98,7 @@ def test_dirty_device():
                 file.write(b"\xa7" * (64 * MIB))
             img("convert", "-O", fmt, *(["-o", options] if options else []), f("a"), device)
             same_content(f("a"), device, "raw", fmt)
-            img("compare", "-f", "raw", "-F", fmt, f("a"), device)
+            img("compare", "-f", "raw", "-F", fmt, f("a"), f"host_device:{device}")
         with open(device, "wb") as file:
             file.write(b"\xa7" * (64 * MIB))
         img("dd", "-O", "raw", "bs=1M", f"if={f('a')}", f"of={device}")
@@ -106,6 +107,36 @@ def test_dirty_device():
         for fmt in ("qed", "vmdk", "vpc", "parallels"):
             done = img("convert", "-O", fmt, f("a"), device, status=1)
             check("needs a file that grows" in done.stderr, done.stderr)
+
+
+def test_locks():
+    """What is refused while another program writes to the image: raw ones may be read."""
+    commands = [["info"], ["info", "--output=json"], ["map"], ["measure", "-O", "qcow2"],
+                ["bench", "-c", "1"], ["bench", "-w", "-c", "1"], ["snapshot", "-l"],
+                ["check"], ["resize", "+1M"]]
+    io = images.OURS.replace("-img", "-io")
+    with Folder() as f:
+        for fmt in ("raw", "qcow2"):
+            img("create", "-f", fmt, f("a"), "1M")
+            img("create", f("b"), "1M")
+            with subprocess.Popen([io, "-f", fmt, f("a")], stdin=subprocess.PIPE,
+                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as busy:
+                busy.stdin.write(b"write 0 512\n")
+                busy.stdin.flush()
+                busy.stdout.readline()
+                for command in commands:
+                    line = command[:1] + ["-f", fmt] + command[1:]
+                    name = [f("a"), line.pop()] if command[0] == "resize" else [f("a")]
+                    both(*line, *name, stdout=False)
+                both("info", f("a"), stdout=False)
+                both("compare", f("a"), f("b"))
+                both("dd", "bs=64k", f"if={f('a')}", f"of={f('c')}")
+                both("convert", "-f", fmt, f("a"), f("c"))
+                both("convert", "-n", f("b"), f("a"))
+                for tool in ("qemu-io", io):
+                    for mode, status in ((["-r"], int(fmt != "raw")), ([], 1)):
+                        done = run(tool, "-f", fmt, *mode, "-c", "read 0 512", f("a"), status=None)
+                        equal(done.returncode, status, f"{tool} {mode} {fmt}: {done.stderr}")
 
 
 def limit():

@@ -92,6 +92,22 @@ def test_rebase():
         img("rebase", "-b", f("missing"), "-F", "qcow2", f("top"), status=1)
 
 
+def test_rebase_compressed():
+    """Clusters of which a part is stored already are not compressed."""
+    need("qcow2")
+    with Folder() as f:
+        fill(f("old"), MIB, [(0, MIB, "text")])
+        fill(f("new"), MIB, [(0, MIB, 9)])
+        for options in ("extended_l2=on", "cluster_size=4k"):
+            img("create", "-f", "qcow2", "-o", options, "-b", f("old"), "-F", "raw", f("top"))
+            qemu_io(f("top"), "write -P 3 68k 2k", "write -P 4 300k 8k", fmt="qcow2")
+            qemu_img("convert", "-O", "raw", f("top"), f("top.raw"))
+            img("rebase", "-c", "-b", f("new"), "-F", "raw", f("top"))
+            qemu_img("check", f("top"))
+            same_content(f("top"), f("top.raw"))
+            check('"compressed": true' in img("map", "--output=json", f("top")).stdout, options)
+
+
 def test_rebase_shorter():
     need("qcow2")
     with Folder() as f:

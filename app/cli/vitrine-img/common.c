@@ -137,6 +137,7 @@ VitBlockNode *img_open(Img *img, const char *name, const char *format, bool imag
     VitBlockNode *node = NULL;
 
     if (img->force_share) flags |= VIT_OPEN_FORCE_SHARE;
+    if ((flags & VIT_OPEN_READ_ONLY) && !img->alone) flags |= VIT_OPEN_SHARE;
     if (image_opts) {
         g_autoptr(VitBlockArgs) args = vit_block_args_parse("", name, "file", &error);
         if (args) node = vit_block_graph_open_with(img->graph, args, flags, &error);

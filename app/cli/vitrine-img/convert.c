@@ -59,6 +59,7 @@ static int open_sources(Convert *c, char **names, int count)
     Img *img = c->img;
     bool fua;
 
+    img->alone = true;
     if (!img_cache_flags(c->given->source_cache, &flags, &fua))
         return img_fail(img, 1, "Invalid source cache option: %s", c->given->source_cache);
     for (int i = 0; i < count; i++) {

@@ -30,8 +30,8 @@ static void run(void *opaque)
         VitBlockExtent x;
         int code = vit_co_status_above(c->from, NULL, c->skip + at, c->size - at, &x);
         bool zero = code == 0 && x.bytes > 0 && (x.flags & VIT_EXTENT_ZERO);
-        uint64_t n = zero ? x.bytes : MIN(code == 0 && x.bytes ? x.bytes : PIECE,
-                                          MIN(PIECE, c->size - at));
+        uint64_t n = zero ? x.bytes
+                          : MIN(code == 0 && x.bytes ? x.bytes : PIECE, MIN(PIECE, c->size - at));
         code = zero ? 0 : vit_co_read(c->from, c->skip + at, buf, n);
         if (code < 0) {
             c->status = img_fail(c->img, 1, "error while reading from input image file: %s",
@@ -94,8 +94,7 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     if (__builtin_mul_overflow(o->bs, o->skip, &c->skip)) c->skip = UINT64_MAX;
     c->size = c->skip < size ? size - c->skip : 0;
     if (c->skip > size) img_fail(img, 0, "%s: cannot skip to specified offset", o->in);
-    VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size,
-                           .made = c->made };
+    VitBlockCreate how = { .driver = driver, .filename = o->out, .size = c->size, .made = c->made };
     if (!img_create_image(img, &how, &error))
         return img_fail(img, 1, "%s: error while creating output image: %s", o->out,
                         vit_block_error_text(error));

@@ -19,6 +19,7 @@ typedef struct {
     /* options that many subcommands have */
     const char *format; /* -f; borrowed */
     bool image_opts, quiet, progress, force_share, json;
+    bool alone; /* nobody writes to raw images while they are read */
     bool late_checks; /* the subcommand itself looks whether its options fit together */
     double shown; /* percent that the progress line says, -1: none yet */
     int64_t shown_at; /* monotonic microseconds */

@@ -92,6 +92,7 @@ bool io_open(IoTool *tool, const char *path, const char *format, JsonObject *opt
         fprintf(stderr, "%s: file open already, try 'help close'\n", program_invocation_short_name);
         return false;
     }
+    if (flags & VIT_OPEN_READ_ONLY) flags |= VIT_OPEN_SHARE;
     if (path) {
         tool->node = vit_block_graph_open_image(tool->graph, path, format, options, flags, &error);
     } else {

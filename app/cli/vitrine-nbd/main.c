@@ -49,7 +49,8 @@ static JsonObject *extra_options(const NbdOptions *o)
 
 static unsigned open_flags(const NbdOptions *o)
 {
-    return o->flags | (o->read_only || o->temporary ? VIT_OPEN_READ_ONLY : 0u);
+    return o->flags | (o->read_only || o->temporary ? VIT_OPEN_READ_ONLY : 0u) |
+           (o->read_only ? VIT_OPEN_SHARE : 0u);
 }
 
 static VitBlockNode *open_given(Serve *s, GError **error)
