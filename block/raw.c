@@ -209,6 +209,10 @@ static bool raw_create(VitBlockCreate *create, GError **error)
 static bool raw_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t size,
                         VitBlockMeasure *result, GError **error)
 {
+    /* How the file would be made changes nothing. */
+    (void)vit_block_args_str(options, "preallocation");
+    (void)vit_block_args_str(options, "nocow");
+    (void)vit_block_args_str(options, "extent_size_hint");
     result->required = result->fully_allocated = source ? source->size : size;
     return true;
 }

@@ -155,7 +155,7 @@ static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **err
         return invalid(error, _("The image size is too large for file format 'qcow2' (try using a "
                                 "larger cluster size)"));
     uint64_t crypto = vit_qcow2_clusters(q, q->crypto_header.length);
-    uint64_t l1_clusters = MAX(vit_qcow2_clusters(q, l1 * 8), 1);
+    uint64_t l1_clusters = vit_qcow2_clusters(q, l1 * 8);
     *blocks = 1;
     do {
         before = table + *blocks;
@@ -166,7 +166,7 @@ static bool lay_out(VitQcow2 *q, uint64_t *blocks, uint64_t *total, GError **err
     q->l1_size = (uint32_t)l1;
     q->rt_offset = q->cluster_size;
     q->rt_clusters = (uint32_t)table;
-    q->l1_offset = (1 + table + *blocks) << q->cluster_bits;
+    q->l1_offset = l1 ? (1 + table + *blocks) << q->cluster_bits : 0;
     if (crypto) q->crypto_header.offset = (*total - crypto) << q->cluster_bits;
     return true;
 }
@@ -187,8 +187,8 @@ static int write_first_clusters(VitQcow2 *q, VitBlockNode *file, const VitBlockC
                                  i & ((UINT64_C(1) << q->rb_bits) - 1), 1);
     int result = vit_qcow2_build_header(q, create->backing_file, create->backing_format, header);
     /* The file ends with the L1 table, as those of qemu-img do, unless something follows it. */
-    uint64_t l1 = q->crypto_header.length ? q->crypto_header.offset - q->l1_offset
-                                          : (uint64_t)q->l1_size * 8;
+    uint64_t l1 = q->crypto_header.length && q->l1_size ? q->crypto_header.offset - q->l1_offset
+                                                        : (uint64_t)q->l1_size * 8;
     if (result == 0) result = vit_co_write(file, q->rt_offset, counts, table + block_bytes, 0);
     if (result == 0 && l1 > 0) result = vit_co_zero(file, q->l1_offset, l1, 0);
     if (result == 0) result = vit_co_flush(file);
@@ -251,8 +251,8 @@ bool vit_qcow2_co_create(VitBlockCreate *create, GError **error)
         return false;
     }
     VitBlockNode *file = vit_co_create_begin(create, error);
-    good = file && (!q->crypt_method ||
-                    vit_qcow2_crypto_create(q, file, create->graph, &crypto, error));
+    good = file &&
+           (!q->crypt_method || vit_qcow2_crypto_create(q, file, create->graph, &crypto, error));
     if (good) {
         int result = write_first_clusters(q, file, create, blocks, total);
         if (result < 0)

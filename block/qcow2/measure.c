@@ -3,6 +3,7 @@
 #include "block/qcow2/qcow2.h"
 
 #include "block/bitmap.h"
+#include "block/drivers.h"
 #include "block/luks/crypto.h"
 
 #include <glib/gi18n-lib.h>
@@ -104,7 +105,9 @@ bool vit_qcow2_co_measure(VitBlockArgs *options, VitBlockNode *source, uint64_t 
     else if (source && !stored(q, source, &data, error)) return false;
     result->fully_allocated = meta + size;
     result->required = meta + data;
-    result->has_bitmaps = source && source->driver->co_bitmap_can_store;
+    result->has_bitmaps = source && source->driver->co_bitmap_can_store &&
+                          (source->driver != &vit_block_qcow2_driver ||
+                           ((const VitQcow2 *)source)->version >= 3);
     result->bitmaps = result->has_bitmaps ? bitmaps(q, source) : 0;
     return true;
 }

@@ -183,7 +183,7 @@ int vit_qcow2_co_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const
 
 /* ---- status ---------------------------------------------------------------------------------- */
 
-/* Whether a tenth or more of the file is missing on the host: its clusters were allocated ahead. */
+/* Whether more clusters are in use than the host stores, by a tenth: they were allocated ahead. */
 static bool is_ahead(VitQcow2 *q)
 {
     const char *filename = q->parent.file->node->filename;
@@ -192,9 +192,16 @@ static bool is_ahead(VitQcow2 *q)
     if (q->looked_ahead) return q->ahead;
     q->looked_ahead = true;
     if (filename && stat(filename, &st) == 0 && S_ISREG(st.st_mode)) {
-        uint64_t stored = (uint64_t)st.st_blocks * 512 / q->cluster_size,
-                 has = ((uint64_t)st.st_size + q->cluster_size - 1) / q->cluster_size;
-        q->ahead = has >= MAX(stored * 10 / 9, stored + 2);
+        uint64_t stored = (uint64_t)st.st_blocks * 512 / q->cluster_size, used = 0, count,
+                 has = (uint64_t)st.st_size / q->cluster_size;
+        uint64_t many = MAX(stored * 10 / 9, stored + 2);
+        vit_fiber_mutex_lock(&q->meta);
+        for (uint64_t i = 0; i < has && used < many && used + (has - i) >= many; i++) {
+            if (vit_qcow2_refcount_get(q, i << q->cluster_bits, &count) < 0) break;
+            used += count > 0;
+        }
+        vit_fiber_mutex_unlock(&q->meta);
+        q->ahead = used >= many;
     }
     return q->ahead;
 }

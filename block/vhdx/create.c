@@ -70,6 +70,8 @@ static bool make_plan(Plan *p, VitBlockCreate *create, GError **error)
     p->bat_entries = p->blocks ? p->blocks + (p->blocks - 1) / p->chunk_ratio : 0;
     p->bat = VHDX_MIB + p->log_size;
     p->bat_size = whole_mib(MAX(p->bat_entries * 8, 1));
+    /* QEMU counts the last block of an empty disk as -1, and wants room for that: a hole. */
+    if (p->blocks == 0) p->bat_size = whole_mib(UINT32_MAX / p->chunk_ratio * 8);
     p->metadata = p->bat + p->bat_size;
     p->data = p->metadata + VHDX_MIB;
     return true;

@@ -127,7 +127,7 @@ class Pair:
     def __init__(self, tools, known):
         self.tools, self.known = tools, known
         self.path = tempfile.mkdtemp(prefix="vitrine-differ-", dir=os.environ.get("VITRINE_IMAGES"))
-        self.crossed = False
+        self.crossed = self.mixed = False   # mixed: they have changed at least once
         self.operations = 0
         self.words = []     # what was only said in another way: no reason to stop
         for name in ("a", "b"):

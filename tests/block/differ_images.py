@@ -240,8 +240,8 @@ class Script:
         name = self.new_name(fmt) if not self.maybe(0.05) or not self.images else \
             self.any_image().name
         words, secret = self.create_options(fmt, size)
-        if secret and size > 64 * MIB:
-            size = 5 * MIB
+        if secret:
+            size = 5 * MIB if size > 64 * MIB else size // 512 * 512
         backing, args = None, []
         if fmt in BACKED and self.maybe(0.4) or self.maybe(0.01):
             below = self.any_image(*(("vmdk",) if fmt == "vmdk" else ()))
@@ -347,6 +347,8 @@ class Script:
         commands = []
         for _ in range(count or self.rng.randrange(1, 7)):
             command = self.io_command(image.fmt, image.size)
+            if image.secret and "truncate" in command:
+                continue
             if image.huge and "-z" in command and "4G" in command:
                 continue
             commands += ["-c", command]
@@ -427,7 +429,7 @@ class Script:
 
     def resize(self):
         image = self.any_image()
-        if image.huge and self.maybe(0.7):
+        if image.secret or image.huge and self.maybe(0.7):     # encrypted zeroes are not zeroes
             return
         before, name = self.access(image)
         kind = self.rng.random()
@@ -543,7 +545,7 @@ class Script:
                            "cluster_size=64k", "data_file=x", "data_file_raw=on",
                            "extended_l2=on", "preallocation=metadata", "encrypt.format=luks",
                            "compression_type=zstd", "refcount_bits=3", "")
-                 for _ in range(self.pick(1, 1, 2))]
+                 for _ in range(self.pick(1, 1, 1, 0))]
         self.img("amend", *self.some(0.2, "-p"), *self.some(0.1, "-q"), *self.some(0.1, "--force"),
                  *before, "-o", ",".join(words), name)
 

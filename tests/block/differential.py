@@ -1,8 +1,8 @@
 # tests/block/differential.py VITRINE-IMG [images|nbd|qmp] - random work done twice, by the
 # distribution's tools and by ours: what they say, and what they leave, must be the same
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""SEED=n starts elsewhere, ROUNDS=n or SECONDS=n goes on longer, STEPS=n makes sequences longer,
-KEEP=folder keeps the images of the last difference, SHORTEN=seconds spends that on each one."""
+"""ROUNDS=n or SECONDS=n explores, from SEED=n; STEPS=n makes sequences longer or shorter.
+KEEP=folder keeps the images of the last difference; SHORTEN=seconds are spent on each one."""
 import os
 import random
 import sys
@@ -12,13 +12,14 @@ import traceback
 import differ_images
 import differ_known
 import differ_nbd
+import differ_qmp
 import differ_steps
 from differ import Difference, Tools, shorten
 
 SEED = int(os.environ.get("SEED", "1"))
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
 SECONDS = float(os.environ.get("SECONDS", "0"))
-STEPS = int(os.environ.get("STEPS", "14"))
+STEPS = int(os.environ.get("STEPS", "10"))
 SHORTEN = float(os.environ.get("SHORTEN", "20"))
 KEEP = os.environ.get("KEEP")
 
@@ -51,16 +52,19 @@ def images(tools, known, seed):
         raise Difference(kind, f"{differ_steps.written(steps)}\n{difference}") from None
 
 
-KINDS = {"images": (images, 25), "nbd": (differ_nbd.round_of, 25)}
+# What a round is, and the seeds that are run when none is asked for.
+KINDS = {"images": (images, (1, 2, 3, 4)), "nbd": (differ_nbd.round_of, range(1, 11)),
+         "qmp": (differ_qmp.round_of, range(1, 7))}
 
 
 def campaign(tools, known, kind):
     """Rounds of one kind; true when all were the same."""
-    act, rounds = KINDS[kind]
-    rounds = ROUNDS or (1 << 30 if SECONDS else rounds)
+    act, seeds = KINDS[kind]
+    if ROUNDS or SECONDS:
+        seeds = range(SEED, SEED + (ROUNDS or 1 << 30))
     end = time.monotonic() + SECONDS if SECONDS else None
     done = operations = found = 0
-    for seed in range(SEED, SEED + rounds):
+    for seed in seeds:
         if end and time.monotonic() > end:
             break
         done += 1

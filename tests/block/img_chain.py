@@ -40,6 +40,18 @@ def test_commit():
             both("commit", "-f", fmt, "-r", "x", f("top"), prepare=prepare)
 
 
+def test_grows_from_nothing():
+    need("qcow2")
+    with Folder() as f:
+        for options in ("cluster_size=64k", "compat=0.10", "extended_l2=on", "preallocation=full"):
+            img("create", "-q", "-f", "qcow2", "-o", options, f("a"), "0")
+            qemu_img("check", f("a"))
+            img("resize", "-q", f("a"), "1M")
+            qemu_io(f("a"), "write -P 1 0 1M", fmt="qcow2")
+            qemu_img("check", f("a"))
+            both("info", "--output=json", f("a"))
+
+
 def test_commit_grows():
     need("qcow2")
     with Folder() as f:
@@ -191,6 +203,9 @@ def test_measure():
                      ["-o", "cluster_size=1k", "--size", "64G"],
                      ["-o", "preallocation=full", "--size", "1G"]):
             both("measure", "-O", "qcow2", *args)
+        qemu_img("create", "-q", "-f", "qcow2", "-o", "compat=0.10", f("old"), "1M")
+        both("measure", "-O", "qcow2", f("old"))
+        both("measure", "-O", "raw", "-o", "preallocation=falloc", f("old"))
         qemu_img("create", "-q", "-f", "qcow2", f("b"), "100M")
         for name, granularity in (("one", "65536"), ("another", "512")):
             qemu_img("bitmap", "--add", "-g", granularity, f("b"), name)

@@ -195,6 +195,8 @@ def test_io_elsewhere():
         img("create", "-q", "-f", "vmdk", f("v"), "4M")
         for path, fmt, commands in ((f("r"), "raw", ["write -c 0 4k"]),
                                     (f("r"), "file", ["write 1M 512", "write -z 1M 1"]),
+                                    (f("r"), "raw", ["write -f -c 0 64k", "write -b -z 0 512",
+                                                     "aio_write -z 0 1k 1k"]),
                                     (f("v"), "vmdk", ["write -c -P 3 0 64k", "read -P 3 0 64k"])):
             said = []
             for tool in ("qemu-io", os.path.join(images.TOOLS, "vitrine-io")):

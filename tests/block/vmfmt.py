@@ -77,6 +77,21 @@ def test_create_output():
             both("create", "-f", fmt, "-o", "help")
 
 
+def test_nothing():
+    """Disks without a byte, which QEMU opens as well."""
+    with Folder() as f:
+        for fmt in ("vhdx", "vdi", "parallels"):
+            img("create", "-q", "-f", fmt, f("o." + fmt), "0")
+            both("info", "-f", fmt, f("o." + fmt))
+
+
+def test_info_of_parallels():
+    need("parallels")
+    with Folder() as f:
+        qemu_img("create", "-q", "-f", "parallels", f("a"), "4M")
+        both("info", "--output=json", f("a"))
+
+
 def test_sizes():
     """Virtual sizes that the format rounds, and those it refuses."""
     with Folder() as f:

@@ -24,6 +24,7 @@ static bool tells_dirty(VitBlockNode *node)
     bool passes = strcmp(node->driver->name, "raw") == 0 || strcmp(node->driver->name, "luks") == 0;
 
     if (passes && node->file) return tells_dirty(node->file->node);
+    if (strcmp(node->driver->name, "parallels") == 0) return false;
     return node->driver->kind != VIT_BLOCK_PROTOCOL || is_local(node);
 }
 

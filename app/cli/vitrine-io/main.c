@@ -342,9 +342,15 @@ static bool add_objects(IoTool *tool, const CommandLine *line)
 }
 
 /* "-C": a filter above the image. */
-static bool add_copy_on_read(IoTool *tool)
+static bool add_copy_on_read(IoTool *tool, const char *name)
 {
     g_autoptr(GError) error = NULL;
+
+    if (vit_block_info(tool->node).read_only) {
+        fprintf(stderr, "%s: can't open%s%s: Can't use copy-on-read on read-only device\n",
+                program_invocation_short_name, name ? " device " : "", name ?: "");
+        return false;
+    }
     g_autoptr(VitBlockArgs) args = vit_block_args_parse("-C", "driver=copy-on-read", NULL, NULL);
 
     vit_block_args_set(args, "file", vit_block_node_name(tool->node));
@@ -375,7 +381,8 @@ int main(int argc, char **argv)
         if (!add_objects(&tool, &line)) {
             status = 1;
         } else if (!name || (open_named(&tool, &line, name) &&
-                             (!line.copy_on_read || add_copy_on_read(&tool)))) {
+                             (!line.copy_on_read ||
+                              add_copy_on_read(&tool, line.image_opts ? NULL : name)))) {
             for (guint i = 0; i < line.commands->len && !tool.quit; i++) {
                 if (io_run_line(&tool, line.commands->pdata[i]) < 0) result = -1;
             }

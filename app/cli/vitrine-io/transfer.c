@@ -185,6 +185,14 @@ static bool take_options(Transfer *t, int argc, char **argv, const char *letters
         io_usage(command);
         return false;
     }
+    if (t->vmstate && t->zero) {
+        printf("-b and -z cannot be specified at the same time\n");
+        return false;
+    }
+    if (t->fua && (t->vmstate || t->compressed)) {
+        printf("-f and -b or -c cannot be specified at the same time\n");
+        return false;
+    }
     if (t->unmap && !t->zero) {
         printf("-u requires -z to be specified\n");
         return false;
@@ -298,6 +306,14 @@ static bool take_range(Transfer *t, int argc, char **argv, bool vectored)
     return !t->source || fill_from_file(t);
 }
 
+/* Zeroes of aio_write are one piece. */
+static bool check_pieces(const Transfer *t)
+{
+    if (!t->zero || t->niov <= 1) return true;
+    printf("-z supports only a single length parameter\n");
+    return false;
+}
+
 static Transfer *prepare(IoTool *tool, VitBlockOp op, int argc, char **argv, const char *letters,
                          bool vectored, const char *verb, const char *failed)
 {
@@ -307,7 +323,9 @@ static Transfer *prepare(IoTool *tool, VitBlockOp op, int argc, char **argv, con
     t->op = op;
     t->verb = verb;
     t->failed = failed;
-    if (take_options(t, argc, argv, letters) && take_range(t, argc, argv, vectored)) return t;
+    if (take_options(t, argc, argv, letters) && take_range(t, argc, argv, vectored) &&
+        check_pieces(t))
+        return t;
     discard_transfer(t);
     return NULL;
 }
