@@ -527,7 +527,7 @@ def unread():
         qmp = machine.qmp()
         machine.started(qmp)
         before = memory_of(machine.process)
-        request = b'{"execute":"query-qmp-schema"}'
+        request = b'{"execute":"query-commands"}'
         qmp.socket.settimeout(2)
         sent = 0
         try:
