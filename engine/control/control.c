@@ -2,6 +2,7 @@
 /* engine/control/control.c - a machine's control: connections, events, its life by command */
 #include "engine/control/control-private.h"
 
+#include "engine/control/json-stream.h"
 #include "engine/control/keys.h"
 #include "engine/control/qmp.h"
 #include "engine/guest/x86/cpu.h"
@@ -25,7 +26,7 @@ void control_emit(VitControl *c, const char *name, JsonObject *data)
         json_object_set_object_member(event, "data", data);
     g_autoptr(JsonNode) node = json_node_init_object(json_node_alloc(), event);
     json_object_unref(event);
-    g_autofree char *text = json_to_string(node, FALSE), *line = g_strconcat(text, "\r\n", NULL);
+    g_autofree char *line = json_stream_line(node);
 
     g_mutex_lock(&c->lock);
     for (guint i = 0; i < c->sessions->len; i++)

@@ -4,6 +4,8 @@
 
 #include "engine/control/control-private.h"
 
+#include <string.h>
+
 void json_stream_init(JsonStream *s)
 {
     *s = (JsonStream) { .text = g_byte_array_new() };
@@ -95,4 +97,23 @@ JsonStreamResult json_stream_feed(JsonStream *s, const uint8_t *data, size_t siz
     }
     *used = size;
     return JSON_STREAM_MORE;
+}
+
+char *json_stream_line(JsonNode *value)
+{
+    g_autofree char *text = json_to_string(value, FALSE);
+    GString *line = g_string_sized_new(strlen(text) * 5 / 4);
+    bool in_string = false;
+
+    for (const char *c = text; *c; c++) {
+        g_string_append_c(line, *c);
+        if (in_string && *c == '\\')
+            g_string_append_c(line, *++c);
+        else if (*c == '"')
+            in_string = !in_string;
+        else if (!in_string && (*c == ':' || *c == ','))
+            g_string_append_c(line, ' ');
+    }
+    g_string_append(line, "\r\n");
+    return g_string_free(line, FALSE);
 }

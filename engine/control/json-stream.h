@@ -25,3 +25,7 @@ void json_stream_finish(JsonStream *stream);
 [[nodiscard]] JsonStreamResult json_stream_feed(JsonStream *stream, const uint8_t *data,
                                                 size_t size, size_t *used, JsonNode **value,
                                                 GError **error);
+
+/* The value as a line, with a blank after each ':' and ',' as QEMU writes it: scripts look for such
+ * text.  The caller's. */
+char *json_stream_line(JsonNode *value);

@@ -18,7 +18,7 @@ typedef struct {
 static void send(Qmp *q, JsonObject *object)
 {
     g_autoptr(JsonNode) node = qmp_object(object);
-    g_autofree char *text = json_to_string(node, FALSE), *line = g_strconcat(text, "\r\n", NULL);
+    g_autofree char *line = json_stream_line(node);
 
     control_session_write(q->session, line, strlen(line));
 }

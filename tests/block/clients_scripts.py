@@ -325,6 +325,18 @@ def test_file_options():
     """)
 
 
+def test_monitor_text():
+    """Scripts look for words in what the monitor says."""
+    same(r"""
+        ask() { printf '{"execute": "%s"}\n' qmp_capabilities "$@" quit; }
+        cp a.raw 'x: y.raw'
+        ask query-named-block-nodes | qemu-storage-daemon --chardev stdio,id=c \
+            --blockdev driver=file,node-name=f,filename='x: y.raw' --monitor chardev=c >said
+        grep -oE '"QMP": \{"version": |"return": \{\}|"drv": "file"|"file": "[^"]*"|, "ro": ' said |
+            sort
+    """)
+
+
 def test_inspector():
     """What the compute cloud lets in: it reads the headers itself and refuses what looks odd."""
     try:

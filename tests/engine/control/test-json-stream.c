@@ -47,6 +47,14 @@ static void expect(const char *text, size_t size, const char *values, unsigned e
     }
 }
 
+static void test_line(void)
+{
+    g_autoptr(JsonNode) value = json_from_string("{\"a:,\":[1,\"\\\",:\\\\\",-2],\"b\":{}}", NULL);
+    g_autofree char *line = json_stream_line(value);
+
+    g_assert_cmpstr(line, ==, "{\"a:,\": [1, \"\\\",:\\\\\", -2], \"b\": {}}\r\n");
+}
+
 static void test_values(void)
 {
     const char text[] = "{\"a\":1}{\"b\":\"}\\\"{\"}\r\n\t [1,[2]]  {}";
@@ -133,6 +141,7 @@ int main(int argc, char **argv)
 {
     g_test_init(&argc, &argv, NULL);
     g_test_add_func("/json-stream/values", test_values);
+    g_test_add_func("/json-stream/line", test_line);
     g_test_add_func("/json-stream/broken", test_broken);
     g_test_add_func("/json-stream/deep", test_deep);
     g_test_add_func("/json-stream/long", test_long);
