@@ -181,6 +181,7 @@ struct VitBlockNode { /* first member of each driver's instance */
     VitBlockOptions how;
     uint64_t size; /* bytes; the driver's, atomic when it changes */
     uint32_t alignment;
+    bool grows; /* as protocols do: a filter that a format may stand on */
     bool probed; /* raw since no format was named: must not come to look like another (raw.c) */
     enum { VIT_DETECT_ZEROES_OFF, VIT_DETECT_ZEROES_ON, VIT_DETECT_ZEROES_UNMAP } detect_zeroes;
     GPtrArray *edges; /* of VitBlockEdge*, owned */

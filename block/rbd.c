@@ -21,6 +21,7 @@ typedef struct {
     rados_ioctx_t io;
     rbd_image_t rbd;
     bool read_only;
+    VitFiberMutex resizing;
     uint64_t create_size; /* UINT64_MAX: opens what is there */
     uint8_t order; /* log2 of the objects' size, of a new image */
     int code;
@@ -79,27 +80,38 @@ static int rbd_flush_node(VitBlockNode *node)
     return co_do((Rbd *)node, RBD_FLUSH, 0, 0, NULL, 0, 0);
 }
 
+typedef struct {
+    rbd_image_t rbd;
+    uint64_t size;
+    int code;
+} Resize;
+
 static void resize_run(void *opaque)
 {
-    Rbd *r = opaque;
+    Resize *r = opaque;
 
-    r->code = rbd_resize(r->rbd, r->create_size);
+    r->code = rbd_resize(r->rbd, r->size);
 }
 
-static int co_resize(Rbd *r, uint64_t size)
+/* Writes past the end come by several at a time: what one has grown no other may cut off. */
+static int co_resize(Rbd *r, uint64_t size, bool shrink)
 {
-    r->create_size = size;
-    vit_fiber_offload(r->parent.thread, resize_run, r);
-    r->create_size = UINT64_MAX;
-    if (r->code == 0) r->parent.size = size;
-    return r->code;
+    Resize resize = { .rbd = r->rbd, .size = size };
+
+    vit_fiber_mutex_lock(&r->resizing);
+    if (shrink || size > r->parent.size) {
+        vit_fiber_offload(r->parent.thread, resize_run, &resize);
+        if (resize.code == 0) r->parent.size = size;
+    }
+    vit_fiber_mutex_unlock(&r->resizing);
+    return resize.code;
 }
 
 static int rbd_write_range(VitBlockNode *node, uint64_t offset, uint64_t bytes,
                            const struct iovec *iov, int niov, uint32_t flags)
 {
     Rbd *r = (Rbd *)node;
-    int code = offset + bytes > node->size ? co_resize(r, offset + bytes) : 0;
+    int code = offset + bytes > node->size ? co_resize(r, offset + bytes, false) : 0;
 
     if (code == 0) code = co_do(r, RBD_WRITE, offset, bytes, iov, niov, 0);
     return code == 0 && (flags & VIT_BLOCK_FUA) ? rbd_flush_node(node) : code;
@@ -109,7 +121,7 @@ static int rbd_write_zeroes_range(VitBlockNode *node, uint64_t offset, uint64_t 
                                   uint32_t flags)
 {
     Rbd *r = (Rbd *)node;
-    int code = offset + bytes > node->size ? co_resize(r, offset + bytes) : 0;
+    int code = offset + bytes > node->size ? co_resize(r, offset + bytes, false) : 0;
 
     if (code == 0)
         code = co_do(r, RBD_ZEROES, offset, bytes, NULL, 0,
@@ -129,7 +141,7 @@ static bool rbd_truncate(VitBlockNode *node, uint64_t size, bool exact, VitPreal
     if (prealloc != VIT_PREALLOC_OFF)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                               _("Unsupported preallocation mode for rbd"));
-    int code = co_resize((Rbd *)node, size);
+    int code = co_resize((Rbd *)node, size, true);
     return code == 0 ||
            vit_block_fail_errno(error, code, _("“%s”: Failed to resize file"), node->filename);
 }
@@ -367,11 +379,17 @@ static bool co_connect(Rbd *r, VitBlockArgs *args, GError **error)
     return false;
 }
 
+static void rbd_attach(VitBlockNode *node)
+{
+    ((Rbd *)node)->resizing.thread = node->thread;
+}
+
 static bool rbd_open_node(VitBlockNode *node, VitBlockArgs *args, GError **error)
 {
     Rbd *r = (Rbd *)node;
 
     r->create_size = UINT64_MAX;
+    rbd_attach(node);
     if (vit_block_args_has(args, "snapshot") && !node->how.read_only) {
         if (!node->how.auto_read_only)
             return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
@@ -436,6 +454,7 @@ static const VitBlockDriver driver = {
     .co_discard = rbd_discard_range,
     .co_flush = rbd_flush_node,
     .co_truncate = rbd_truncate,
+    .attach = rbd_attach,
     .info = rbd_info,
     .co_create = rbd_create_image,
 };

@@ -12,6 +12,11 @@ enum { ZERO_PIECE = 1 << 20, INLINE_IOV = 16 };
 
 /* ---- checks and accounting ------------------------------------------------------------------- */
 
+static bool grows(const VitBlockNode *node)
+{
+    return node->driver->kind == VIT_BLOCK_PROTOCOL || node->grows;
+}
+
 static int check(VitBlockNode *node, const VitBlockRequest *req)
 {
     if (req->op == VIT_BLOCK_FLUSH) return 0;
@@ -19,8 +24,7 @@ static int check(VitBlockNode *node, const VitBlockRequest *req)
         return -EINVAL;
     if (req->op != VIT_BLOCK_READ && node->how.read_only) return -EROFS;
     /* Files grow when a format writes past their end, and read as zero there. */
-    if (req->offset + req->bytes > __atomic_load_n(&node->size, __ATOMIC_RELAXED) &&
-        node->driver->kind != VIT_BLOCK_PROTOCOL)
+    if (req->offset + req->bytes > __atomic_load_n(&node->size, __ATOMIC_RELAXED) && !grows(node))
         return -EIO;
     if (req->op == VIT_BLOCK_READ || req->op == VIT_BLOCK_WRITE) {
         uint64_t sum = 0;
@@ -65,8 +69,8 @@ static void account(VitBlockNode *node, const VitBlockRequest *req, int result)
     if (result < 0) node->stats.errors[req->op]++;
     else if (req->op != VIT_BLOCK_FLUSH) node->stats.bytes[req->op] += req->bytes;
     /* What a format writes past the end of its file makes the file longer. */
-    if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD &&
-        node->driver->kind == VIT_BLOCK_PROTOCOL && req->offset + req->bytes > node->size)
+    if (changes && result == 0 && req->op != VIT_BLOCK_DISCARD && grows(node) &&
+        req->offset + req->bytes > node->size)
         __atomic_store_n(&node->size, req->offset + req->bytes, __ATOMIC_RELAXED);
     if (changes && node->bitmaps) /* also of a failed write: parts of it may have happened */
         vit_block_bitmaps_mark(node, req->offset, req->bytes);

@@ -46,9 +46,9 @@ END
 usage: ./dev test [SUITE...]
 Suites: quick (unit and device tests), block (disk images against the distribution's tools), clients
 (libvirt, libguestfs, virt-v2v and scripts with our disk tools), cpu (differential tests of the
-processor), guest (boots real systems), ui (drives the real window), asan (the quick suite under
-address and undefined-behaviour sanitizers, in build-asan/); by name only: clients-long (what takes
-libguestfs minutes). The last line is "N passed, N failed, N skipped".
+processor), guest (boots real systems), ui (drives the real window), asan (the quick suite and disks
+that change their thread, under address and undefined-behaviour sanitizers, in build-asan/); by name
+only: clients-long (what takes libguestfs minutes). The last line is "N passed, N failed, N skipped".
 END
         bench) cat <<'END' ;;
 usage: ./dev bench [NAME [ARGUMENT...]]
@@ -139,7 +139,7 @@ cmd_test()
     fi
     if [[ " ${suites[*]} " == *" asan "* ]]; then
         configure "$top/build-asan" -Db_sanitize=address,undefined -Dwerror=false
-        meson test -C "$top/build-asan" --suite quick --print-errorlogs \
+        meson test -C "$top/build-asan" --suite quick --suite sanitized --print-errorlogs \
             --timeout-multiplier 4 || status=1
         logs+=("$top/build-asan/meson-logs/testlog.json")
     fi

@@ -66,9 +66,14 @@ VitDebugRules *vit_debug_rules_new(VitIoThread *thread)
     r->all = g_ptr_array_new_with_free_func(free_rule);
     r->active = g_ptr_array_new();
     r->suspended = g_ptr_array_new();
-    r->changed.thread = thread;
     r->state = 1;
+    vit_debug_rules_move(r, thread);
     return r;
+}
+
+void vit_debug_rules_move(VitDebugRules *r, VitIoThread *thread)
+{
+    r->changed.thread = thread;
 }
 
 void vit_debug_rules_free(VitDebugRules *r)

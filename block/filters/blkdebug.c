@@ -206,6 +206,11 @@ static bool debug_parse(const char *filename, JsonObject *options, GError **erro
     return true;
 }
 
+static void debug_attach(VitBlockNode *node)
+{
+    vit_debug_rules_move(((Debug *)node)->rules, node->thread);
+}
+
 static const char *const protocols[] = { "blkdebug", NULL };
 
 const VitBlockDriver vit_block_blkdebug_driver = {
@@ -224,5 +229,6 @@ const VitBlockDriver vit_block_blkdebug_driver = {
     .co_status = vit_block_forward_status,
     .co_truncate = debug_truncate,
     .co_event = debug_event,
+    .attach = debug_attach,
     .info = debug_info,
 };

@@ -10,6 +10,7 @@ typedef struct VitDebugRules VitDebugRules;
 
 [[nodiscard]] VitDebugRules *vit_debug_rules_new(VitIoThread *thread);
 void vit_debug_rules_free(VitDebugRules *rules); /* lets go of what a breakpoint holds */
+void vit_debug_rules_move(VitDebugRules *rules, VitIoThread *thread); /* nobody waits there */
 /* Adds what args have under "inject-error", "set-state" and "config" (a file's name). */
 [[nodiscard]] bool vit_debug_rules_take(VitDebugRules *rules, VitBlockArgs *args, GError **error);
 /* The error that a request is to meet: 0 or -errno. */

@@ -39,6 +39,7 @@ static bool throttle_open(VitBlockNode *node, VitBlockArgs *args, GError **error
     if (!group) return false;
     ((Throttle *)node)->member = vit_throttle_join(group, node->thread);
     node->size = node->file->node->size;
+    node->grows = node->file->node->driver->kind == VIT_BLOCK_PROTOCOL || node->file->node->grows;
     return true;
 }
 

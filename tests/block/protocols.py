@@ -1,6 +1,7 @@
 # tests/block/protocols.py VITRINE-IMG - images on servers that run here: https, ssh, nfs, iscsi
 # SPDX-License-Identifier: GPL-3.0-or-later
 import base64
+import contextlib
 import getpass
 import http.server
 import os
@@ -284,23 +285,28 @@ class FtpSession(socketserver.StreamRequestHandler):
                 self.say("502 no")
 
 
+@contextlib.contextmanager
+def ftp_server(path):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FtpSession) as server:
+        server.daemon_threads = True
+        server.handle_error = lambda *_: None
+        with open(path, "rb") as file:
+            server.data = file.read()
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            yield f"ftp://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+
+
 def test_ftp():
     need_protocol("ftp")
     with Folder() as f:
         mixed(f("disk"))
-        with socketserver.ThreadingTCPServer(("127.0.0.1", 0), FtpSession) as server:
-            server.daemon_threads = True
-            server.handle_error = lambda *_: None
-            with open(f("disk"), "rb") as file:
-                server.data = file.read()
-            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-            base = f"ftp://127.0.0.1:{server.server_address[1]}"
-            try:
-                img("convert", "-O", "raw", f"{base}/disk", f("a"))
-                same_bytes(f("disk"), f("a"))
-                img("info", f"{base}/none", status="fail")
-            finally:
-                server.shutdown()
+        with ftp_server(f("disk")) as base:
+            img("convert", "-O", "raw", f"{base}/disk", f("a"))
+            same_bytes(f("disk"), f("a"))
+            img("info", f"{base}/none", status="fail")
 
 
 # ---- ssh -----------------------------------------------------------------------------------------
@@ -409,6 +415,16 @@ EXPORT {{
                   f("ganesha.log"), "-p", f("ganesha.pid"), "-N", "EVENT")
 
 
+def wait_for_export(base, query):
+    """The port opens before the export is there."""
+    until = time.monotonic() + 20
+    while True:
+        trial = img("create", "-f", "raw", f"{base}/new{query}", "1M", status=None)
+        if trial.returncode == 0 or time.monotonic() > until:
+            return equal(trial.returncode, 0, trial.stderr)
+        time.sleep(0.3)
+
+
 def exercise(f, base, query, where, can_create=True):
     """The same for all that can be written: `where` is the folder that the server shows."""
     mixed(f("disk"))
@@ -434,13 +450,7 @@ def test_nfs():
     port = free_port()
     with Folder() as f, ganesha(f, port):
         base, query = "nfs://127.0.0.1/export", f"?version=4&nfsport={port}"
-        until = time.monotonic() + 20
-        while True:     # the port opens before the export is there
-            trial = img("create", "-f", "raw", f"{base}/new{query}", "1M", status=None)
-            if trial.returncode == 0 or time.monotonic() > until:
-                break
-            time.sleep(0.3)
-        equal(trial.returncode, 0, trial.stderr)
+        wait_for_export(base, query)
         exercise(f, base, query, f("export"))
         done = img("info", f"{base}/none{query}", status="fail")
         check("Failed to open file" in done.stderr, done.stderr)

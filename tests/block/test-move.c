@@ -1,100 +1,21 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/test-move.c - disks that change their iothread while they are worked on */
-#include "block/driver.h"
+#include "block/filters/blkdebug.h"
 #include "block/jobs/live.h"
+#include "tests/block/move-load.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
 
-enum { DISK = 4 << 20, DEPTH = 8, MOST = 64 << 10, THREADS = 3, MOVES = 60 };
+enum { DISK = 4 << 20, THREADS = 3, MOVES = 60 };
 
-typedef struct Fixture Fixture;
 typedef struct {
-    VitBlockRequest req;
-    Fixture *f;
-    uint8_t *buf; /* owned */
-    struct iovec iov;
-    uint64_t begin, end; /* of the disk: only this request goes there */
-} Slot;
-
-struct Fixture {
     char *folder; /* owned, like what follows */
     VitIoThread *threads[THREADS];
     VitBlockGraph *graph;
     VitBlockJobs *jobs;
-    VitBlockNode *root;
-    VitBlockUse *use;
-    uint8_t *content; /* what the disk must hold; each part is its slot's */
-    Slot slots[DEPTH];
-    GRand *random; /* of the thread where the disk is, one after the other */
-    int running, stop; /* atomic */
-    unsigned wrong, told;
-    uint64_t done; /* requests */
-};
-
-/* ---- a user like a device -------------------------------------------------------------------- */
-
-static void moved(void *opaque, VitIoThread *thread)
-{
-    Fixture *f = opaque;
-
-    g_assert_true(vit_io_thread_is_current(thread));
-    g_assert_true(vit_block_node_thread(f->root) == thread);
-    f->told++;
-}
-
-static const VitBlockUser user = { .moved = moved };
-
-static void next(Slot *s);
-
-static void done(VitBlockRequest *req)
-{
-    Slot *s = req->opaque;
-    Fixture *f = s->f;
-
-    g_assert_true(vit_io_thread_is_current(vit_block_node_thread(f->root)));
-    if (req->result < 0) f->wrong++;
-    else if (req->op == VIT_BLOCK_READ)
-        f->wrong += memcmp(s->buf, f->content + req->offset, req->bytes) != 0;
-    f->done++;
-    if (g_atomic_int_get(&f->stop)) g_atomic_int_dec_and_test(&f->running);
-    else next(s);
-}
-
-static void next(Slot *s)
-{
-    Fixture *f = s->f;
-    uint32_t kind = g_rand_int_range(f->random, 0, 10);
-    uint64_t sectors = (s->end - s->begin) / 512;
-    uint64_t at = g_rand_int_range(f->random, 0, (gint32)sectors);
-    uint64_t n = g_rand_int_range(f->random, 1, (gint32)MIN(sectors - at, MOST / 512) + 1);
-    VitBlockRequest *r = &s->req;
-
-    *r = (VitBlockRequest){
-        .offset = s->begin + at * 512, .bytes = n * 512, .done = done, .opaque = s
-    };
-    s->iov = (struct iovec){ s->buf, r->bytes };
-    r->iov = &s->iov;
-    r->niov = 1;
-    r->op = kind < 4   ? VIT_BLOCK_READ
-            : kind < 8 ? VIT_BLOCK_WRITE
-            : kind < 9 ? VIT_BLOCK_WRITE_ZEROES
-                       : VIT_BLOCK_FLUSH;
-    if (r->op == VIT_BLOCK_WRITE) {
-        memset(s->buf, (int)g_rand_int_range(f->random, 0, 256), r->bytes);
-        memcpy(f->content + r->offset, s->buf, r->bytes);
-    } else if (r->op == VIT_BLOCK_WRITE_ZEROES) {
-        memset(f->content + r->offset, 0, r->bytes);
-    }
-    vit_block_submit(f->root, r);
-}
-
-static void start(void *opaque)
-{
-    Fixture *f = opaque;
-
-    for (unsigned i = 0; i < DEPTH; i++) next(&f->slots[i]);
-}
+    MoveLoad load;
+} Fixture;
 
 /* ---- set-up ---------------------------------------------------------------------------------- */
 
@@ -117,16 +38,7 @@ static void setup(Fixture *f, const char *format, const char *options)
     json_object_set_string_member(extra, "node-name", "disk");
     VitBlockNode *node = vit_block_graph_open_image(f->graph, path, format, extra, 0, &error);
     g_assert_no_error(error);
-    f->root = vit_block_root_new(node, "root");
-    f->use = vit_block_use(f->root, vit_block_device_claim(false, false), "dev", &user, f, &error);
-    g_assert_no_error(error);
-    f->content = g_malloc0(DISK);
-    f->random = g_rand_new_with_seed(4711);
-    for (unsigned i = 0; i < DEPTH; i++)
-        f->slots[i] = (Slot){ .f = f,
-                              .buf = g_malloc(MOST),
-                              .begin = (uint64_t)DISK / DEPTH * i,
-                              .end = (uint64_t)DISK / DEPTH * (i + 1) };
+    move_load_begin(&f->load, node, false, NULL);
 }
 
 static void teardown(Fixture *f)
@@ -134,29 +46,12 @@ static void teardown(Fixture *f)
     g_autofree char *path = g_build_filename(f->folder, "disk", NULL);
 
     vit_block_jobs_free(f->jobs);
-    vit_block_use_end(f->use);
-    vit_block_node_close(f->root);
+    move_load_end(&f->load);
     vit_block_graph_free(f->graph);
     for (unsigned i = 0; i < THREADS; i++) vit_io_thread_free(f->threads[i]);
-    for (unsigned i = 0; i < DEPTH; i++) g_free(f->slots[i].buf);
     g_unlink(path);
     g_rmdir(f->folder);
     g_free(f->folder);
-    g_free(f->content);
-    g_rand_free(f->random);
-}
-
-static void run(Fixture *f)
-{
-    g_atomic_int_set(&f->stop, 0);
-    g_atomic_int_set(&f->running, DEPTH);
-    vit_block_run(f->root, start, f);
-}
-
-static void halt(Fixture *f)
-{
-    g_atomic_int_set(&f->stop, 1);
-    while (g_atomic_int_get(&f->running) > 0) g_usleep(1000);
 }
 
 /* ---- tests ----------------------------------------------------------------------------------- */
@@ -169,20 +64,20 @@ static void test_format(gconstpointer data)
     Fixture f;
 
     setup(&f, what[0], what[1]);
-    run(&f);
+    move_load_run(&f.load);
     for (unsigned i = 1; i <= MOVES; i++) {
         VitIoThread *to = f.threads[i % THREADS];
-        g_assert_true(vit_block_move(f.root, to, &error));
+        g_assert_true(vit_block_move(f.load.root, to, &error));
         g_assert_no_error(error);
-        g_assert_true(vit_block_node_thread(f.root) == to);
+        g_assert_true(vit_block_node_thread(f.load.root) == to);
         g_usleep(g_random_int_range(0, 2000));
     }
-    halt(&f);
-    g_assert_cmpuint(f.told, ==, MOVES);
-    g_assert_cmpuint(f.wrong, ==, 0);
-    g_assert_cmpuint(f.done, >, MOVES);
-    g_assert_cmpint(vit_block_read_sync(f.root, 0, back, DISK), ==, 0);
-    g_assert_true(memcmp(back, f.content, DISK) == 0);
+    move_load_halt(&f.load);
+    g_assert_cmpuint(f.load.told, ==, MOVES);
+    g_assert_cmpuint(f.load.wrong, ==, 0);
+    g_assert_cmpuint(f.load.done, >, MOVES);
+    g_assert_cmpint(vit_block_read_sync(f.load.root, 0, back, DISK), ==, 0);
+    g_assert_true(memcmp(back, f.load.content, DISK) == 0);
     teardown(&f);
 }
 
@@ -202,7 +97,7 @@ static void begin_mirror(void *opaque)
                                     .flags = VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS };
     VitBlockMirror mirror = { .sync = VIT_SYNC_FULL };
 
-    m->job = vit_co_mirror_new(&options, vit_block_root_node(m->f->root), m->target, &mirror,
+    m->job = vit_co_mirror_new(&options, vit_block_root_node(m->f->load.root), m->target, &mirror,
                                &m->error);
     if (m->job) vit_block_job_start(m->job);
 }
@@ -218,25 +113,25 @@ static void test_job(void)
     g_assert_true(vit_block_graph_create(f.graph, path, "raw", DISK, NULL, NULL, NULL, &error));
     VitBlockNode *target = vit_block_graph_open_image(f.graph, path, "raw", NULL, 0, &error);
     g_assert_no_error(error);
-    g_assert_true(vit_block_move(f.root, f.threads[1], &error));
+    g_assert_true(vit_block_move(f.load.root, f.threads[1], &error));
     g_assert_true(vit_block_move(target, f.threads[1], &error));
-    run(&f);
+    move_load_run(&f.load);
     for (unsigned i = 0; i < 3; i++) {
         Mirror m = { .f = &f, .target = target };
-        vit_block_run(f.root, begin_mirror, &m);
+        vit_block_run(f.load.root, begin_mirror, &m);
         g_assert_no_error(m.error);
-        g_assert_false(vit_block_move(f.root, f.threads[2], &error));
+        g_assert_false(vit_block_move(f.load.root, f.threads[2], &error));
         g_assert_nonnull(strstr(error->message, "block job: mirror"));
         g_clear_error(&error);
         g_assert_true(vit_block_job_cancel(m.job, true, &error));
         g_assert_false(vit_block_job_wait(m.job, NULL));
         vit_block_job_unref(m.job);
-        g_assert_true(vit_block_move(f.root, f.threads[2], &error));
+        g_assert_true(vit_block_move(f.load.root, f.threads[2], &error));
         g_assert_no_error(error);
-        g_assert_true(vit_block_move(f.root, f.threads[1], &error));
+        g_assert_true(vit_block_move(f.load.root, f.threads[1], &error));
     }
-    halt(&f);
-    g_assert_cmpuint(f.wrong, ==, 0);
+    move_load_halt(&f.load);
+    g_assert_cmpuint(f.load.wrong, ==, 0);
     vit_block_node_unref(target);
     g_unlink(path);
     teardown(&f);
@@ -248,7 +143,7 @@ static gpointer swap(gpointer data)
 
     for (unsigned i = 1; i <= MOVES; i++) {
         g_autoptr(GError) error = NULL;
-        g_assert_true(vit_block_move(f->root, f->threads[i % 2], &error));
+        g_assert_true(vit_block_move(f->load.root, f->threads[i % 2], &error));
         g_assert_no_error(error);
     }
     return NULL;
@@ -262,30 +157,92 @@ static void test_opposite(void)
 
     setup(&f, "qcow2", "");
     setup(&g, "raw", "");
-    run(&f);
+    move_load_run(&f.load);
     g_autofree char *path = g_build_filename(g.folder, "disk", NULL);
-    vit_block_use_end(g.use);
-    vit_block_node_close(g.root);
+    move_load_end(&g.load);
     VitBlockNode *node = vit_block_graph_open_image(f.graph, path, "raw", NULL, 0, &error);
     g_assert_no_error(error);
-    g.root = vit_block_root_new(node, "other");
-    g.use = vit_block_use(g.root, vit_block_device_claim(false, false), "dev", &user, &g, &error);
-    g_assert_true(vit_block_move(g.root, f.threads[1], &error));
+    move_load_begin(&g.load, node, false, NULL);
+    g_assert_true(vit_block_move(g.load.root, f.threads[1], &error));
     VitIoThread *mine[2] = { g.threads[0], g.threads[1] };
     g.threads[0] = f.threads[1];
     g.threads[1] = f.threads[0];
-    run(&g);
+    move_load_run(&g.load);
     GThread *a = g_thread_new("a", swap, &f), *b = g_thread_new("b", swap, &g);
     g_thread_join(a);
     g_thread_join(b);
-    halt(&f);
-    halt(&g);
-    g_assert_cmpuint(f.wrong + g.wrong, ==, 0);
+    move_load_halt(&f.load);
+    move_load_halt(&g.load);
+    g_assert_cmpuint(f.load.wrong + g.load.wrong, ==, 0);
     memcpy(g.threads, mine, sizeof mine);
-    vit_block_use_end(g_steal_pointer(&g.use));
-    vit_block_node_close(g_steal_pointer(&g.root));
+    move_load_end(&g.load);
     teardown(&f);
     teardown(&g);
+}
+
+typedef struct {
+    VitBlockNode *node;
+    bool waits; /* at the breakpoint */
+    int result;
+    int ended; /* atomic */
+} Break;
+
+static void set_break(void *opaque)
+{
+    Break *b = opaque;
+
+    b->result = vit_debug_break(b->node, "pwritev", "here");
+}
+
+static void write_through_break(void *opaque)
+{
+    Break *b = opaque;
+
+    b->result = vit_co_write(b->node, 0, "x", 1, 0);
+    g_atomic_int_set(&b->ended, 1);
+}
+
+static void look_at_break(void *opaque)
+{
+    Break *b = opaque;
+
+    b->waits = vit_debug_is_suspended(b->node, "here");
+}
+
+static void resume_break(void *opaque)
+{
+    Break *b = opaque;
+
+    g_assert_cmpint(vit_debug_resume(b->node, "here"), ==, 0);
+}
+
+/* What waits at a breakpoint of blkdebug waits on the thread that the node has come to. */
+static void test_breakpoint(void)
+{
+    g_autoptr(GError) error = NULL;
+    Fixture f;
+
+    setup(&f, "raw", "");
+    g_autofree char *name = g_strdup_printf(
+        "json:{\"driver\":\"blkdebug\",\"image\":{\"driver\":\"file\",\"filename\":\"%s/other\"}}",
+        f.folder);
+    g_autofree char *path = g_build_filename(f.folder, "other", NULL);
+    g_assert_true(vit_block_graph_create(f.graph, path, "raw", DISK, NULL, NULL, NULL, &error));
+    VitBlockNode *node = vit_block_graph_open_image(f.graph, name, NULL, NULL, VIT_OPEN_PROTOCOL,
+                                                    &error);
+    g_assert_no_error(error);
+    Break b = { .node = node };
+    g_assert_true(vit_block_move(node, f.threads[1], &error));
+    vit_block_run(node, set_break, &b);
+    g_assert_cmpint(b.result, ==, 0);
+    vit_fiber_start(f.threads[1], write_through_break, &b);
+    while (!b.waits) vit_block_run(node, look_at_break, &b);
+    vit_block_run(node, resume_break, &b);
+    while (!g_atomic_int_get(&b.ended)) g_usleep(1000);
+    g_assert_cmpint(b.result, ==, 0);
+    vit_block_node_unref(node);
+    g_unlink(path);
+    teardown(&f);
 }
 
 static const char *const formats[][2] = {
@@ -312,5 +269,6 @@ int main(int argc, char **argv)
     }
     g_test_add_func("/block/move/job", test_job);
     g_test_add_func("/block/move/opposite", test_opposite);
+    g_test_add_func("/block/move/breakpoint", test_breakpoint);
     return g_test_run();
 }
