@@ -14,6 +14,7 @@ enum { MAX_CONNECTIONS = 100, HANDSHAKE_SECONDS = 10 }; /* unless told */
 
 struct VitBlockExports {
     VitBlockGraph *graph; /* borrowed */
+    const VitMemoryGuard *guard; /* NULL: none */
     GPtrArray *list; /* of VitBlockExport*; used on the graph's thread */
     VitNbdServer *nbd; /* owned; NULL: none; used on the graph's thread */
     VitBlockExportFunc deleted;
@@ -41,6 +42,16 @@ VitBlockExports *vit_block_exports_new(VitBlockGraph *graph)
 VitBlockGraph *vit_block_exports_graph(const VitBlockExports *x)
 {
     return x->graph;
+}
+
+void vit_block_exports_set_memory_guard(VitBlockExports *x, const VitMemoryGuard *guard)
+{
+    x->guard = guard;
+}
+
+const VitMemoryGuard *vit_block_exports_memory_guard(const VitBlockExports *x)
+{
+    return x->guard;
 }
 
 VitNbdServer *vit_block_exports_nbd(VitBlockExports *x)

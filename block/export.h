@@ -9,6 +9,7 @@
  * "block-export-add", "block-export-del", "query-block-exports", "nbd-server-start" and
  * BLOCK_EXPORT_DELETED. */
 #pragma once
+#include "block/exports/memory-guard.h"
 #include "block/graph.h"
 
 typedef struct VitBlockExports VitBlockExports;
@@ -44,6 +45,10 @@ struct VitBlockExport { /* first member of each kind's instance */
 char **vit_block_export_types(void);
 void vit_block_exports_free(VitBlockExports *exports); /* removes all of them; NULL is fine */
 VitBlockGraph *vit_block_exports_graph(const VitBlockExports *exports);
+/* guard: const; NULL, as at first: exports take no memory that its owner could take away.  Before
+ * the first export. */
+void vit_block_exports_set_memory_guard(VitBlockExports *exports, const VitMemoryGuard *guard);
+const VitMemoryGuard *vit_block_exports_memory_guard(const VitBlockExports *exports);
 
 /* Options "type", "id", "node-name", "writable", "writethrough", "iothread", "fixed-iothread" and
  * those of the type; all are taken. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* app/cli/vitrine-run.c - a machine without a window, from QEMU's options */
 #include "app/cli/run-options.h"
+#include "app/cli/shared-memory.h"
+#include "block/service.h"
 #include "engine/control/control.h"
 #include "engine/core/log.h"
 #include "engine/machine/machine.h"
@@ -129,6 +131,9 @@ static bool run_machine(const RunOptions *o, int *code, GError **error)
     bool ready;
 
     run.engine = vit_engine_new(o->config, error);
+    if (run.engine)
+        vit_block_exports_set_memory_guard(vit_engine_block(run.engine)->exports,
+                                           cli_guard_shared_memory());
     ready = run.engine && (control = open_control(o, &run, error)) &&
             write_pidfile(o->pidfile, error);
     if (ready) {

@@ -294,6 +294,13 @@ static void on_reset(void *opaque)
     b->write_cache = !b->parent.writethrough;
 }
 
+static void complain(void *opaque, const char *text)
+{
+    const Blk *b = opaque;
+
+    g_warning(_("vhost-user-blk export '%s': %s"), b->parent.id, text);
+}
+
 /* ---- the export ------------------------------------------------------------------------------ */
 
 static bool take_options(Blk *b, VitBlockArgs *args, GError **error)
@@ -354,8 +361,9 @@ static bool blk_start(VitBlockExport *export, VitBlockArgs *args, GError **error
     b->device.request = on_request;
     b->device.batch = on_batch;
     b->device.reset = on_reset;
+    b->device.complain = complain;
     b->user = vit_vhost_user_new(vit_block_node_thread(export->node), g_array_index(fds, int, 0),
-                                 &b->device, b);
+                                 &b->device, b, vit_block_exports_memory_guard(export->exports));
     return true;
 }
 

@@ -4,6 +4,7 @@
  *
  * One driver at a time; when it leaves, the next may come.  Everything is on one iothread. */
 #pragma once
+#include "block/exports/memory-guard.h"
 #include "block/exports/vring.h"
 #include "engine/core/fiber.h"
 
@@ -21,11 +22,15 @@ typedef struct {
     void (*request)(void *opaque, VitVhostQueue *queue, const VitVringElement *element);
     void (*batch)(void *opaque, bool begin); /* around several request() calls */
     void (*reset)(void *opaque); /* a new driver; nothing is in flight */
+    /* Says why the driver is dropped or its memory refused; text is translated. */
+    void (*complain)(void *opaque, const char *text);
 } VitVhostDevice;
 
-/* Listens on fd (owned from now on). */
+/* Listens on fd (owned from now on).  guard: const; NULL: memory that the driver could take away is
+ * refused. */
 [[nodiscard]] VitVhostUser *vit_vhost_user_new(VitIoThread *thread, int fd,
-                                               const VitVhostDevice *device, void *opaque);
+                                               const VitVhostDevice *device, void *opaque,
+                                               const VitMemoryGuard *guard);
 /* On a fiber: drops the driver, waits for requests in flight. */
 void vit_co_vhost_user_free(VitVhostUser *user);
 bool vit_vhost_user_connected(const VitVhostUser *user);

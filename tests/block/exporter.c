@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/exporter.c - exporter NBD-SERVER|- FORMAT IMAGE FLAGS EXPORT...: the exports of an
- * image for the tests; FLAGS: any of r (read-only), u (discard=unmap), d (no host cache), "-"
+ * image for the tests; FLAGS: any of r (read-only), u (discard=unmap), d (no host cache), n (takes no
+ * memory that its owner could take away), "-"
  *
  * Says "ready", then obeys lines: "remove ID", "kill ID", "list"; ends at the end of input. */
+#include "app/cli/shared-memory.h"
 #include "block/export.h"
 
 #include <stdio.h>
@@ -59,6 +61,8 @@ int main(int argc, char **argv)
     VitIoThread *thread = vit_io_thread_new("exports");
     VitBlockGraph *graph = vit_block_graph_new(thread);
     VitBlockExports *exports = vit_block_exports_new(graph);
+    if (!strchr(argv[4], 'n'))
+        vit_block_exports_set_memory_guard(exports, cli_guard_shared_memory());
     bool good = begin(graph, exports, argv, &node, &error);
     puts(good ? "ready" : error->message);
     fflush(stdout);

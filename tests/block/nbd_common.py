@@ -89,9 +89,9 @@ class Server:
 class Exporter:
     """tests/block/exporter.c at work; ready when it says so."""
 
-    def __init__(self, *command):
+    def __init__(self, *command, stderr=None):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        text=True)
+                                        stderr=stderr, text=True)
         line = self.process.stdout.readline().strip()
         if line != "ready":
             self.process.wait(20)

@@ -2,6 +2,7 @@
 # libblkio (through qemu-io and qemu-img) and a machine of QEMU's; and with one that means harm
 # SPDX-License-Identifier: GPL-3.0-or-later
 import array
+import fcntl
 import json
 import mmap
 import os
@@ -72,13 +73,16 @@ DESC, AVAIL, USED, TABLE, HEADER, DATA, STATUS = 0, 0x1000, 0x2000, 0x3000, 0x40
 
 
 class Driver:
-    def __init__(self, path, num=16, features=(1 << 32) | (1 << 30) | (1 << 28) | (1 << 9)):
+    def __init__(self, path, num=16, features=(1 << 32) | (1 << 30) | (1 << 28) | (1 << 9),
+                 sealed=False):
         self.num = num
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(20)
         self.socket.connect(path)
-        self.fd = os.memfd_create("memory")
+        self.fd = os.memfd_create("memory", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, MEMORY)
+        if sealed:
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
         self.memory = mmap.mmap(self.fd, MEMORY)
         self.kick, self.call = os.eventfd(0, os.EFD_NONBLOCK), os.eventfd(0, os.EFD_NONBLOCK)
         self.offered = self.ask64(1)
@@ -158,6 +162,13 @@ class Driver:
         self.wait()
         return self.memory[status]
 
+    def dropped(self):
+        self.socket.settimeout(20)
+        try:
+            return self.socket.recv(1) == b""
+        except ConnectionResetError:
+            return True
+
     def close(self):
         self.socket.close()
         self.memory.close()
@@ -228,6 +239,72 @@ def own_driver():
             check(driver.offered & 1 << 5, "not read-only")
             driver.start()
             equal(driver.request(1, 5), 1)
+            driver.close()
+
+
+def memory_taken_away():
+    """A driver that makes its file shorter is dropped; what else the process serves goes on."""
+    with Folder() as folder:
+        raw = folder.raw("a", MIB, blank=True)
+        with open(raw, "r+b") as file:
+            file.write(b"some text" * 4096)
+        packed = folder("packed")   # what is read from it is copied by the program, not the kernel
+        run("qemu-img", "convert", "-c", "-O", "qcow2", raw, packed)
+        with open(raw, "rb") as file:
+            content = file.read(512)
+        for image, form in ((raw, "raw"), (packed, "qcow2")):
+            said = folder(f"said-{form}")
+            more = f"type=vhost-user-blk,id=f,addr.type=unix,addr.path={folder('other')}"
+            with open(said, "w", encoding="utf-8") as log:
+                exporter = Exporter(EXPORTER, "-", form, image, "r",
+                                    f"type=vhost-user-blk,id=e,addr.type=unix,"
+                                    f"addr.path={folder('socket')},", more, stderr=log)
+            with exporter:
+                other = Driver(folder("other"), sealed=True)
+                other.start()
+                times = 0
+                for size, kick_first in ((0, False), (DATA, False), (0, True), (DATA, True)) * 3:
+                    driver = Driver(folder("socket"))
+                    driver.start()
+                    equal(driver.request(0, 0), 0)
+                    equal(driver.memory[DATA:DATA + 512], content)
+                    os.eventfd_read(driver.call)
+                    for _ in range(8):      # again, and then the memory goes
+                        struct.pack_into("<H", driver.memory, AVAIL + 4 + 2 * (driver.index % 16),
+                                         0)
+                        driver.index += 1
+                    struct.pack_into("<H", driver.memory, AVAIL + 2, driver.index)
+                    if kick_first:
+                        os.eventfd_write(driver.kick, 1)
+                        os.ftruncate(driver.fd, size)
+                        os.eventfd_write(driver.kick, 1)
+                    else:
+                        os.ftruncate(driver.fd, size)
+                        os.eventfd_write(driver.kick, 1)
+                    # When the requests were quicker nothing was touched that is gone.
+                    if not (kick_first or (form == "raw" and size)):
+                        check(driver.dropped(), "the driver was not dropped")
+                        times += 1
+                    driver.close()
+                    equal(other.request(0, 0), 0)
+                    equal(other.memory[DATA:DATA + 512], content)
+                other.close()
+                driver = Driver(folder("socket"))
+                driver.start()
+                equal(driver.request(0, 0), 0)
+                driver.close()
+            with open(said, encoding="utf-8") as log:
+                count = log.read().count("export 'e': its driver has taken away memory")
+            check(count >= times, f"said {count} times, {times} were dropped")
+        exporter, path = export(folder, raw, flags="n")
+        with exporter:
+            driver = Driver(path)       # a program that answers no signals
+            table = struct.pack("<IIQQQQ", 1, 0, BASE_GUEST, MEMORY, BASE_USER, 0)
+            equal(driver.acknowledged(5, table, [driver.fd]), 1)
+            driver.close()
+            driver = Driver(path, sealed=True)
+            driver.start()
+            equal(driver.request(0, 0), 0)
             driver.close()
 
 
@@ -384,4 +461,4 @@ def machine():
             equal((done.returncode, done.stdout), (0x42 * 2 + 1, b""))
 
 
-report([libblkio, refused, own_driver, hostile_rings, hostile_messages, machine])
+report([libblkio, refused, own_driver, memory_taken_away, hostile_rings, hostile_messages, machine])

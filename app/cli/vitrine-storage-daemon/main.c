@@ -3,6 +3,7 @@
  * options and QMP, as qemu-storage-daemon does
  *
  * Options take effect in the order in which they are given. */
+#include "app/cli/shared-memory.h"
 #include "app/cli/tool.h"
 #include "app/cli/vitrine-storage-daemon/usage.h"
 #include "block/driver.h"
@@ -236,6 +237,7 @@ static int serve(Daemon *d, int argc, char **argv, int ready_fd)
     d->sys = vit_system_new();
     d->thread = vit_io_thread_new("block");
     d->service = vit_block_service_new(d->thread);
+    vit_block_exports_set_memory_guard(d->service->exports, cli_guard_shared_memory());
     d->control = vit_control_new_storage(d->sys, d->service, on_quit, d->loop);
     static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
     for (size_t i = 0; i < G_N_ELEMENTS(signals); i++)
