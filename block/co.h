@@ -17,6 +17,9 @@ int vit_co_writev(VitBlockNode *node, uint64_t offset, uint64_t bytes, const str
 int vit_co_zero(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags);
 int vit_co_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes);
 int vit_co_flush(VitBlockNode *node);
+/* WRITE, WRITE_ZEROES or DISCARD. */
+int vit_co_change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                  const struct iovec *iov, int niov, uint32_t flags);
 
 /* Has the host copy between two files, sharing the space where it can.  from: a protocol node, as
  * in VitBlockExtent.file.  -ENOTSUP and others: has to be read and written.  For images that nobody
@@ -41,7 +44,7 @@ enum {
     /* host_offset and file are valid: the bytes lie there as they are (of ZERO: would lie there) */
     VIT_EXTENT_OFFSET = 1 << 3,
     VIT_EXTENT_COMPRESSED = 1 << 4,
-    VIT_EXTENT_END = 1 << 5,        /* reaches the end of the node */
+    VIT_EXTENT_END = 1 << 5, /* reaches the end of the node */
 };
 typedef struct {
     uint64_t bytes; /* of the stretch that begins at the offset asked for; > 0 unless at the end */

@@ -121,6 +121,9 @@ struct VitBlockDriver {
                     int niov, uint32_t flags);
     int (*co_write_zeroes)(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags);
     int (*co_discard)(VitBlockNode *node, uint64_t offset, uint64_t bytes);
+    /* In place of these three, for whom all changes are alike; iov: of a WRITE alone. */
+    int (*co_change)(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                     const struct iovec *iov, int niov, uint32_t flags);
     int (*co_flush)(VitBlockNode *node);
     /* from: see vit_co_copy_range(); NULL: not possible. */
     int (*co_copy_range)(VitBlockNode *node, uint64_t offset, VitBlockNode *from,

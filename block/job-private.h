@@ -8,6 +8,16 @@
 
 enum { VIT_JOB_SAMPLES = 16 };
 
+struct VitBlockJobs {
+    VitIoThread *thread; /* borrowed */
+    GMutex mutex;
+    GCond changed; /* a job has concluded */
+    GPtrArray *list; /* of VitBlockJob*: references; guarded by mutex */
+    VitBlockJobFunc listener; /* guarded by mutex */
+    void *listener_opaque;
+    int refs; /* atomic */
+};
+
 struct VitBlockJob {
     const VitBlockJobClass *klass;
     VitBlockJobs *jobs; /* a reference */
@@ -37,3 +47,12 @@ struct VitBlockJob {
     unsigned n_samples, last_sample;
     int64_t told_at; /* when the listener last heard of progress */
 };
+
+/* ---- between job.c, job-verbs.c and job-progress.c ------------------------------------------- */
+
+void vit_block_job_tell(VitBlockJob *job); /* the listener; without the mutex, like the next */
+void vit_block_job_set_status(VitBlockJob *job, VitBlockJobStatus status);
+/* Takes it off the list; with the mutex held.  The caller drops the list's reference afterwards. */
+[[nodiscard]] bool vit_block_job_unlist(VitBlockJob *job);
+void vit_block_job_sample(VitBlockJob *job, int64_t now); /* for the rate; with the mutex held */
+void vit_block_job_kick(VitBlockJob *job); /* what waits for `wake` looks again; any thread */

@@ -68,43 +68,22 @@ static int stays_raw(Raw *r, uint64_t offset, uint64_t bytes, const struct iovec
     return found == &vit_block_raw_driver ? 0 : -EPERM;
 }
 
-static int change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
-                  const struct iovec *iov, int niov, uint32_t flags)
+static int raw_change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                      const struct iovec *iov, int niov, uint32_t flags)
 {
     Raw *r = (Raw *)node;
-    VitBlockNode *file = node->file->node;
     bool guarded = is_guarded(node, offset, bytes);
     int result = 0;
 
+    if (flags & VIT_BLOCK_COMPRESSED) return -ENOTSUP;
     offset += r->offset;
     if (guarded) {
         vit_fiber_mutex_lock(&r->guard);
         result = stays_raw(r, offset, bytes, iov, niov);
     }
-    if (result == 0 && op == VIT_BLOCK_WRITE)
-        result = vit_co_writev(file, offset, bytes, iov, niov, flags);
-    else if (result == 0 && op == VIT_BLOCK_WRITE_ZEROES)
-        result = vit_co_zero(file, offset, bytes, flags);
-    else if (result == 0) result = vit_co_discard(file, offset, bytes);
+    if (result == 0) result = vit_co_change(node->file->node, op, offset, bytes, iov, niov, flags);
     if (guarded) vit_fiber_mutex_unlock(&r->guard);
     return result;
-}
-
-static int raw_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
-                     int niov, uint32_t flags)
-{
-    if (flags & VIT_BLOCK_COMPRESSED) return -ENOTSUP;
-    return change(node, VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags);
-}
-
-static int raw_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
-{
-    return change(node, VIT_BLOCK_WRITE_ZEROES, offset, bytes, NULL, 0, flags);
-}
-
-static int raw_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
-{
-    return change(node, VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0);
 }
 
 static bool raw_submit(VitBlockNode *node, VitBlockRequest *req)
@@ -225,9 +204,7 @@ const VitBlockDriver vit_block_raw_driver = {
     .instance_size = sizeof(Raw),
     .create_options = raw_create_options,
     .co_open = raw_open,
-    .co_write = raw_write,
-    .co_write_zeroes = raw_write_zeroes,
-    .co_discard = raw_discard,
+    .co_change = raw_change,
     .try_submit = raw_submit,
     .info = vit_block_forward_info,
     .co_status = raw_status,

@@ -73,35 +73,16 @@ static int cor_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const s
 }
 
 /* A write must not be overtaken by an older copy of the same place. */
-static int locked(CopyOnRead *c, VitBlockOp op, uint64_t offset, uint64_t bytes,
-                  const struct iovec *iov, int niov, uint32_t flags)
+static int cor_change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                      const struct iovec *iov, int niov, uint32_t flags)
 {
-    VitBlockNode *child = c->parent.file->node;
+    CopyOnRead *c = (CopyOnRead *)node;
     VitBlockRange range;
-    int result;
 
     vit_block_range_lock(&c->copying, &range, offset, bytes);
-    if (op == VIT_BLOCK_WRITE) result = vit_co_writev(child, offset, bytes, iov, niov, flags);
-    else if (op == VIT_BLOCK_WRITE_ZEROES) result = vit_co_zero(child, offset, bytes, flags);
-    else result = vit_co_discard(child, offset, bytes);
+    int result = vit_co_change(node->file->node, op, offset, bytes, iov, niov, flags);
     vit_block_range_unlock(&c->copying, &range);
     return result;
-}
-
-static int cor_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
-                     int niov, uint32_t flags)
-{
-    return locked((CopyOnRead *)node, VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags);
-}
-
-static int cor_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
-{
-    return locked((CopyOnRead *)node, VIT_BLOCK_WRITE_ZEROES, offset, bytes, NULL, 0, flags);
-}
-
-static int cor_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
-{
-    return locked((CopyOnRead *)node, VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0);
 }
 
 static void cor_attach(VitBlockNode *node)
@@ -140,9 +121,7 @@ const VitBlockDriver vit_block_copy_on_read_driver = {
     .co_close = cor_close,
     .attach = cor_attach,
     .co_read = cor_read,
-    .co_write = cor_write,
-    .co_write_zeroes = cor_write_zeroes,
-    .co_discard = cor_discard,
+    .co_change = cor_change,
     .co_status = vit_block_forward_status,
     .info = vit_block_forward_info,
 };

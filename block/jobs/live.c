@@ -25,28 +25,13 @@ static bool filter_submit(VitBlockNode *node, VitBlockRequest *req)
     return true;
 }
 
-static int filter_change(VitBlockNode *node, const VitLiveWrite *write)
+static int filter_change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                         const struct iovec *iov, int niov, uint32_t flags)
 {
     Filter *f = (Filter *)node;
+    VitLiveWrite write = { op, offset, bytes, iov, niov, flags };
 
-    return f->write ? f->write(f->job, write) : vit_co_live_write(node->file->node, write);
-}
-
-static int filter_write(VitBlockNode *node, uint64_t offset, uint64_t bytes,
-                        const struct iovec *iov, int niov, uint32_t flags)
-{
-    return filter_change(node, &(VitLiveWrite){ VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags });
-}
-
-static int filter_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
-{
-    return filter_change(node,
-                         &(VitLiveWrite){ VIT_BLOCK_WRITE_ZEROES, offset, bytes, NULL, 0, flags });
-}
-
-static int filter_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
-{
-    return filter_change(node, &(VitLiveWrite){ VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0 });
+    return f->write ? f->write(f->job, &write) : vit_co_live_write(node->file->node, &write);
 }
 
 static int filter_status(VitBlockNode *node, uint64_t offset, uint64_t bytes,
@@ -66,9 +51,7 @@ static void filter_info(VitBlockNode *node, VitBlockInfo *info)
         .kind = VIT_BLOCK_FILTER,                                                                  \
         .instance_size = sizeof(Filter),                                                           \
         .try_submit = filter_submit,                                                               \
-        .co_write = filter_write,                                                                  \
-        .co_write_zeroes = filter_write_zeroes,                                                    \
-        .co_discard = filter_discard,                                                              \
+        .co_change = filter_change,                                                                \
         .co_status = filter_status,                                                                \
         .info = filter_info,                                                                       \
     }
@@ -124,13 +107,7 @@ void vit_co_live_filter_remove(VitLiveJob *job)
 
 int vit_co_live_write(VitBlockNode *node, const VitLiveWrite *w)
 {
-    switch (w->op) {
-    case VIT_BLOCK_WRITE:
-        return vit_co_writev(node, w->offset, w->bytes, w->iov, w->niov, w->flags);
-    case VIT_BLOCK_WRITE_ZEROES: return vit_co_zero(node, w->offset, w->bytes, w->flags);
-    case VIT_BLOCK_DISCARD: return vit_co_discard(node, w->offset, w->bytes);
-    default: return -EINVAL;
-    }
+    return vit_co_change(node, w->op, w->offset, w->bytes, w->iov, w->niov, w->flags);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */

@@ -478,20 +478,11 @@ static int nbd_read(VitBlockNode *node, uint64_t offset, uint64_t bytes, const s
     return move(node, VIT_BLOCK_READ, offset, bytes, iov, niov, 0);
 }
 
-static int nbd_write(VitBlockNode *node, uint64_t offset, uint64_t bytes, const struct iovec *iov,
-                     int niov, uint32_t flags)
+static int nbd_change(VitBlockNode *node, VitBlockOp op, uint64_t offset, uint64_t bytes,
+                      const struct iovec *iov, int niov, uint32_t flags)
 {
-    return move(node, VIT_BLOCK_WRITE, offset, bytes, iov, niov, flags);
-}
-
-static int nbd_write_zeroes(VitBlockNode *node, uint64_t offset, uint64_t bytes, uint32_t flags)
-{
-    return move(node, VIT_BLOCK_WRITE_ZEROES, offset, bytes, NULL, 0, flags);
-}
-
-static int nbd_discard(VitBlockNode *node, uint64_t offset, uint64_t bytes)
-{
-    return node->how.discard ? move(node, VIT_BLOCK_DISCARD, offset, bytes, NULL, 0, 0) : 0;
+    if (op == VIT_BLOCK_DISCARD && !node->how.discard) return 0;
+    return move(node, op, offset, bytes, iov, niov, flags);
 }
 
 static int nbd_flush(VitBlockNode *node)
@@ -561,9 +552,7 @@ const VitBlockDriver vit_block_nbd_driver = {
     .co_close = nbd_close,
     .co_reopen = nbd_reopen,
     .co_read = nbd_read,
-    .co_write = nbd_write,
-    .co_write_zeroes = nbd_write_zeroes,
-    .co_discard = nbd_discard,
+    .co_change = nbd_change,
     .co_flush = nbd_flush,
     .co_status = nbd_status,
     .detach = nbd_detach,

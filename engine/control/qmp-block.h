@@ -42,7 +42,7 @@ bool block_check_free(VitBlockNode *node, GError **error);
 /* qmp-block-jobs.c: events. */
 void block_job_changed(void *opaque, VitBlockJob *job);
 void block_job_failed(void *opaque, VitBlockJob *job, bool read, const char *action);
-/* The job that backs up, for a transaction: not yet started. */
+/* qmp-block-live.c.  The job that backs up, for a transaction: not yet started. */
 VitBlockJob *block_backup_prepare(ControlBlock *b, JsonObject *args, bool drive, GError **error);
 VitBlockNode *block_backup_source(ControlBlock *b, JsonObject *args, GError **error);
 
@@ -81,6 +81,6 @@ extern const QmpArg block_internal_snapshot_args[];
 extern const QmpArg block_blockdev_backup_args[], block_drive_backup_args[];
 /* The tables; each ended by a NULL name. */
 extern const QmpCommand qmp_block_node_commands[], qmp_block_query_commands[],
-    qmp_block_job_commands[], qmp_block_bitmap_commands[], qmp_block_snapshot_commands[],
-    qmp_block_export_commands[], qmp_block_transaction_commands[], qmp_block_limit_commands[],
-    qmp_block_place_commands[], qmp_qom_commands[];
+    qmp_block_job_commands[], qmp_block_live_commands[], qmp_block_bitmap_commands[],
+    qmp_block_snapshot_commands[], qmp_block_export_commands[], qmp_block_transaction_commands[],
+    qmp_block_limit_commands[], qmp_block_place_commands[], qmp_qom_commands[];

@@ -83,9 +83,9 @@ const QmpCommand *qmp_command(VitControl *c, unsigned n)
 {
     static const QmpCommand *const tables[] = {
         protocol_commands, qmp_common_commands, qmp_block_node_commands, qmp_block_query_commands,
-        qmp_block_job_commands, qmp_block_bitmap_commands, qmp_block_snapshot_commands,
-        qmp_block_export_commands, qmp_block_transaction_commands, qmp_block_limit_commands,
-        qmp_block_place_commands, qmp_qom_commands,
+        qmp_block_job_commands, qmp_block_live_commands, qmp_block_bitmap_commands,
+        qmp_block_snapshot_commands, qmp_block_export_commands, qmp_block_transaction_commands,
+        qmp_block_limit_commands, qmp_block_place_commands, qmp_qom_commands,
         /* of machines */
         qmp_query_commands, qmp_action_commands,
     };

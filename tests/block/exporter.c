@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* tests/block/exporter.c - exporter NBD-SERVER|- FORMAT IMAGE FLAGS EXPORT...: the exports of an
- * image for the tests; FLAGS: any of r (read-only), u (discard=unmap), d (no host cache), n (takes no
- * memory that its owner could take away), "-"
+ * image for the tests; FLAGS: any of r (read-only), u (discard=unmap), d (no host cache), n (takes
+ * no memory that its owner could take away), "-"
  *
  * Says "ready", then obeys lines: "remove ID", "kill ID", "list"; ends at the end of input. */
 #include "app/cli/shared-memory.h"

@@ -2,6 +2,7 @@
 /* tests/block/test-offline.c - create, compare and rebase when a request fails, whichever it is,
  * and when they are cancelled: no half file stays, and an image reads as it did before */
 #include "block/jobs/jobs.h"
+#include "tests/block/run-job.h"
 
 #include <errno.h>
 #include <gio/gio.h>
@@ -80,15 +81,6 @@ static VitBlockNode *open_image(Fixture *f, const char *path, const char *format
     return node;
 }
 
-static bool run(VitBlockJob *job, GError **error)
-{
-    g_assert_nonnull(job);
-    vit_block_job_start(job);
-    bool good = vit_block_job_wait(job, error);
-    vit_block_job_unref(job);
-    return good;
-}
-
 /* Starts it slowly, cancels it, and says after how many microseconds it had ended. */
 static gint64 run_cancelled(VitBlockJob *job, uint64_t speed)
 {
@@ -157,11 +149,12 @@ static bool fail_create(Fixture *f, const char *format, const char *type, unsign
     g_assert_true(g_file_set_contents(f->upper, "", 0, NULL));
     VitBlockNode *file = open_debug(f, NULL, f->upper, type, skip);
     g_assert_nonnull(file);
-    bool good = run(new_create(f, format, file, "", SIZE), &error);
+    bool good = run_job(new_create(f, format, file, "", SIZE), &error);
     g_assert_true(good || error);
     g_clear_error(&error);
     /* Once more, and then it is an image. */
-    if (!good && !run(new_create(f, format, file, "", SIZE), &error)) g_error("%s", error->message);
+    if (!good && !run_job(new_create(f, format, file, "", SIZE), &error))
+        g_error("%s", error->message);
     vit_block_node_unref(file);
     VitBlockNode *node = open_image(f, f->upper, format);
     g_assert_cmpuint(vit_block_info(node).size, ==, SIZE);
@@ -205,7 +198,7 @@ static void test_create_over(Fixture *f, gconstpointer data)
         g_autoptr(GError) error = NULL;
         g_assert_true(g_file_set_contents(f->upper, (char *)old, 4 * SIZE, NULL));
         VitBlockNode *file = open_debug(f, NULL, f->upper, NULL, 0);
-        run(new_create(f, formats[i], file, options, SIZE), &error);
+        run_job(new_create(f, formats[i], file, options, SIZE), &error);
         g_assert_no_error(error);
         vit_block_node_unref(file);
         VitBlockNode *node = open_image(f, f->upper, formats[i]);
@@ -224,7 +217,7 @@ static void test_create(Fixture *f, gconstpointer data)
     VitBlockJob *job = new_create(f, "raw", NULL, "preallocation=full", 20 << 20);
 
     vit_block_job_ref(job);
-    g_assert_true(run(job, NULL));
+    g_assert_true(run_job(job, NULL));
     VitBlockJobInfo info = vit_block_job_info(job);
     vit_block_job_unref(job);
     g_assert_cmpuint(info.current, ==, 20 << 20);
@@ -256,7 +249,8 @@ static void test_create_full(Fixture *f, gconstpointer data)
     for (size_t i = 0; i < G_N_ELEMENTS(formats); i++) {
         g_autoptr(GError) error = NULL;
         g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &tight), ==, 0);
-        bool good = run(new_create(f, formats[i], NULL, "preallocation=full", 16 << 20), &error);
+        bool good = run_job(new_create(f, formats[i], NULL, "preallocation=full", 16 << 20),
+                            &error);
         g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &before), ==, 0);
         g_assert_false(good);
         g_assert_nonnull(error);
@@ -290,15 +284,15 @@ static bool fail_compare(Fixture *f, const char *type, unsigned skip)
     write_file(f->other, f->content, SIZE);
     VitBlockNode *images[2] = { open_image(f, f->lower, "raw"),
                                 open_debug(f, "raw", f->other, type, skip) };
-    bool good = run(vit_block_compare_new(f->jobs, NULL, AUTO, images, false, &found, NULL),
-                    &error);
+    bool good = run_job(vit_block_compare_new(f->jobs, NULL, AUTO, images, false, &found, NULL),
+                        &error);
     g_assert_cmpint(found.result, ==, VIT_COMPARE_EQUAL);
     g_assert_cmpint(found.error, ==, good ? 0 : -EIO);
     if (!good) {
         g_assert_nonnull(error);
         g_assert_cmpuint(found.side, ==, 1);
         g_assert_true(
-            run(vit_block_compare_new(f->jobs, NULL, AUTO, images, false, &found, NULL), NULL));
+            run_job(vit_block_compare_new(f->jobs, NULL, AUTO, images, false, &found, NULL), NULL));
     }
     vit_block_node_unref(images[0]);
     vit_block_node_unref(images[1]);
@@ -319,7 +313,7 @@ static void compare(Fixture *f, size_t other_size, bool strict, VitCompareResult
     write_file(f->other, f->content, other_size);
     VitBlockNode *images[2] = { open_image(f, f->lower, "raw"), open_image(f, f->other, "raw") };
     g_assert_true(
-        run(vit_block_compare_new(f->jobs, NULL, AUTO, images, strict, &found, NULL), NULL));
+        run_job(vit_block_compare_new(f->jobs, NULL, AUTO, images, strict, &found, NULL), NULL));
     g_assert_cmpint(found.result, ==, result);
     if (result == VIT_COMPARE_CONTENT) g_assert_cmpuint(found.offset, ==, offset);
     vit_block_node_unref(images[0]);
@@ -398,7 +392,7 @@ static VitBlockJob *new_rebase(Fixture *f, VitBlockNode *node, VitBlockNode *bac
 static bool rebase(Fixture *f, VitBlockNode *node, GError **error)
 {
     VitBlockNode *backing = open_image(f, f->other, "raw");
-    bool good = run(new_rebase(f, node, backing), error);
+    bool good = run_job(new_rebase(f, node, backing), error);
 
     vit_block_node_unref(backing);
     vit_block_node_unref(node);

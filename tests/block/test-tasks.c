@@ -2,6 +2,7 @@
 /* tests/block/test-tasks.c - resizing, checking, amending, compacting and converting as jobs */
 #include "block/jobs/jobs.h"
 #include "block/node-private.h"
+#include "tests/block/run-job.h"
 
 #include <gio/gio.h>
 #include <glib/gstdio.h>
@@ -57,15 +58,6 @@ static void tear_down(Fixture *f, gconstpointer data)
     g_free(f->folder);
 }
 
-static bool run(VitBlockJob *job, GError **error)
-{
-    g_assert_nonnull(job);
-    vit_block_job_start(job);
-    bool good = vit_block_job_wait(job, error);
-    vit_block_job_unref(job);
-    return good;
-}
-
 static void check_content(VitBlockNode *node)
 {
     g_autofree uint8_t *got = g_malloc(SIZE), *wanted = g_malloc0(SIZE);
@@ -80,7 +72,7 @@ static void test_compact(Fixture *f, gconstpointer data)
     struct stat before, after;
 
     g_assert_cmpint(stat(f->path, &before), ==, 0);
-    g_assert_true(run(vit_block_compact_new(f->jobs, NULL, AUTO, f->node, NULL), NULL));
+    g_assert_true(run_job(vit_block_compact_new(f->jobs, NULL, AUTO, f->node, NULL), NULL));
     g_assert_cmpint(stat(f->path, &after), ==, 0);
     g_assert_cmpint(after.st_size, ==, SIZE);
     if (before.st_blocks > 3 << 11) /* a file system that stores what is written */
@@ -90,9 +82,9 @@ static void test_compact(Fixture *f, gconstpointer data)
 
 static void test_resize(Fixture *f, gconstpointer data)
 {
-    g_assert_true(
-        run(vit_block_resize_new(f->jobs, NULL, AUTO, f->node, 2 * SIZE, VIT_PREALLOC_OFF, NULL),
-            NULL));
+    g_assert_true(run_job(
+        vit_block_resize_new(f->jobs, NULL, AUTO, f->node, 2 * SIZE, VIT_PREALLOC_OFF, NULL),
+        NULL));
     g_assert_cmpuint(vit_block_info(f->node).size, ==, 2 * SIZE);
     check_content(f->node);
 }
@@ -102,12 +94,13 @@ static void test_refused(Fixture *f, gconstpointer data)
     g_autoptr(GError) error = NULL;
     VitBlockCheck found = { 0 };
 
-    g_assert_false(run(vit_block_check_new(f->jobs, NULL, AUTO, f->node, 0, &found, NULL), &error));
+    g_assert_false(
+        run_job(vit_block_check_new(f->jobs, NULL, AUTO, f->node, 0, &found, NULL), &error));
     g_assert_error(error, G_IO_ERROR, G_IO_ERROR_NOT_SUPPORTED);
     g_clear_error(&error);
     VitBlockArgs *options = vit_block_args_parse("-o", "compat=1.1", NULL, NULL);
     g_assert_false(
-        run(vit_block_amend_new(f->jobs, NULL, AUTO, f->node, options, false, NULL), &error));
+        run_job(vit_block_amend_new(f->jobs, NULL, AUTO, f->node, options, false, NULL), &error));
     g_assert_nonnull(strstr(error->message, "does not support option amendment"));
 }
 
@@ -127,7 +120,7 @@ static void test_convert(Fixture *f, gconstpointer data)
     };
     struct stat st;
 
-    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_true(run_job(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
     check_content(copy);
     vit_block_node_unref(copy);
     g_assert_cmpint(stat(f->copy, &st), ==, 0);
@@ -181,9 +174,9 @@ static void test_convert_copy_range(Fixture *f, gconstpointer data)
         .sources = &source, .n_sources = 1, .target = copy, .sparse = 4096, .target_is_zero = true
     };
 
-    g_assert_false(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_false(run_job(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
     how.copy_range = true;
-    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_true(run_job(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
     check_content(copy);
     vit_block_node_unref(copy);
     vit_block_node_unref(source);
@@ -236,11 +229,11 @@ static void test_convert_order(Fixture *f, gconstpointer data)
     VitBlockConvert how = { .sources = &source, .n_sources = 1, .target = target };
 
     first_written = UINT64_MAX;
-    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_true(run_job(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
     g_assert_cmpuint(first_written, ==, 0);
     how.unordered = true;
     first_written = UINT64_MAX;
-    g_assert_true(run(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
+    g_assert_true(run_job(vit_block_convert_new(f->jobs, NULL, AUTO, &how, NULL), NULL));
     g_assert_cmpuint(first_written, >, 0);
     vit_block_node_unref(source);
     vit_block_node_unref(target);
