@@ -43,8 +43,8 @@ typedef struct {
     GQueue waiting; /* of VitFiber* */
 } VitFiberMutex;
 
-void vit_fiber_mutex_lock(VitFiberMutex *mutex);
-void vit_fiber_mutex_unlock(VitFiberMutex *mutex);
+VIT_FOR_MODULES void vit_fiber_mutex_lock(VitFiberMutex *mutex);
+VIT_FOR_MODULES void vit_fiber_mutex_unlock(VitFiberMutex *mutex);
 
 /* Fibers that wait for something to change.  Zeroed memory with `thread` set is an empty one. */
 typedef struct {

@@ -3,16 +3,19 @@
  * hosts where no Ceph cluster runs: a pool is a folder, an image a file in it
  *
  * As with the real ones requests are carried out, and their callbacks called, on threads of the
- * library's own, in any order; what reaches past the image's end is refused.  A program that links
- * this file does not use the real libraries. */
+ * library's own, in any order; what reaches past the image's end is refused.  A program that shows
+ * these functions to its modules does not use the real libraries. */
 #include <errno.h>
 #include <fcntl.h>
 #include <glib.h>
-#include <rados/librados.h>
-#include <rbd/librbd.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#pragma GCC visibility push(default)
+#include <rados/librados.h>
+#include <rbd/librbd.h>
+#pragma GCC visibility pop
 
 enum { THREADS = 3, SLOWEST_US = 300 };
 
