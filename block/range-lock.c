@@ -10,12 +10,20 @@ bool vit_block_range_busy(const VitBlockRangeLock *lock, uint64_t offset, uint64
     return false;
 }
 
+bool vit_block_range_try_lock(VitBlockRangeLock *lock, VitBlockRange *range, uint64_t offset,
+                              uint64_t bytes)
+{
+    if (vit_block_range_busy(lock, offset, bytes)) return false;
+    *range = (VitBlockRange){ .offset = offset, .bytes = bytes, .next = lock->held };
+    lock->held = range;
+    return true;
+}
+
 void vit_block_range_lock(VitBlockRangeLock *lock, VitBlockRange *range, uint64_t offset,
                           uint64_t bytes)
 {
-    while (vit_block_range_busy(lock, offset, bytes)) vit_fiber_cond_wait(&lock->cond, NULL);
-    *range = (VitBlockRange){ .offset = offset, .bytes = bytes, .next = lock->held };
-    lock->held = range;
+    while (!vit_block_range_try_lock(lock, range, offset, bytes))
+        vit_fiber_cond_wait(&lock->cond, NULL);
 }
 
 void vit_block_range_unlock(VitBlockRangeLock *lock, VitBlockRange *range)

@@ -20,5 +20,8 @@ typedef struct {
 /* Waits until no held range overlaps. */
 void vit_block_range_lock(VitBlockRangeLock *lock, VitBlockRange *range, uint64_t offset,
                           uint64_t bytes);
+/* Takes it at once, or not at all; also outside of fibers. */
+[[nodiscard]] bool vit_block_range_try_lock(VitBlockRangeLock *lock, VitBlockRange *range,
+                                            uint64_t offset, uint64_t bytes);
 void vit_block_range_unlock(VitBlockRangeLock *lock, VitBlockRange *range);
 bool vit_block_range_busy(const VitBlockRangeLock *lock, uint64_t offset, uint64_t bytes);

@@ -192,7 +192,7 @@ static bool prepare(Backup *b, const VitBlockLiveOptions *options, const VitBloc
         good = vit_block_bitmap_merge(b->todo, b->before, error);
     else if (good) vit_block_bitmap_set(b->todo, 0, source->size);
     if (good) {
-        vit_live_filter_set_writer(&b->live, save_first);
+        vit_live_filter_set_writer(&b->live, save_first, NULL);
         if (backup->bitmap) {
             b->bitmap = backup->bitmap;
             vit_block_bitmap_set_busy(b->bitmap, true);

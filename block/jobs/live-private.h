@@ -35,6 +35,9 @@ typedef struct {
     uint32_t flags;
 } VitLiveWrite;
 typedef int (*VitLiveWriteFunc)(VitLiveJob *job, const VitLiveWrite *write);
+/* The same outside of fibers: true when the request was taken and vit_block_complete() will end
+ * it. */
+typedef bool (*VitLiveSubmitFunc)(VitLiveJob *job, VitBlockRequest *req);
 
 /* A job whose struct begins with VitLiveJob, with references and claims taken. */
 [[nodiscard]] VitLiveJob *vit_live_job_new(const VitBlockLiveOptions *options,
@@ -48,8 +51,8 @@ void vit_live_job_discard(VitLiveJob *job);
 /* Puts the filter between source and those that use it; fn takes writes, NULL: they pass. */
 [[nodiscard]] bool vit_co_live_filter_insert(VitLiveJob *job, const VitBlockDriver *driver,
                                              const char *name, GError **error);
-/* While the filter is drained. */
-void vit_live_filter_set_writer(VitLiveJob *job, VitLiveWriteFunc fn);
+/* While the filter is drained.  submit NULL: all go by fibers. */
+void vit_live_filter_set_writer(VitLiveJob *job, VitLiveWriteFunc fn, VitLiveSubmitFunc submit);
 void vit_co_live_filter_remove(VitLiveJob *job);
 void vit_co_live_clean(VitLiveJob *job); /* the filter, claims and references */
 

@@ -14,13 +14,15 @@ typedef struct {
     VitBlockNode parent;
     VitLiveJob *job; /* borrowed: the filter goes before the job does */
     VitLiveWriteFunc write; /* NULL: writes pass */
+    VitLiveSubmitFunc submit; /* the same without a fiber; NULL: there is no such way */
 } Filter;
 
 static bool filter_submit(VitBlockNode *node, VitBlockRequest *req)
 {
     Filter *f = (Filter *)node;
 
-    if (f->write && req->op != VIT_BLOCK_READ && req->op != VIT_BLOCK_FLUSH) return false;
+    if (f->write && req->op != VIT_BLOCK_READ && req->op != VIT_BLOCK_FLUSH)
+        return f->submit && f->submit(f->job, req);
     vit_block_submit(node->file->node, vit_block_child_request(req));
     return true;
 }
@@ -86,9 +88,12 @@ bool vit_co_live_filter_insert(VitLiveJob *job, const VitBlockDriver *driver, co
     return good;
 }
 
-void vit_live_filter_set_writer(VitLiveJob *job, VitLiveWriteFunc fn)
+void vit_live_filter_set_writer(VitLiveJob *job, VitLiveWriteFunc fn, VitLiveSubmitFunc submit)
 {
-    ((Filter *)job->filter)->write = fn;
+    Filter *f = (Filter *)job->filter;
+
+    f->write = fn;
+    f->submit = submit;
 }
 
 void vit_co_live_filter_remove(VitLiveJob *job)

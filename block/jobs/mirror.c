@@ -2,11 +2,16 @@
 /* block/jobs/mirror.c - keeps a second node equal to one in use, then lets its users turn to it
  *
  * A dirty bitmap of the source says what differs; passes over it copy.  Writes mark it when they
- * end, so a pass may read what is being written: it comes again.  When passes do not catch up with
- * the guest, and with copy-mode=write-blocking from the start, guest writes to stretches that are
- * equal go to both sides at once, so that nothing becomes dirty any more and the next pass is the
- * last long one. */
-#include "block/jobs/live-private.h"
+ * end, so a pass may read what is being written: it comes again.  While the guest is busy passes
+ * are polite (manners.h): it loses a small share of its requests, and what it writes again and
+ * again meanwhile is copied once.
+ *
+ * When passes do not catch up, guest writes to what is equal go to both sides at once
+ * (mirror-active.c), so that nothing becomes dirty any more, as with copy-mode=write-blocking all
+ * the time.  Where that costs the guest too much it is taken back: the job then waits, as politely
+ * as it can, until such a guest writes less.  Told to complete it does not ask any more. */
+#include "block/bitmap.h"
+#include "block/jobs/mirror-private.h"
 
 #include <errno.h>
 #include <glib/gi18n-lib.h>
@@ -15,90 +20,20 @@ enum {
     FINE = 4096, /* granularity: a small write costs a small copy */
     REST_NS = 50 * 1000 * 1000, /* between passes of a READY job, so that writes collect */
     READY_US = 100 * 1000, /* READY when what is left takes no longer than that */
-    HOPELESS = 3, /* passes that do not get ahead before writes go to both sides */
-    COURTESY = 8, /* rests so many times as long as it copies, until it knows what that costs */
-    MOST_COURTEOUS = 20,
-    SAMPLE_US = 20 * 1000, /* what must have been seen of copying and resting to know */
-    MEMORY_US = 500 * 1000, /* what is older counts half */
+    SLICE_US = 50 * 1000, /* of a rest */
+    LAST_PASSES = 8, /* while writes go to both sides, before the guest has to wait for the rest */
     LAZY = 64 << 20, /* bytes that a READY job lets collect while the guest is busy */
+    TRIAL_NS = 200 * 1000 * 1000,
+    TRIAL_PAUSE_US = 5 * 1000 * 1000, /* after a trial that failed; twice that after the next ... */
+    TRIAL_DOUBLINGS = 6,
 };
 
-typedef struct {
-    VitLiveJob live;
-    VitBlockBitmap *dirty; /* the source's */
-    VitBlockNode *replaces; /* a reference; NULL: the source */
-    VitBlockSync sync;
-    VitLiveCopy how;
-    bool write_blocking, active, ready, complete, is_commit, read_only_again;
-    unsigned workers;
-    uint64_t cursor; /* of the pass */
-    uint64_t marked; /* bytes that were dirty when the pass began */
-    uint64_t passes;
-    int64_t rate; /* bytes per second while the last pass copied */
-    int64_t busy; /* microseconds that it copied for */
-    uint64_t seen; /* guest requests when that was last looked at */
-    struct {
-        double requests, time; /* of the guest, in microseconds */
-    } copied, rested; /* while one worker copied, and while none did */
-    bool polite, resting; /* one worker copies at a time; none does now */
-    unsigned copying;
-    VitFiberCond rested_cond;
-} Mirror;
-
-/* ---- guest writes to both sides -------------------------------------------------------------- */
-
-typedef struct {
-    VitBlockRequest req;
-    VitFiber *fiber;
-    bool over;
-} Twin;
-
-static void twin_done(VitBlockRequest *req)
-{
-    Twin *t = req->opaque;
-
-    t->over = true;
-    vit_fiber_wake(t->fiber);
-}
-
-static int write_both(VitLiveJob *job, const VitLiveWrite *w)
-{
-    Mirror *m = (Mirror *)job;
-    uint64_t unit = vit_block_bitmap_granularity(m->dirty);
-    uint64_t start = w->offset - w->offset % unit;
-    uint64_t end = MIN((w->offset + w->bytes + unit - 1) / unit * unit, job->source->size);
-    VitBlockRange range;
-
-    vit_block_range_lock(&job->ranges, &range, start, end - start);
-    /* Discarded bytes may read differently on the two sides: they are copied as they then are. */
-    bool clean = w->op != VIT_BLOCK_DISCARD;
-    for (uint64_t at = start; clean && at < end; at += unit)
-        clean = !vit_block_bitmap_get(m->dirty, at);
-    Twin twin = { .req = { .op = w->op,
-                           .flags = w->flags,
-                           .offset = w->offset,
-                           .bytes = w->bytes,
-                           .iov = w->iov,
-                           .niov = w->niov,
-                           .done = twin_done },
-                  .fiber = vit_fiber_self(job->source->thread) };
-    twin.req.opaque = &twin;
-    if (clean) vit_block_submit(job->target, &twin.req);
-    int result = vit_co_live_write(job->source, w);
-    while (clean && !twin.over) vit_fiber_yield(job->source->thread);
-    if (clean && result == 0 && twin.req.result == 0)
-        vit_block_bitmap_clear(m->dirty, start, end - start);
-    vit_block_range_unlock(&job->ranges, &range);
-    return result; /* what did not reach the target is dirty: the next pass meets the error */
-}
+static const double bearable = 0.1; /* share of its requests that the guest may lose by trials */
 
 /* ---- manners --------------------------------------------------------------------------------- */
 
-static const double bearable = 0.04; /* share of its requests that the guest may lose */
-static const double least_courteous = 0.25;
-
 /* Guest requests that have ended. */
-static uint64_t guest_requests(const Mirror *m)
+static uint64_t guest_requests(const VitMirror *m)
 {
     const VitBlockNode *filter = m->live.filter;
     uint64_t sum = 0;
@@ -108,7 +43,7 @@ static uint64_t guest_requests(const Mirror *m)
 }
 
 /* Whether the guest has asked for something since the last time. */
-static bool guest_is_busy(Mirror *m)
+static bool guest_is_busy(VitMirror *m)
 {
     uint64_t now = guest_requests(m);
     bool busy = now != m->seen;
@@ -117,47 +52,51 @@ static bool guest_is_busy(Mirror *m)
     return busy && m->live.filter->quiesced == 0;
 }
 
-/* How many times as long as it copies the job rests: so long that what the guest gets less while a
- * piece is copied than while none is, taken over all the time, is what it can bear. */
-static double courtesy(const Mirror *m)
+/* It has been told to end: from then on it hurries. */
+static bool ends(const VitMirror *m)
 {
-    if (m->copied.time < SAMPLE_US || m->rested.time < SAMPLE_US || m->rested.requests == 0)
-        return COURTESY;
-    double share = m->copied.requests / m->copied.time * m->rested.time / m->rested.requests;
-    return CLAMP((1 - share) / bearable - 1, least_courteous, MOST_COURTEOUS);
+    return m->complete || vit_block_job_is_soft_cancelled(&m->live.parent);
 }
 
-static void note(Mirror *m, bool copied, uint64_t requests, int64_t took)
+/* How many times as long as it copies the job rests.  A guest that is not too fast is caught up
+ * with quickly after the first pass. */
+static double courtesy(const VitMirror *m)
 {
-    (copied ? &m->copied : &m->rested)->requests += (double)requests;
-    (copied ? &m->copied : &m->rested)->time += (double)took;
-    if (m->copied.time + m->rested.time < MEMORY_US) return;
-    m->copied.requests /= 2;
-    m->copied.time /= 2;
-    m->rested.requests /= 2;
-    m->rested.time /= 2;
+    double times = vit_manners_courtesy(&m->manners);
+
+    return m->passes == 0 || m->ready || m->trials > 0 ? times : MIN(times, 1);
+}
+
+/* Until then, or until there is no reason to any more. */
+static void rest_until(VitMirror *m, int64_t end)
+{
+    bool needed = true;
+
+    m->resting = true;
+    for (int64_t now; needed && (now = g_get_monotonic_time()) < end;) {
+        vit_fiber_sleep(m->live.source->thread, (uint64_t)MIN(end - now, SLICE_US) * 1000);
+        needed = !ends(m) && !vit_block_job_is_cancelled(&m->live.parent) && guest_is_busy(m);
+    }
+    m->resting = false;
 }
 
 /* After a piece that took so many microseconds, in which the guest had so many requests done: while
  * the guest is busy one worker copies, and rests. */
-static void be_polite(Mirror *m, int64_t took, uint64_t requests)
+static void be_polite(VitMirror *m, int64_t took, uint64_t requests)
 {
     bool alone = m->polite;
 
     m->busy += took;
-    m->polite = !m->complete && !m->ready && guest_is_busy(m);
-    if (alone && m->polite) note(m, true, requests, took);
+    m->polite = !ends(m) && guest_is_busy(m);
+    if (alone && m->polite) vit_manners_note(&m->manners, true, requests, took);
     if (m->polite) {
-        double times = m->passes == 0 ? courtesy(m) : MIN(courtesy(m), 1);
         int64_t began = g_get_monotonic_time();
         uint64_t before = guest_requests(m);
-        m->resting = true;
-        vit_fiber_sleep(m->live.source->thread,
-                        (uint64_t)((double)MIN(took, 100000) * 1000 * times));
-        m->resting = false;
-        note(m, false, guest_requests(m) - before, g_get_monotonic_time() - began);
+        rest_until(m, began + (int64_t)((double)took * courtesy(m)));
+        vit_manners_note(&m->manners, false, guest_requests(m) - before,
+                         g_get_monotonic_time() - began);
     }
-    vit_fiber_cond_wake_all(&m->rested_cond);
+    vit_fiber_cond_wake_all(&m->rested);
 }
 
 /* ---- passes ---------------------------------------------------------------------------------- */
@@ -165,13 +104,13 @@ static void be_polite(Mirror *m, int64_t took, uint64_t requests)
 /* One stretch; false: the pass is over. */
 static bool copy_next(VitLiveJob *job)
 {
-    Mirror *m = (Mirror *)job;
+    VitMirror *m = (VitMirror *)job;
     uint64_t start, bytes, at, n;
     uint64_t piece = MAX(VIT_LIVE_PIECE, vit_block_bitmap_granularity(m->dirty));
     VitBlockRange range;
     bool read = false;
 
-    while (m->resting || (m->polite && m->copying > 0)) vit_fiber_cond_wait(&m->rested_cond, NULL);
+    while (m->resting || (m->polite && m->copying > 0)) vit_fiber_cond_wait(&m->rested, NULL);
     if (m->cursor >= job->source->size ||
         !vit_block_bitmap_next(m->dirty, true, m->cursor, piece, &start, &bytes))
         return false;
@@ -193,36 +132,50 @@ static bool copy_next(VitLiveJob *job)
     return true;
 }
 
-static uint64_t left(const Mirror *m)
+static uint64_t left(const VitMirror *m)
 {
     return vit_block_bitmap_count(m->dirty);
 }
 
-static bool pass(Mirror *m, GError **error)
+static bool pass(VitMirror *m, GError **error)
 {
     VitBlockJob *job = &m->live.parent;
 
     m->cursor = 0;
     m->busy = 0;
-    m->marked = left(m);
-    vit_block_job_set_total(job, vit_block_job_info(job).current + m->marked);
+    uint64_t marked = left(m);
+    vit_block_job_set_total(job, vit_block_job_info(job).current + marked);
     if (!vit_co_live_work(&m->live, copy_next, m->workers, error)) return false;
-    m->passes++;
-    if (m->marked > 0)
-        m->rate = (int64_t)((double)m->marked * G_USEC_PER_SEC / (double)MAX(m->busy, 1));
+    if (marked > 0) m->rate = (int64_t)((double)marked * G_USEC_PER_SEC / (double)MAX(m->busy, 1));
     return true;
 }
 
-static void set_active(Mirror *m)
+static uint64_t pace_since(const VitMirror *m, uint64_t before, int64_t began)
 {
-    vit_co_drain_begin(m->live.filter);
-    vit_live_filter_set_writer(&m->live, write_both);
-    m->active = true;
-    vit_co_drain_end(m->live.filter);
+    int64_t took = MAX(g_get_monotonic_time() - began, 1);
+
+    return (guest_requests(m) - before) * G_USEC_PER_SEC / (uint64_t)took;
+}
+
+/* Passes do not catch up: writes go to both sides, unless that turns out to cost too much. */
+static void try_active(VitMirror *m)
+{
+    int64_t began = g_get_monotonic_time();
+    double alone = vit_manners_pace(&m->manners);
+
+    if (m->active || began < m->next_trial) return;
+    vit_co_mirror_set_active(m, true);
+    uint64_t before = guest_requests(m);
+    began = g_get_monotonic_time();
+    vit_fiber_sleep(m->live.source->thread, TRIAL_NS);
+    if ((double)pace_since(m, before, began) >= (1 - bearable) * alone) return;
+    vit_co_mirror_set_active(m, false);
+    m->next_trial = g_get_monotonic_time() + ((int64_t)TRIAL_PAUSE_US << m->trials);
+    m->trials = MIN(m->trials + 1, TRIAL_DOUBLINGS);
 }
 
 /* What is to be copied at first. */
-static bool mark(Mirror *m, GError **error)
+static bool mark(VitMirror *m, GError **error)
 {
     VitBlockNode *source = m->live.source;
     VitBlockNode *base = m->is_commit      ? m->live.target
@@ -249,38 +202,48 @@ static bool mark(Mirror *m, GError **error)
 }
 
 /* What is left takes no time worth speaking of. */
-static bool converged(const Mirror *m)
+static bool converged(const VitMirror *m)
 {
     return left(m) <= (uint64_t)(m->rate / (G_USEC_PER_SEC / READY_US));
 }
 
+/* Passes until both sides are nearly equal, and the job has been told to end. */
+static bool approach(VitMirror *m, GError **error)
+{
+    VitBlockJob *job = &m->live.parent;
+
+    for (;;) {
+        uint64_t before = left(m);
+        bool wait = m->ready && !ends(m) && before < LAZY && guest_is_busy(m);
+        if (!wait && !pass(m, error)) return false;
+        bool behind = !wait && left(m) > before / 4 * 3 && left(m) > 0;
+        if (!m->ready && converged(m)) {
+            m->ready = true;
+            if (!m->write_blocking) vit_co_mirror_set_active(m, false);
+            vit_block_job_set_ready(job);
+        } else if (behind) {
+            try_active(m);
+        }
+        if (m->ready && ends(m)) return true;
+        if (!vit_co_job_pause_point(job)) return false;
+        if (m->ready) vit_fiber_sleep(job->thread, REST_NS);
+    }
+}
+
 static bool mirror_run(VitBlockJob *job, GError **error)
 {
-    Mirror *m = (Mirror *)job;
-    unsigned behind = 0;
+    VitMirror *m = (VitMirror *)job;
 
     if (m->live.target->size != m->live.source->size)
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("Source and target image have different sizes"));
-    if (m->write_blocking) set_active(m);
-    if (!mark(m, error)) return false;
-    for (;;) {
-        uint64_t before = left(m);
-        bool told = m->complete || vit_block_job_is_soft_cancelled(job);
-        bool wait = m->ready && !told && before < LAZY && guest_is_busy(m);
-        if (!wait && !pass(m, error)) return false;
-        if (!m->ready && converged(m)) {
-            m->ready = true;
-            vit_block_job_set_ready(job);
-        }
-        behind = !wait && left(m) > before / 4 * 3 && left(m) > 0 ? behind + 1 : 0;
-        if (!m->active && !m->ready && behind >= HOPELESS) set_active(m);
-        if (m->ready && (m->complete || vit_block_job_is_soft_cancelled(job))) break;
-        if (!vit_co_job_pause_point(job)) return false;
-        if (m->ready) vit_fiber_sleep(job->thread, REST_NS);
-    }
-    /* From here on both sides are equal at each moment that a guest may observe. */
-    if (m->complete && !m->active) set_active(m);
+    if (m->write_blocking) vit_co_mirror_set_active(m, true);
+    if (!mark(m, error) || !approach(m, error)) return false;
+    /* From here on both sides are equal at each moment that a guest may observe; and what is left
+     * becomes less, however much the guest writes. */
+    vit_co_mirror_set_active(m, true);
+    for (unsigned i = 0; i < LAST_PASSES && !converged(m); i++)
+        if (!pass(m, error)) return false;
     vit_co_drain_begin(m->live.filter);
     bool good = pass(m, error);
     int result = good ? vit_co_flush(m->live.target) : 0;
@@ -293,7 +256,7 @@ static bool mirror_run(VitBlockJob *job, GError **error)
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
-static void attach_backing(Mirror *m)
+static void attach_backing(VitMirror *m)
 {
     VitBlockNode *source = m->live.source, *target = m->live.target;
 
@@ -306,7 +269,7 @@ static void attach_backing(Mirror *m)
 
 static bool mirror_commit(VitBlockJob *job, GError **error)
 {
-    Mirror *m = (Mirror *)job;
+    VitMirror *m = (VitMirror *)job;
     VitLiveJob *live = &m->live;
 
     if (!m->complete || vit_block_job_is_soft_cancelled(job)) return true;
@@ -328,11 +291,12 @@ static bool mirror_commit(VitBlockJob *job, GError **error)
 
 static void mirror_clean(VitBlockJob *job)
 {
-    Mirror *m = (Mirror *)job;
+    VitMirror *m = (VitMirror *)job;
     VitBlockNode *target = m->read_only_again ? vit_block_node_ref(m->live.target) : NULL;
     g_autoptr(GError) error = NULL;
 
     vit_co_live_filter_remove(&m->live);
+    vit_mirror_free_twins(m);
     if (m->dirty) vit_block_bitmap_free(m->dirty);
     vit_block_node_unref(m->replaces);
     vit_co_live_clean(&m->live);
@@ -342,20 +306,20 @@ static void mirror_clean(VitBlockJob *job)
 
 static bool mirror_complete(VitBlockJob *job, GError **error)
 {
-    ((Mirror *)job)->complete = true;
+    ((VitMirror *)job)->complete = true;
     return true;
 }
 
 bool vit_block_mirror_actively_synced(const VitBlockJob *job)
 {
-    const Mirror *m = (const Mirror *)job;
+    const VitMirror *m = (const VitMirror *)job;
 
     return m->active && m->ready && m->dirty && left(m) == 0;
 }
 
 static const VitBlockJobClass mirror_class = {
     .type = "mirror",
-    .instance_size = sizeof(Mirror),
+    .instance_size = sizeof(VitMirror),
     .co_run = mirror_run,
     .co_commit = mirror_commit,
     .co_clean = mirror_clean,
@@ -363,7 +327,7 @@ static const VitBlockJobClass mirror_class = {
 };
 static const VitBlockJobClass commit_class = {
     .type = "commit",
-    .instance_size = sizeof(Mirror),
+    .instance_size = sizeof(VitMirror),
     .co_run = mirror_run,
     .co_commit = mirror_commit,
     .co_clean = mirror_clean,
@@ -372,16 +336,16 @@ static const VitBlockJobClass commit_class = {
 
 /* ---- beginnings ------------------------------------------------------------------------------ */
 
-static Mirror *begin(const VitBlockLiveOptions *options, const VitBlockJobClass *klass,
-                     VitBlockNode *source, VitBlockNode *target, uint32_t granularity,
-                     GError **error)
+static VitMirror *begin(const VitBlockLiveOptions *options, const VitBlockJobClass *klass,
+                        VitBlockNode *source, VitBlockNode *target, uint32_t granularity,
+                        GError **error)
 {
-    Mirror *m = (Mirror *)vit_live_job_new(options, klass, source, target, klass == &commit_class,
-                                           error);
+    VitMirror *m = (VitMirror *)vit_live_job_new(options, klass, source, target,
+                                                 klass == &commit_class, error);
 
     if (!m) return NULL;
     m->is_commit = klass == &commit_class;
-    m->rested_cond.thread = source->thread;
+    m->rested.thread = source->thread;
     m->dirty = vit_block_bitmap_new(source, NULL, granularity, error);
     if (m->dirty &&
         vit_co_live_filter_insert(&m->live, &vit_mirror_top_driver, options->filter_name, error))
@@ -408,7 +372,7 @@ VitBlockJob *vit_co_mirror_new(const VitBlockLiveOptions *options, VitBlockNode 
     /* A target without its backing file yet needs whole clusters. */
     if (mirror->sync != VIT_SYNC_FULL)
         granularity = MAX(granularity, MAX(vit_block_info(target).cluster_size, 65536));
-    Mirror *m = begin(options, &mirror_class, source, target, granularity, error);
+    VitMirror *m = begin(options, &mirror_class, source, target, granularity, error);
     if (!m) return NULL;
     m->sync = mirror->sync;
     m->write_blocking = mirror->write_blocking;
@@ -428,7 +392,7 @@ VitBlockJob *vit_co_commit_active_new(const VitBlockLiveOptions *options, VitBlo
     if (base->size < active->size &&
         !vit_co_truncate(base, active->size, false, VIT_PREALLOC_OFF, error))
         return NULL;
-    Mirror *m = begin(options, &commit_class, active, base, FINE, error);
+    VitMirror *m = begin(options, &commit_class, active, base, FINE, error);
     if (!m) return NULL;
     m->sync = VIT_SYNC_TOP;
     m->how = (VitLiveCopy){ .unmap = true, .base = base };

@@ -150,7 +150,7 @@ VitBlockJob *vit_co_stream_new(const VitBlockLiveOptions *options, VitBlockNode 
     if (vit_live_job_claim_between(&s->live, node, base, error) &&
         vit_co_live_filter_insert(&s->live, &vit_stream_top_driver, options->filter_name, error)) {
         vit_co_drain_begin(s->live.filter);
-        vit_live_filter_set_writer(&s->live, write_in_turn);
+        vit_live_filter_set_writer(&s->live, write_in_turn, NULL);
         vit_co_drain_end(s->live.filter);
         return &s->live.parent;
     }

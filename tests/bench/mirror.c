@@ -2,9 +2,11 @@
 /* tests/bench/mirror.c - random 4 KiB writes at a steady rate through a virtio disk's queue, while
  * the disk is mirrored
  *
- * mirror FILE TARGET RATE BEFORE LIMIT: writes for BEFORE seconds, begins the mirror, and ends two
- * seconds after it has converged, or LIMIT seconds after its beginning.  Prints, each tenth of a
- * second, the time and how many writes have ended; and "begin" and "ready" with their times. */
+ * mirror FILE TARGET RATE BEFORE LIMIT [CALM CALM-RATE MODE]: writes for BEFORE seconds, begins the
+ * mirror (MODE: background or write-blocking), and ends two seconds after it has converged, or
+ * LIMIT seconds after its beginning; CALM seconds after that the rate changes.  Prints, each tenth
+ * of a second, the time and how many writes have ended; and "begin" and "ready" with their times.
+ */
 #include "block/jobs/live.h"
 #include "block/service.h"
 #include "tests/bench/random.h"
@@ -21,6 +23,8 @@ typedef struct {
     VitBlockService *service;
     VitBlockNode *root, *target;
     VitBlockJob *job; /* a reference */
+    double rate, before, limit, calm, calm_rate; /* writes per second; seconds */
+    bool write_blocking;
     uint64_t header[DEPTH], blocks, seed, sent, done;
     int64_t began, ready; /* atomic: monotonic microseconds; 0: not yet */
 } Bench;
@@ -44,7 +48,9 @@ static void begin(void *opaque)
                                     .jobs = b->service->jobs,
                                     .id = "mirror",
                                     .flags = VIT_JOB_AUTO_FINALIZE | VIT_JOB_AUTO_DISMISS };
-    VitBlockMirror mirror = { .sync = VIT_SYNC_FULL, .unmap = true };
+    VitBlockMirror mirror = { .sync = VIT_SYNC_FULL,
+                              .unmap = true,
+                              .write_blocking = b->write_blocking };
 
     b->job = vit_co_mirror_new(&options, vit_block_root_node(b->root), b->target, &mirror, &error);
     if (!b->job) g_error("%s", error->message);
@@ -78,20 +84,27 @@ static void send(Bench *b, unsigned slot)
     b->sent++;
 }
 
-static void run(Bench *b, double rate, double before, double limit)
+/* Since the mirror's beginning. */
+static bool has_passed(const Bench *b, int64_t now, double seconds)
+{
+    return b->began && now - b->began > (int64_t)(seconds * 1e6);
+}
+
+static void run(Bench *b)
 {
     unsigned idle[DEPTH], n_idle = DEPTH;
-    int64_t start = g_get_monotonic_time(), told = start;
+    int64_t start = g_get_monotonic_time(), told = start, paced = start;
+    uint64_t base = 0;
     uint16_t *used = guest_ptr(&b->g, b->q.used);
 
     for (unsigned i = 0; i < DEPTH; i++) idle[i] = i;
     for (;;) {
         int64_t now = g_get_monotonic_time();
         int64_t ready = __atomic_load_n(&b->ready, __ATOMIC_RELAXED);
-        bool over = b->began && (now - b->began > (int64_t)(limit * 1e6) ||
-                                 (ready && now - ready > 2 * G_USEC_PER_SEC));
+        bool over = has_passed(b, now, b->limit) ||
+                    (ready && now - ready > 2 * G_USEC_PER_SEC && has_passed(b, now, b->calm));
         if (over && n_idle == DEPTH) break;
-        if (!b->began && now - start >= (int64_t)(before * 1e6)) {
+        if (!b->began && now - start >= (int64_t)(b->before * 1e6)) {
             b->began = now;
             vit_block_run(b->root, begin, b);
         }
@@ -101,9 +114,15 @@ static void run(Bench *b, double rate, double before, double limit)
             memcpy(entry, (uint8_t *)used + 4 + 8 * (b->q.seen++ % b->q.size), 8);
             idle[n_idle++] = entry[0] / 3;
         }
-        uint64_t due = (uint64_t)((double)(now - start) / 1e6 * rate);
+        if (b->calm > 0 && has_passed(b, now, b->calm)) {
+            b->rate = b->calm_rate;
+            b->calm = 0;
+            base = b->sent;
+            paced = now;
+        }
+        uint64_t due = base + (uint64_t)((double)(now - paced) / 1e6 * b->rate);
         /* What could not be sent in time is not made up for: a guest would have waited. */
-        if (due > b->sent + DEPTH && n_idle == 0) start += (int64_t)(1e6 / rate);
+        if (due > b->sent + DEPTH && n_idle == 0) paced += (int64_t)(1e6 / b->rate);
         bool any = false;
         for (; !over && n_idle > 0 && b->sent < due; any = true) send(b, idle[--n_idle]);
         if (any) guest_kick(&b->q);
@@ -133,9 +152,17 @@ int main(int argc, char **argv)
     TestMachine m;
     Bench b = { .seed = 0x9e3779b97f4a7c15ull };
 
-    if (argc != 6) {
-        fprintf(stderr, "usage: mirror FILE TARGET RATE BEFORE LIMIT\n");
+    if (argc != 6 && argc != 9) {
+        fprintf(stderr, "usage: mirror FILE TARGET RATE BEFORE LIMIT [CALM CALM-RATE MODE]\n");
         return 2;
+    }
+    b.rate = g_ascii_strtod(argv[3], NULL);
+    b.before = g_ascii_strtod(argv[4], NULL);
+    b.limit = g_ascii_strtod(argv[5], NULL);
+    if (argc == 9) {
+        b.calm = g_ascii_strtod(argv[6], NULL);
+        b.calm_rate = g_ascii_strtod(argv[7], NULL);
+        b.write_blocking = g_str_equal(argv[8], "write-blocking");
     }
     test_machine_init(&m, true);
     VitIoThread *thread = vit_io_thread_new("disk");
@@ -155,8 +182,7 @@ int main(int argc, char **argv)
     guest_driver_ok(&b.g);
     b.blocks = vit_block_info(b.root).size / BYTES;
     lay_out(&b);
-    run(&b, g_ascii_strtod(argv[3], NULL), g_ascii_strtod(argv[4], NULL),
-        g_ascii_strtod(argv[5], NULL));
+    run(&b);
     vit_block_service_stop(b.service);
     vit_block_job_unref(b.job);
     test_machine_clear(&m);
