@@ -57,12 +57,29 @@ static uint64_t step(uint64_t at, uint64_t block, uint64_t bytes)
     return MIN(block - at % block, bytes);
 }
 
+/* Zeroes that the image itself is to hold: a driver may leave out what reads as zeroes already, as
+ * nothing lies below yet. */
+static int write_zeroes(Rebase *r, uint64_t at, const uint8_t *zeroes, uint64_t bytes)
+{
+    VitBlockNode *node = r->how.node;
+    VitBlockExtent x;
+    int code = vit_co_zero(node, at, bytes, 0);
+
+    for (uint64_t done = 0; done < bytes && code == 0; done += x.bytes) {
+        code = vit_co_status(node, at + done, bytes - done, &x);
+        if (code == 0 && x.bytes == 0) code = -EIO;
+        if (code == 0 && !(x.flags & VIT_EXTENT_ALLOCATED))
+            code = vit_co_write(node, at + done, zeroes + done, x.bytes, 0);
+    }
+    return code;
+}
+
 static int write_old(Rebase *r, uint64_t at, const uint8_t *data, uint64_t bytes, uint64_t block)
 {
     /* A block of which the image stores a part already is completed as it is. */
     bool whole = at % block == 0 && (bytes == block || at + bytes == r->how.node->size);
 
-    if (vit_block_is_zero(data, bytes)) return vit_co_zero(r->how.node, at, bytes, 0);
+    if (vit_block_is_zero(data, bytes)) return write_zeroes(r, at, data, bytes);
     return vit_co_write(r->how.node, at, data, bytes,
                         r->how.compress && whole ? VIT_BLOCK_COMPRESSED : 0);
 }
@@ -129,7 +146,7 @@ static bool copy_all(Rebase *r, GError **error)
         if (code == 0 && x.bytes == 0) code = -EIO;
         if (code < 0) return failed(error, _("error while reading image metadata"), code);
         bytes = x.bytes;
-        if (!(x.flags & (VIT_EXTENT_ALLOCATED | VIT_EXTENT_ZERO))) {
+        if (!(x.flags & VIT_EXTENT_ALLOCATED)) {
             code = rebase_piece(r, at, &bytes, block, &moved, &what);
             if (code < 0) return failed(error, what, code);
         }

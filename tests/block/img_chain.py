@@ -120,6 +120,24 @@ def test_rebase_compressed():
             check('"compressed": true' in img("map", "--output=json", f("top")).stdout, options)
 
 
+def test_rebase_from_nothing():
+    """An image without a backing file gets one: what it read as zeroes stays zero."""
+    with Folder() as f:
+        fill(f("below"), 4 * MIB, [(0, 4 * MIB, 7)])
+        for fmt, options in (("qcow2", "compat=1.1"), ("qcow2", "compat=0.10"),
+                             ("qcow2", "extended_l2=on"), ("qcow2", "cluster_size=2M"),
+                             ("qed", "cluster_size=64k")):
+            for more in ([], ["-c"]) if fmt == "qcow2" else ([],):
+                qemu_img("create", "-q", "-f", fmt, "-o", options, f("a"), "3M")
+                qemu_io(f("a"), "write -P 3 100k 70k", "write -z 1M 64k", "write -P 4 2000k 3k",
+                        "discard 110k 20k", fmt=fmt)
+                qemu_img("convert", "-f", fmt, "-O", "raw", f("a"), f("wanted"))
+                img("rebase", *more, "-f", fmt, "-b", f("below"), "-F", "raw", f("a"))
+                same_content(f("a"), f("wanted"), fmt, "raw")
+                qemu_img("check", "-f", fmt, f("a"))
+        both("dd", "-U", "-f", "raw", "-O", "raw", "count=1", f"if={f('below')}", f"of={f('c')}")
+
+
 def test_rebase_shorter():
     need("qcow2")
     with Folder() as f:

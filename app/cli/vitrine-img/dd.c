@@ -98,6 +98,7 @@ static int dd(Img *img, const Operands *o, const char *format, Copy *c)
     if (!img_create_image(img, &how, &error))
         return img_fail(img, 1, "%s: error while creating output image: %s", o->out,
                         vit_block_error_text(error));
+    img->force_share = false; /* that is for what is read */
     c->to = img_open(img, o->out, format, false, 0);
     if (!c->to) return 1;
     if (c->size > 0) img_run(img, run, c);
