@@ -304,7 +304,8 @@ class Daemon:
 
 DROPPED = ("actual-size", "seconds", "microseconds", "busy", "children", "format-specific",
            "actively-synced", "current-progress", "total-progress", "offset", "len", "timestamp",
-           "image", "iops_rd", "write_threshold", "stats", "driver-specific", "parent", "cache")
+           "image", "iops_rd", "write_threshold", "vm-clock-sec",
+           "vm-clock-nsec", "stats", "driver-specific", "parent", "cache")
 
 
 def normal(value):

@@ -72,7 +72,8 @@ def load(text):
 def facts_of(text):
     """What info says of an image that two programs made, each in its own place."""
     value = load(plain(text))
-    drop = ("actual-size", "filename", "children", "uuid", "date-sec", "date-nsec", "cid",
+    drop = ("vm-clock-sec", "vm-clock-nsec", "actual-size", "filename", "children", "uuid",
+            "date-sec", "date-nsec", "cid",
             "parent-cid", "key-offset", "payload-offset", "slots", "master-key-iters",
             "full-backing-filename")
 
