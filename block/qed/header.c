@@ -198,11 +198,13 @@ bool qed_create(VitBlockCreate *create, GError **error)
                     .header_size = 1,
                     .l1_table_offset = cluster,
                     .image_size = create->size };
-    if (create->size == 0 || create->size > qed_max_size(&h))
+    /* Beyond 64 bits QEMU counts from 0 again, and does not open what it takes for too large. */
+    uint64_t entries = table * cluster / sizeof(uint64_t), most = entries * entries * cluster;
+    if (create->size == 0 || create->size > MIN(most, qed_max_size(&h)))
         return vit_block_fail(error, VIT_BLOCK_ERROR_INVALID,
                               _("QED image size must be a non-zero multiple of cluster size and "
                                 "less than %" PRIu64 " bytes"),
-                              qed_max_size(&h));
+                              most);
     if (backing) {
         size_t length = strlen(backing);
         if (length > QED_MAX_NAME)

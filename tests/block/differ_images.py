@@ -200,7 +200,7 @@ class Script:
             put(0.4, "force_size", "on", "off")
         elif fmt == "qed":
             put(0.4, "cluster_size", "4k", "16k", "64k", "1M", "64M", "3k")
-            put(0.4, "table_size", "1", "2", "4", "16", "3", "32")
+            put(0.4, "table_size", "2", "4", "16", "3", "32")
         elif fmt == "parallels":
             put(0.4, "cluster_size", "64k", "1M", "512", "100k", "3M", "1000")
         elif fmt == "luks":

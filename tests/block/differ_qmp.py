@@ -275,12 +275,13 @@ class Daemon:
                 return answer
             self.events.append(answer)
 
-    def settle(self):
+    def settle(self, ready_moves):
         """Until no job moves any more, but for those that wait to be told; their states."""
-        end = time.monotonic() + 10
+        end = time.monotonic() + 5
         while True:
             jobs = self.ask("query-jobs", {}).get("return", [])
-            moving = [job for job in jobs if job["status"] in MOVING]
+            moving = [job for job in jobs if job["status"] in MOVING or
+                      ready_moves and job["status"] == "ready"]
             if not moving or time.monotonic() > end:
                 return sorted((job["id"], job["type"], job["status"], job.get("error"))
                               for job in jobs)
@@ -381,7 +382,8 @@ def prepare(pair):
 
 def one(pair, daemons, command, arguments):
     answers = [order_free(command, normal(daemon.ask(command, arguments))) for daemon in daemons]
-    states = [daemon.settle() for daemon in daemons]
+    told_to_end = command.endswith(("complete", "cancel")) and "return" in answers[THEIRS]
+    states = [daemon.settle(told_to_end) for daemon in daemons]
     told = [of_jobs(daemon.events) for daemon in daemons]
     for daemon in daemons:
         daemon.events.clear()

@@ -188,6 +188,7 @@ def test_bitmap():
                      ["--clear", f("a"), "b1"], ["--disable", f("a"), "b1"],
                      ["--disable", "--clear", "--merge", "b2", f("a"), "b1"],
                      ["--merge", "nope", f("a"), "b1"], ["--add", f("a")], [f("a"), "b1"],
+                     ["--add", "--merge", "nope", f("a"), "b3"],
                      ["-g", "4k", "--clear", f("a"), "b1"],
                      ["-b", f("a"), "--clear", f("a"), "b1"]):
             both("bitmap", *args, prepare=prepare)

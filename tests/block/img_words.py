@@ -215,6 +215,7 @@ def test_wrong_sizes_first():
             both("resize", f("missing"), *(size.split(" ") if size else [""]))
         both("create", "qed", f("a"), "14M")
         both("create", "-f", "vhdx", "-o", "log_size=0", f("a"), "16M")
+        both("create", "-f", "qed", "-o", "cluster_size=64M", f("a"), "16M")
         both("convert", "-p", f("missing"), f("b"))
         both("rebase", "-p", "-b", "", f("missing"))
         both("compare", "-p", f("missing"), f("missing"))

@@ -24,6 +24,7 @@ typedef struct {
     Step steps[MAX_STEPS];
     unsigned n_steps;
     int status;
+    bool added; /* by one of the steps */
 } Bitmap;
 
 static bool add(Bitmap *b, GError **error)
@@ -91,7 +92,7 @@ static bool step(Bitmap *b, const Step *s, const char **verb, GError **error)
     VitBlockBitmap *bitmap, *from;
 
     switch (s->what) {
-    case OPT_ADD: *verb = "add"; return add(b, error);
+    case OPT_ADD: *verb = "add"; return b->added = add(b, error);
     case OPT_REMOVE: *verb = "remove"; return remove_bitmap(b, error);
     case OPT_MERGE:
         *verb = "merge";
@@ -117,6 +118,7 @@ static void run(void *opaque)
         if (step(b, &b->steps[i], &verb, &error)) continue;
         b->status = img_fail(b->img, 1, "Operation %s on bitmap %s failed: %s", verb, b->name,
                              error ? vit_block_error_text(error) : "Operation not supported");
+        if (b->added) (void)remove_bitmap(b, NULL); /* as if nothing had been asked for */
         return;
     }
 }
