@@ -26,6 +26,7 @@ static int look_at_snapshots(VitQcow2 *q)
 
     for (guint i = 0; i < q->snapshots->len && result == 0; i++) {
         const VitQcow2Snapshot *s = q->snapshots->pdata[i];
+        if (s->broken) return -EIO;
         g_autofree uint64_t *l1 = g_try_new(uint64_t, (size_t)s->l1_size + 1);
         result = l1 ? vit_qcow2_bulk_read_l1(q, s->l1_offset, s->l1_size, l1) : -ENOMEM;
         if (result == 0)

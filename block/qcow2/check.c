@@ -259,14 +259,29 @@ static int check_tree(VitQcow2Check *c, uint64_t *l1, uint64_t l1_offset, uint64
 static int check_snapshot(VitQcow2Check *c, const VitQcow2Snapshot *s)
 {
     VitQcow2 *q = c->q;
+    if (s->l1_size == 0 || s->broken) return 0;
     g_autofree uint64_t *l1 = g_try_new(uint64_t, (size_t)s->l1_size + 1);
-
-    if (s->l1_size == 0) return 0;
     if (!l1) return -ENOMEM;
-    if (s->l1_offset + (uint64_t)s->l1_size * 8 > q->parent.file->node->size + q->cluster_size)
-        return 0; /* counted as an error already */
     int result = vit_qcow2_bulk_read_l1(q, s->l1_offset, s->l1_size, l1);
     return result < 0 ? result : check_tree(c, l1, s->l1_offset, s->l1_size, false);
+}
+
+static void check_snapshot_table(VitQcow2Check *c, const VitQcow2Snapshot *s)
+{
+    VitQcow2 *q = c->q;
+    bool aligned = (s->l1_offset & (q->cluster_size - 1)) == 0;
+
+    c->snapshots_broken |= s->broken != NULL;
+    if (aligned && s->l1_size <= VIT_QCOW2_MAX_L1_BYTES / 8) {
+        vit_qcow2_check_use(c, s->l1_offset, (uint64_t)s->l1_size * 8);
+        return;
+    }
+    c->result->corruptions++;
+    vit_block_check_say(c->result, "ERROR snapshot %s (%s) %s=%#" PRIx64 ": L1 table is %s; "
+                        "snapshot table entry corrupted",
+                        s->facts->id, s->facts->name, aligned ? "l1_size" : "l1_offset",
+                        aligned ? s->l1_size : s->l1_offset,
+                        aligned ? "too large" : "not cluster aligned");
 }
 
 /* ---- all ------------------------------------------------------------------------------------- */
@@ -281,10 +296,7 @@ static int check_references(VitQcow2Check *c)
     vit_qcow2_check_use(c, q->rt_offset, (uint64_t)q->rt_clusters << q->cluster_bits);
     vit_qcow2_check_use(c, q->snapshots_offset, q->snapshots_bytes);
     vit_qcow2_check_use(c, q->crypto_header.offset, q->crypto_header.length);
-    for (guint i = 0; i < q->snapshots->len; i++) {
-        const VitQcow2Snapshot *s = q->snapshots->pdata[i];
-        vit_qcow2_check_use(c, s->l1_offset, (uint64_t)s->l1_size * 8);
-    }
+    for (guint i = 0; i < q->snapshots->len; i++) check_snapshot_table(c, q->snapshots->pdata[i]);
     vit_qcow2_check_use_blocks(c);
     int result = vit_qcow2_check_bitmaps(c);
     if (result == 0) result = check_tree(c, q->l1, q->l1_offset, q->l1_size, true);
@@ -313,7 +325,9 @@ static int check_counts(VitQcow2Check *c)
         tell_flags(c);
         return 0;
     }
-    if (c->rebuild && !(c->fix & VIT_FIX_ERRORS)) {
+    /* What nobody seems to use may be what such a snapshot has. */
+    if (c->snapshots_broken) c->fix &= ~(unsigned)VIT_FIX_LEAKS;
+    if (c->rebuild && (c->snapshots_broken || !(c->fix & VIT_FIX_ERRORS))) {
         vit_block_check_say(c->result, "ERROR need to rebuild refcount structures");
         c->result->check_errors++;
         return -EIO;

@@ -17,6 +17,7 @@ typedef struct {
         /* the header has more to say of new refcount structures than where they are */
         whole_header;
     bool counts_changed; /* refcounts have been repaired */
+    bool snapshots_broken; /* some cannot be gone through */
     uint64_t refcount_errors; /* those that new refcount structures put right */
     uint64_t flag_errors;
     GPtrArray *flag_messages; /* of char*, owned: told after the refcounts */

@@ -85,7 +85,7 @@ bool vit_qcow2_overlaps(VitQcow2 *q, uint64_t offset, uint64_t bytes, bool all)
         return true;
     for (guint i = 0; (what & VIT_QCOW2_OL_INACTIVE_L1) && i < q->snapshots->len; i++) {
         const VitQcow2Snapshot *s = q->snapshots->pdata[i];
-        if (hits(offset, bytes, s->l1_offset, (uint64_t)s->l1_size * 8)) return true;
+        if (!s->broken && hits(offset, bytes, s->l1_offset, (uint64_t)s->l1_size * 8)) return true;
     }
     if (what & (VIT_QCOW2_OL_ACTIVE_L2 | VIT_QCOW2_OL_REFCOUNT_BLOCK)) {
         uint64_t end = (offset + bytes + q->cluster_size - 1) >> q->cluster_bits;

@@ -127,6 +127,7 @@ typedef struct { /* an entry of the snapshot table */
     uint32_t l1_size; /* entries */
     GBytes *extra; /* owned, extra data past the known 24 bytes; NULL: none */
     uint32_t extra_size; /* as in the file; 0 for new ones */
+    const char *broken;  /* why its L1 table cannot be used, in English; NULL: it can */
 } VitQcow2Snapshot;
 
 typedef struct { /* the bitmaps extension */

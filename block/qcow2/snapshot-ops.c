@@ -242,6 +242,7 @@ bool vit_qcow2_co_snapshot_delete(VitBlockNode *node, const char *id_or_name, GE
     int index = vit_qcow2_snapshot_find(q, id_or_name);
 
     if (index < 0) return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND, _("snapshot not found"));
+    if (!vit_qcow2_snapshot_usable(q, q->snapshots->pdata[index], error)) return false;
     if (!begin(q, error)) return false;
     return end(q, drop(q, (guint)index), error);
 }
@@ -322,6 +323,7 @@ bool vit_qcow2_co_snapshot_goto(VitBlockNode *node, const char *id_or_name, GErr
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
                               _("Failed to load snapshot: No such file or directory"));
     const VitQcow2Snapshot *s = q->snapshots->pdata[index];
+    if (!vit_qcow2_snapshot_usable(q, s, error)) return false;
     if (node->size != s->facts->disk_size && q->bitmaps.count)
         return vit_block_fail(error, VIT_BLOCK_ERROR_UNSUPPORTED,
                               _("“%s”: the snapshot's disk has another size, and the image has "
@@ -364,6 +366,7 @@ bool vit_qcow2_co_snapshot_load(VitBlockNode *node, const char *id_or_name, GErr
         return vit_block_fail(error, VIT_BLOCK_ERROR_NOT_FOUND,
                               _("Failed to load snapshot: Can't find snapshot"));
     const VitQcow2Snapshot *s = q->snapshots->pdata[index];
+    if (!vit_qcow2_snapshot_usable(q, s, error)) return false;
     g_autofree uint64_t *l1 = g_try_new0(uint64_t, (size_t)s->l1_size + 1);
     vit_co_drain_begin(node);
     vit_fiber_mutex_lock(&q->meta);

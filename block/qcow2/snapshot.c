@@ -65,6 +65,26 @@ static size_t length(const uint8_t *entry)
     return ENTRY + extra + get16(entry + E_ID_SIZE) + get16(entry + E_NAME_SIZE);
 }
 
+/* Of a snapshot that cannot be read the image is none the worse. */
+static const char *what_is_wrong(const VitQcow2 *q, const VitQcow2Snapshot *s)
+{
+    uint64_t end = q->parent.file->node->size + q->cluster_size;
+
+    if (s->l1_offset & (q->cluster_size - 1)) return N_("L1 table offset invalid");
+    if (s->l1_size > VIT_QCOW2_MAX_L1_BYTES / 8) return N_("L1 table too large");
+    if (s->l1_offset > end || (uint64_t)s->l1_size * 8 > end - s->l1_offset)
+        return N_("L1 table lies past the end of the file");
+    return NULL;
+}
+
+bool vit_qcow2_snapshot_usable(const VitQcow2 *q, const VitQcow2Snapshot *s, GError **error)
+{
+    return !s->broken ||
+           vit_block_fail(error, VIT_BLOCK_ERROR_CORRUPT,
+                          _("“%s”: snapshot “%s”: %s (0x%" PRIx64 ")"), q->parent.filename,
+                          s->facts->name, _(s->broken), s->l1_offset);
+}
+
 /* One entry, all of it at buf. */
 static VitQcow2Snapshot *parse(const VitQcow2 *q, const uint8_t *buf, unsigned index,
                                GError **error)
@@ -88,10 +108,9 @@ static VitQcow2Snapshot *parse(const VitQcow2 *q, const uint8_t *buf, unsigned i
     if (extra > EXTRA) s->extra = g_bytes_new(x + EXTRA, extra - EXTRA);
     f->id = text(x + extra, id);
     f->name = text(x + extra + id, name);
-    if (s->l1_offset & (q->cluster_size - 1)) bad(q, index, "L1 table offset invalid", error);
-    else if (s->l1_size > VIT_QCOW2_MAX_L1_BYTES / 8) bad(q, index, "L1 table too large", error);
-    else if (f->disk_size > INT64_MAX) bad(q, index, "disk size too large", error);
-    else return s;
+    s->broken = what_is_wrong(q, s);
+    if (f->disk_size <= INT64_MAX) return s;
+    bad(q, index, "disk size too large", error);
     vit_qcow2_snapshot_free(s);
     return NULL;
 }

@@ -10,3 +10,6 @@
 [[nodiscard]] int vit_qcow2_snapshots_store(VitQcow2 *q, GPtrArray *list);
 /* Index of the one with this ID, else name; -1: none. */
 int vit_qcow2_snapshot_find(const VitQcow2 *q, const char *id_or_name);
+/* False with an error: its table is damaged, and so is not to be read, applied or taken apart. */
+[[nodiscard]] bool vit_qcow2_snapshot_usable(const VitQcow2 *q, const VitQcow2Snapshot *snapshot,
+                                             GError **error);

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 import json
 import random
+import shutil
+import struct
 
 import images
 from images import MIB, Folder, both, both_json, check, equal, img, qemu_img, qemu_io, same_bytes
@@ -114,6 +116,34 @@ def test_amend_turn_about():
                 source.choice(TOOLS)("amend", "-f", "qcow2", "-o", change, f("d"))
                 sound(f("d"))
                 both_json("info", "--output=json", f("d"))
+            raw(f("d"), f("now"))
+            same_bytes(f("now"), f("raw"))
+
+
+def test_damaged_snapshots():
+    """A snapshot whose table cannot be is named by check and stays as it is; all else works, and
+    what only it may use is not freed."""
+    with Folder() as f:
+        images.mixed(f("raw"))
+        qemu_img("convert", "-O", "qcow2", f("raw"), f("whole"))
+        for name in ("s1", "s2"):
+            qemu_img("snapshot", "-c", name, f("whole"))
+        with open(f("whole"), "rb") as file:
+            image = bytearray(file.read())
+        entry = struct.unpack_from(">Q", image, 64)[0]
+        offset = struct.unpack_from(">Q", image, entry)[0]
+        for offset, size in ((offset + 512, 1), (1 << 40, 1), (offset, 0x7fffffff)):
+            struct.pack_into(">QI", image, entry, offset, size)
+            with open(f("d"), "wb") as file:
+                file.write(image)
+            shutil.copyfile(f("d"), f("before"))
+            equal(img("check", f("d"), status=2).stdout, qemu_img("check", f("d"), status=2).stdout)
+            both("snapshot", "-l", f("d"))
+            for change in ("-a", "-d"):
+                img("snapshot", change, "s1", f("d"), status=1)
+            img("check", "-r", "leaks", f("d"), status=2)
+            same_bytes(f("d"), f("before"))
+            img("snapshot", "-a", "s2", f("d"))
             raw(f("d"), f("now"))
             same_bytes(f("now"), f("raw"))
 
