@@ -64,7 +64,8 @@ static double courtesy(const VitMirror *m)
 {
     double times = vit_manners_courtesy(&m->manners);
 
-    return m->passes == 0 || m->ready || m->trials > 0 ? times : MIN(times, 1);
+    bool patient = m->passes == 0 || m->ready || m->trials > 0;
+    return patient && !m->write_blocking ? times : MIN(times, 1);
 }
 
 /* Until then, or until there is no reason to any more. */
