@@ -272,11 +272,11 @@ static inline void crash_apply(GByteArray *file, const LogEntry *e, uint64_t byt
     switch (e->kind) {
     case LOG_WRITE:
         crash_grow(file, e->offset + bytes);
-        memcpy(file->data + e->offset, e->data, bytes);
+        if (bytes > 0) memcpy(file->data + e->offset, e->data, bytes);
         break;
     case LOG_ZERO:
         crash_grow(file, e->offset + bytes);
-        memset(file->data + e->offset, 0, bytes);
+        if (bytes > 0) memset(file->data + e->offset, 0, bytes);
         break;
     case LOG_TRUNCATE:
         if (e->offset < file->len) g_byte_array_set_size(file, (guint)e->offset);

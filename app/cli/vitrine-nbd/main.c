@@ -20,6 +20,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define EXPORT_ID "vitrine-nbd-export"
+
 typedef struct {
     const NbdOptions *options;
     VitIoThread *thread;
@@ -164,7 +166,7 @@ static bool add_export(Serve *s, VitBlockNode *node, GError **error)
         json_array_add_string_element(bitmaps, o->bitmaps->pdata[i]);
     json_object_set_array_member(vit_block_args_object(args), "bitmaps", bitmaps);
     vit_block_args_set(args, "type", "nbd");
-    vit_block_args_set(args, "id", "vitrine-nbd-export");
+    vit_block_args_set(args, "id", EXPORT_ID);
     vit_block_args_set(args, "node-name", vit_block_node_name(node));
     vit_block_args_set(args, "name", o->export_name ?: "");
     vit_block_args_set(args, "writable", o->read_only ? "off" : "on");
@@ -268,9 +270,11 @@ static int serve(const NbdOptions *o, int ready_fd)
                         g_unix_signal_add(SIGTERM, on_signal, s.loop),
                         g_unix_signal_add(SIGHUP, on_signal, s.loop) };
     bool good = node && listen_and_wait(&s, node, ready_fd);
-    vit_block_exports_free(s.exports);
+    /* The socket goes last: scripts take that for the sign that the image is closed. */
+    (void)vit_block_exports_remove(s.exports, EXPORT_ID, true, NULL);
     while (s.nodes->len > 0) g_ptr_array_set_size(s.nodes, (int)s.nodes->len - 1);
     g_ptr_array_unref(s.nodes);
+    vit_block_exports_free(s.exports);
     vit_block_graph_free(s.graph);
     vit_io_thread_free(s.thread);
     for (unsigned i = 0; i < G_N_ELEMENTS(sources); i++) g_source_remove(sources[i]);

@@ -54,6 +54,9 @@ class Machine:
         if monitor:
             command += ["-monitor", f"unix:{self.monitor_path},server,nowait"]
         popen.setdefault("stdin", subprocess.DEVNULL)
+        # Built with ASan, a program keeps much of what it has freed: here memory is measured.
+        asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=8"
+        popen.setdefault("env", {**os.environ, "ASAN_OPTIONS": asan})
         self.process = subprocess.Popen(command, **popen)
 
     def path(self, name):
