@@ -132,8 +132,10 @@ static int write_slices(VitQcow2 *q, VitQcow2Cache *c, Which which)
         s->pins++;
         g_ptr_array_add(list, s);
     }
-    if (list->len > 0) vit_co_event(q->parent.file->node, event_of(q, c, which));
-    qsort(list->pdata, list->len, sizeof(void *), by_offset);
+    if (list->len > 0) {
+        vit_co_event(q->parent.file->node, event_of(q, c, which));
+        qsort(list->pdata, list->len, sizeof(void *), by_offset);
+    }
     batch_begin(&b, q);
     for (guint i = 0; i < list->len && b.result == 0; i++)
         open = write_slice(&b, c, list->pdata[i], open);
