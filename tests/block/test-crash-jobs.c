@@ -10,6 +10,7 @@
 #include "block/drivers.h"
 #include "block/jobs/jobs.h"
 #include "block/jobs/live.h"
+#include "tests/block/run-job.h"
 
 #include <stdlib.h>
 
@@ -196,16 +197,6 @@ static void prepare(void *opaque)
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
-static void on_change(void *opaque, VitBlockJob *job)
-{
-    g_autoptr(GError) error = NULL;
-    VitBlockJobInfo info = vit_block_job_info(job);
-
-    g_free(info.error);
-    if (info.status == VIT_JOB_READY && !vit_block_job_complete(job, &error))
-        g_test_message("%s", error->message);
-}
-
 static void begin(void *opaque)
 {
     Crash *c = opaque;
@@ -388,7 +379,7 @@ static Crash *crash_new(const Case *what, guint32 seed)
     c->content = g_malloc0(LARGER);
     c->graph = vit_block_graph_new(c->thread);
     c->jobs = vit_block_jobs_new(c->thread);
-    vit_block_jobs_listen(c->jobs, on_change, c);
+    vit_block_jobs_listen(c->jobs, complete_when_ready, c);
     c->stores[LOWER] = crash_store_new(true, c->rand);
     c->stores[UPPER] = crash_store_beside(c->stores[LOWER], UPPER);
     vit_fiber_run_sync(c->thread, prepare, c);
@@ -408,7 +399,7 @@ static void crash_free(Crash *c)
 }
 
 /* Whether the job succeeded; all nodes are closed. */
-static bool run_job(Crash *c, GError **error)
+static bool run_to_end(Crash *c, GError **error)
 {
     vit_fiber_run_sync(c->thread, begin, c);
     bool good = c->job && vit_block_job_wait(c->job, error);
@@ -425,7 +416,7 @@ static void run_crash(const Case *what, guint32 seed)
     Crash *c = crash_new(what, seed);
     g_autoptr(GError) error = NULL;
 
-    (void)run_job(c, &error);
+    (void)run_to_end(c, &error);
     g_assert_no_error(error);
     g_assert_cmpuint(c->done, >, c->first);
     vit_fiber_run_sync(c->thread, cut_everywhere, c);
@@ -470,7 +461,7 @@ static bool fail_at(const Case *what, unsigned skip, bool full)
     if (what->kind >= CONVERT && what->kind <= BACKUP)
         source = g_bytes_new(c->stores[LOWER]->file->data, c->stores[LOWER]->file->len);
     c->fault_name = name;
-    c->ended = run_job(c, &error);
+    c->ended = run_to_end(c, &error);
     if (!c->ended && !fault.hit) g_error("%s: %s", what->name, error->message);
     g_assert_true(c->ended || error);
     if (source)

@@ -4,6 +4,7 @@
  * next time */
 #include "block/driver.h"
 #include "block/jobs/live.h"
+#include "tests/block/run-job.h"
 
 #include <glib/gstdio.h>
 #include <string.h>
@@ -93,16 +94,6 @@ static void on_failed(void *opaque, VitBlockJob *job, bool read, const char *act
     if (f->cancel && !vit_block_job_cancel(job, true, &error)) g_test_message("%s", error->message);
 }
 
-static void on_change(void *opaque, VitBlockJob *job)
-{
-    g_autoptr(GError) error = NULL;
-    VitBlockJobInfo info = vit_block_job_info(job);
-
-    g_free(info.error);
-    if (info.status == VIT_JOB_READY && !vit_block_job_complete(job, &error))
-        g_test_message("%s", error->message);
-}
-
 static void begin(void *opaque)
 {
     Fixture *f = opaque;
@@ -135,7 +126,7 @@ static void begin(void *opaque)
     if (f->job) vit_block_job_start(f->job);
 }
 
-static bool run_job(Fixture *f)
+static bool run_to_end(Fixture *f)
 {
     g_clear_error(&f->error);
     vit_fiber_run_sync(f->thread, begin, f);
@@ -185,14 +176,14 @@ static bool fail_one(Fixture *f, bool upper, const char *type, unsigned skip)
         return true;
     }
     unsigned before = count_nodes(f);
-    bool good = run_job(f);
+    bool good = run_to_end(f);
     if (!good) g_assert_cmpuint(count_nodes(f), ==, before);
     /* An error that is still to come has nothing to do with it. */
     close_all(f);
     g_assert_true(open_all(f, false, NULL, 0));
     if (!good) {
         assert_content(f, f->kind == MIRROR || f->kind == BACKUP ? f->lower : f->upper);
-        if (!run_job(f)) g_error("%s", f->error->message);
+        if (!run_to_end(f)) g_error("%s", f->error->message);
     }
     assert_content(f, f->kind == STREAM ? f->upper : f->lower);
     if (f->kind != COMMIT) assert_content(f, f->upper);
@@ -209,7 +200,7 @@ static void set_up(Fixture *f, gconstpointer data)
     f->graph = vit_block_graph_new(f->thread);
     f->jobs = vit_block_jobs_new(f->thread);
     f->content = g_malloc(SIZE);
-    vit_block_jobs_listen(f->jobs, on_change, f);
+    vit_block_jobs_listen(f->jobs, complete_when_ready, f);
 }
 
 static void tear_down(Fixture *f, gconstpointer data)
